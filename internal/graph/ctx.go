@@ -1,0 +1,75 @@
+package graph
+
+import (
+	"context"
+
+	"github.com/millrace/millrace/window"
+)
+
+// Ctx travels with an element down a fused chain: one for each lane, passed by
+// pointer. Who changes a field before calling on restores it before returning.
+type Ctx struct {
+	TS    int64           // event time of the element at hand, Unix ms
+	Win   window.Interval // its window; meaningful behind a grouping only
+	Pane  window.Pane     // the pane that brought it; the zero Pane before any grouping
+	WM    int64           // watermark of the stage that runs
+	Split int             // which source split (or, behind an exchange, sending lane) the element came from
+
+	Node *Node  // whose user code runs: names the culprit of a panic
+	Src  Reader // reader that is polling, or nil behind an exchange: says where in the input we are
+
+	Lane, Lanes int
+	Run         *Run
+
+	err error
+}
+
+// Fail records the first failure of this lane since it was opened; later ones
+// are dropped. The lane looks after each batch and each quantum: elements that
+// are on their way down the chain still arrive, and their effects are rolled
+// back with the epoch or discarded with the run.
+func (c *Ctx) Fail(err error) {
+	if c.err == nil && err != nil {
+		c.err = &UserError{Node: c.Node, Where: c.Where(), Err: err}
+	}
+}
+
+// Err is the sticky failure, or nil.
+func (c *Ctx) Err() error { return c.err }
+
+// Where says which input the element at hand came from, as far as is known:
+// "access.log:18230", or "" behind an exchange.
+func (c *Ctx) Where() string {
+	if c.Src == nil {
+		return ""
+	}
+	return c.Src.Where()
+}
+
+// Run is what the lanes of one run of a slot share.
+type Run struct {
+	Context      context.Context
+	Careful      bool   // user calls are guarded one by one, and a failure goes to OnFailure
+	TempDir      string // of this run; removed when it ends
+	MemoryBudget int64  // bytes that one grouping may hold on one lane before it spills
+	Retries      int    // further tries of a failing element in careful mode
+	Metrics      *Metrics
+	Views        []ViewSlot // by view number (Node.View): what side inputs read
+
+	// OnFailure takes an element that failed for good in careful mode. It
+	// reports whether the element is disposed of; false stops the run with the
+	// error. Called on the lane's goroutine.
+	OnFailure func(c *Ctx, f *Failure) bool
+}
+
+// Failure is an element that user code could not handle.
+type Failure struct {
+	Node  *Node
+	Where string // input position, see [Ctx.Where]
+	TS    int64
+	Key   []byte // encoded key, for keyed operations; nil otherwise
+	Input []byte // the element in its coder's bytes
+	Text  string // the element as %v prints it, at most 1,000 bytes
+	Err   error
+	Stack string // the user's own frames, for a panic; "" for an error
+}

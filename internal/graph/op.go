@@ -1,0 +1,167 @@
+package graph
+
+// Op is the typed half of a transform: an immutable factory that all lanes,
+// slots and repeated runs share.
+type Op interface {
+	// Open makes the operator on one lane. out[i] receives output i, a
+	// func(*Ctx, T) in an any; in[i] is the receiver of input i (in the same
+	// form, or another that the node's Type knows how to wire). c.Node is the
+	// node that is opened; c is the lane's one Ctx and may be kept. live is nil
+	// or implements whichever of the interfaces below it needs.
+	Open(c *Ctx, out []any) (in []any, live any)
+}
+
+// Starter is told before the first element, after [Keeper.Load]: setup of user code.
+type Starter interface{ Start(c *Ctx) error }
+
+// Watermarker acts when the watermark of its stage rises: fires windows and
+// timers into its outputs, before the watermark passes on. At the end of input
+// wm is window.MaxTime, once.
+type Watermarker interface{ Advance(c *Ctx, wm int64) }
+
+// InputWatermarker is told each input's own watermark (the minimum over the
+// senders of that input), before the stage's minimum.
+type InputWatermarker interface {
+	InputAdvance(c *Ctx, input int, wm int64)
+}
+
+// Clock is an operator that makes the watermark of what follows (EventTime). It
+// is the first of its stage, whose watermark is then Watermark() rather than
+// its input's, until the input ends.
+type Clock interface {
+	Watermark() int64
+	// SplitDone says that split (see [Ctx.Split]) has ended and holds nothing any more.
+	SplitDone(split int)
+}
+
+// Bundler ends a bundle: called between elements, after each quantum of its
+// stage, and before a watermark or barrier passes on. It may emit.
+type Bundler interface{ FinishBundle(c *Ctx) }
+
+// Flusher gives up what it holds back for speed alone (lifted combiners) before
+// a barrier and before the watermark passes on.
+type Flusher interface{ Flush(c *Ctx) }
+
+// Keeper has state. Rows are named by bytes that begin with nothing of the
+// engine's: the engine adds the node and keeps rows apart by it.
+type Keeper interface {
+	// Delta hands every row that changed since the last call to w, and forgets
+	// that it changed. The slices are w's to copy.
+	Delta(w DeltaWriter)
+	// Load puts one row back. Called before Start, on a fresh operator. The
+	// slices are valid during the call only.
+	Load(key, val []byte) error
+}
+
+// LaneBound is the group of rows that belong to a lane, not to a key.
+const LaneBound = -1
+
+// DeltaWriter takes the changed rows of one operator. group is the key group in
+// [0, keygroup.N), or LaneBound.
+type DeltaWriter interface {
+	Put(group int, key, val []byte)
+	Append(group int, key, val []byte) // Load sees the values of all appends, in order, concatenated
+	Delete(group int, key []byte)
+}
+
+// Committer holds its effects back until the epoch is decided. Prepare makes
+// them durable but invisible and is called at the barrier, before Delta;
+// Commit shows them, once the epoch's snapshot is taken; Finish is called after
+// the last Commit of a run that ended well. On a run that fails the engine calls
+// Abort instead: nothing uncommitted may stay. A run without epochs has one, at its end.
+type Committer interface {
+	Prepare(c *Ctx) error
+	Commit(c *Ctx) error
+	Finish(c *Ctx) error
+	Abort()
+}
+
+// Closer lets go of resources (teardown), however the run ended. Called once.
+type Closer interface{ Close(c *Ctx) error }
+
+// Source is the typed half of a root.
+type Source interface {
+	// Splits cuts the input into pieces that can be read apart; n is the number
+	// of lanes, a hint. The engine hands bounded splits to whichever lane is
+	// free, and opens unbounded ones at once, spread over the lanes.
+	Splits(run *Run, n int) ([]Split, error)
+	Bounded() bool
+}
+
+// Split is opened on the lane that reads it.
+type Split interface {
+	// ID is equal in every process and run for the same piece of input.
+	ID() string
+	// Open begins reading behind pos (a Position of an earlier run), or at the
+	// start for nil. out is the receiver.
+	Open(c *Ctx, out any, pos []byte) (Reader, error)
+}
+
+// ReadState is what a poll found.
+type ReadState uint8
+
+const (
+	More ReadState = iota // there is more: poll again
+	Idle                  // nothing at present: poll when Wake says so, or after a while
+	Done                  // this split has ended
+)
+
+// Reader pushes elements of one split into the chain.
+type Reader interface {
+	// Poll pushes at most max elements. It does not block when nothing is there.
+	Poll(c *Ctx, max int) (ReadState, error)
+	Watermark() int64
+	// Position appends where to go on after the elements pushed so far.
+	Position(b []byte) []byte
+	// Where names the element at hand for people: "book.txt:1042".
+	Where() string
+	// Progress is how much of how much is read, in one unit; total 0 when unknown.
+	Progress() (read, total int64)
+	Close() error
+}
+
+// EdgeKind says how elements reach the lanes of a consumer.
+type EdgeKind uint8
+
+const (
+	Forward   EdgeKind = iota // stay on the lane; fused into one call chain
+	ByKey                     // to the lane that owns the key's group
+	Rebalance                 // a full batch to each lane in turn
+	Gather                    // all to lane 0
+	Broadcast                 // each to every lane
+)
+
+func (k EdgeKind) String() string {
+	return [...]string{"forward", "by key", "rebalance", "gather", "broadcast"}[k]
+}
+
+// Type is what an engine may do with a collection of elements that it can't see.
+type Type interface {
+	String() string
+	CoderID() string
+	// Tee is one receiver that calls all of outs; with none it drops.
+	Tee(outs []any) any
+	// NewEdge makes the typed half of an exchange. ByKey wants a keyed type.
+	NewEdge(cfg EdgeConfig) Edge
+}
+
+// EdgeConfig configures a typed exchange.
+type EdgeConfig struct {
+	Kind    EdgeKind
+	Size    int  // elements in a full batch
+	Windows bool // carry window and pane, which can't be had from the timestamp
+}
+
+// Edge carries one collection between lanes.
+type Edge interface {
+	// Sender returns a receiver that sorts elements into batches; send takes a
+	// batch and gives an empty one back (nil when it has none). flush sends what
+	// is begun. owner maps a key group to its lane.
+	Sender(c *Ctx, owner []uint16, send func(to int, b Batch) Batch) (recv any, flush func())
+	// Receiver returns a function that pushes the elements of a batch into recv
+	// and empties it for reuse. It sets and restores Ctx's element fields.
+	Receiver(c *Ctx, recv any) func(b Batch)
+}
+
+// Batch is a *flow.Batch[T] that the engine moves and counts.
+type Batch interface{ Len() int }
