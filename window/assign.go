@@ -10,7 +10,7 @@ func (f Fn) Assign(ts int64, out []Interval) []Interval {
 	switch f.kind {
 	case KindSliding:
 		ts = min(ts, GlobalEnd)
-		for start := f.lastStart(ts); start > ts-f.size; start -= f.period {
+		for start := Floor(ts, f.period, f.offset); start > ts-f.size; start -= f.period {
 			out = append(out, Interval{start, min(start+f.size, GlobalEnd+1)})
 		}
 		return out
@@ -24,17 +24,14 @@ func (f Fn) Assign(ts int64, out []Interval) []Interval {
 // sliding and custom. For sliding windows it returns the one that starts latest,
 // for custom functions the first; it panics if a custom function gives none.
 //
-// Fixed windows cost one division. Callers in a loop do better to ask only when
-// ts leaves the window they have, above all for calendar windows, which look up
-// the time zone.
+// Callers in a loop do better to ask only when ts leaves the window they have,
+// above all for calendar windows, which look up the time zone. [Floor] is the
+// inlined arithmetic of fixed windows.
 func (f Fn) AssignOne(ts int64) Interval {
 	if f.kind == KindFixed {
 		ts = min(ts, GlobalEnd)
-		m := (ts - f.offset) % f.size
-		if m < 0 { // floor, not the remainder of the language: -11 is in [-20,-10) (M6)
-			m += f.size
-		}
-		return Interval{ts - m, min(ts-m+f.size, GlobalEnd+1)}
+		start := Floor(ts, f.size, f.offset)
+		return Interval{start, min(start+f.size, GlobalEnd+1)}
 	}
 	return f.assignOther(ts)
 }
@@ -43,7 +40,7 @@ func (f Fn) assignOther(ts int64) Interval {
 	switch f.kind {
 	case KindSliding:
 		ts = min(ts, GlobalEnd)
-		start := f.lastStart(ts)
+		start := Floor(ts, f.period, f.offset)
 		return Interval{start, min(start+f.size, GlobalEnd+1)}
 	case KindSessions:
 		ts = min(ts, GlobalEnd)
@@ -60,11 +57,13 @@ func (f Fn) assignOther(ts int64) Interval {
 	return Global
 }
 
-// lastStart returns the largest offset + k*period <= ts.
-func (f Fn) lastStart(ts int64) int64 {
-	m := (ts - f.offset) % f.period
+// Floor returns the largest offset + k*size <= ts, for size > 0: the start of the
+// fixed window or slice that holds ts. It rounds down, unlike the remainder of the
+// language, so that -11 is in [-20,-10) (M6).
+func Floor(ts, size, offset int64) int64 {
+	m := (ts - offset) % size
 	if m < 0 {
-		m += f.period
+		m += size
 	}
 	return ts - m
 }
