@@ -49,11 +49,14 @@ func (c *Ctx) Where() string {
 // Run is what the lanes of one run of a slot share.
 type Run struct {
 	Context      context.Context
-	Careful      bool   // user calls are guarded one by one, and a failure goes to OnFailure
-	TempDir      string // of this run; removed when it ends
-	MemoryBudget int64  // bytes that one grouping may hold on one lane before it spills
-	Retries      int    // further tries of a failing element in careful mode
+	Epochs       bool     // state changes are asked for (Keeper.Delta); false: nobody will
+	Careful      bool     // user calls are guarded one by one, and a failure goes to OnFailure
+	Owner        []uint16 // key group -> lane
+	TempDir      string   // of this run; removed when it ends
+	MemoryBudget int64    // bytes that one grouping may hold on one lane before it spills
+	Retries      int      // further tries of a failing element in careful mode
 	Metrics      *Metrics
+	Letters      *Letters   // failures on their way to the dead-letter collection
 	Views        []ViewSlot // by view number (Node.View): what side inputs read
 
 	// OnFailure takes an element that failed for good in careful mode. It

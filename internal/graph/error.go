@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+	"sync"
 )
 
 // UserError is a failure of user code while running: it names the transform, the
@@ -68,4 +69,28 @@ func Recovered(v any) *PanicError {
 			return &PanicError{Value: v, Stack: b.String()}
 		}
 	}
+}
+
+// Letters is the failures that wait for the dead-letter collection. It belongs
+// to a run; an epoch that is rolled back takes what it brought with it, because
+// the run is then opened anew.
+type Letters struct {
+	mu sync.Mutex // guards in
+	in []*Failure
+}
+
+// Put adds a failure.
+func (l *Letters) Put(f *Failure) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.in = append(l.in, f)
+}
+
+// Take removes and returns all failures.
+func (l *Letters) Take() []*Failure {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	in := l.in
+	l.in = nil
+	return in
 }

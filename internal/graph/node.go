@@ -43,6 +43,7 @@ type Node struct {
 	WinColumns bool            // outputs carry windows that can't be had from the timestamp
 	Stateful   bool            // keeps state: Name ties it to the code
 	State      []string        // declared cells and timers: "value seen int<beam:coder:varint:v1>"
+	Spills     bool            // goes to disk beyond its share of the memory budget
 	View       int             // number of the side input this node builds, from 1; 0: none
 	DeadLetter bool            // the root that brings failed elements back into the graph
 }

@@ -39,7 +39,8 @@ type Clock interface {
 type Bundler interface{ FinishBundle(c *Ctx) }
 
 // Flusher gives up what it holds back for speed alone (lifted combiners) before
-// a barrier and before the watermark passes on.
+// a barrier. It is not called when the watermark rises: Advance then lets go of
+// what the watermark passes, and the rest may go on gathering.
 type Flusher interface{ Flush(c *Ctx) }
 
 // Keeper has state. Rows are named by bytes that begin with nothing of the

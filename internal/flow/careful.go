@@ -1,0 +1,105 @@
+package flow
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/millrace/millrace/coder"
+	"github.com/millrace/millrace/internal/graph"
+)
+
+// guard calls user code for one element at a time, in careful mode.
+type guard[A any] struct {
+	node *graph.Node
+	cod  coder.Coder[A]
+	key  func(A) []byte // encoded key of a keyed operation; nil otherwise
+}
+
+// try runs call, with Run.Retries further tries, and reports whether it went
+// well. If not, the element v has been handed to Run.OnFailure, or the lane has failed.
+// undo, if not nil, takes back what a failed try left behind.
+func (g *guard[A]) try(c *graph.Ctx, v A, call func() error, undo func()) bool {
+	var err error
+	for n := 0; ; n++ {
+		if err = protect(c, g.node, call); err == nil {
+			return true
+		}
+		if undo != nil {
+			undo()
+		}
+		if n >= c.Run.Retries || !pause(c.Run.Context, n) {
+			break
+		}
+	}
+	f := &graph.Failure{Node: g.node, Where: c.Where(), TS: c.TS, Err: err, Text: text(v)}
+	if p, ok := err.(*graph.PanicError); ok {
+		f.Stack = p.Stack
+	}
+	f.Input = encode(g.cod, v)
+	if g.key != nil {
+		f.Key = g.key(v)
+	}
+	c.Node = g.node
+	if c.Run.OnFailure == nil || !c.Run.OnFailure(c, f) {
+		c.Fail(err)
+	}
+	return false
+}
+
+// protect runs call and turns a panic into an error.
+func protect(c *graph.Ctx, n *graph.Node, call func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = graph.Recovered(r)
+		}
+	}()
+	c.Node = n
+	return call()
+}
+
+// pause waits 10 ms · 2^n, at most a second, before the next try; false when the run is over.
+func pause(ctx context.Context, n int) bool {
+	t := time.NewTimer(min(10*time.Millisecond<<min(n, 10), time.Second))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// encode is v in its coder's bytes; nil when the coder itself panics on it.
+func encode[A any](cod coder.Coder[A], v A) (b []byte) {
+	defer func() {
+		if recover() != nil {
+			b = nil
+		}
+	}()
+	return cod.Append(nil, v)
+}
+
+// text is v as %v prints it, at most 1,000 bytes.
+func text(v any) string {
+	s := fmt.Sprintf("%+v", v)
+	if len(s) > 1000 {
+		s = s[:1000] + "…"
+	}
+	return s
+}
+
+// held collects the outputs of one element so that half of them never leave.
+type held[O any] struct{ out []O }
+
+func (h *held[O]) emit(o O) { h.out = append(h.out, o) }
+
+func (h *held[O]) pass(c *graph.Ctx, next Recv[O]) {
+	out := h.out
+	h.out = nil
+	for _, o := range out {
+		next(c, o)
+	}
+}
+
+func (h *held[O]) drop() { h.out = h.out[:0] }

@@ -1,0 +1,144 @@
+package pipeline
+
+import (
+	"context"
+	"sync"
+
+	"github.com/millrace/millrace/internal/flow"
+	"github.com/millrace/millrace/internal/graph"
+)
+
+// Sink writes a collection somewhere outside: the contract of connectors. What
+// it writes becomes visible only when it is committed, so that a run which fails
+// or goes back to an earlier snapshot leaves nothing half done.
+type Sink[T any] interface {
+	// Open opens the part of one lane. state is what Prepare gave at the last
+	// commit of this lane, or nil: whatever was written since is to be undone.
+	Open(ctx context.Context, lane, lanes int, state []byte) (Writer[T], error)
+}
+
+// Writer is a sink's part on one lane, used by one goroutine. The calls come as
+// (Write* Prepare Commit)* Finish; Abort may come instead of any of them, last.
+type Writer[T any] interface {
+	Write(v T) error
+	// Prepare makes what was written durable but not visible, and returns what
+	// Open needs to go on from here.
+	Prepare() (state []byte, err error)
+	// Commit is called when the snapshot that holds the state is taken. It may be
+	// called again after a crash.
+	Commit() error
+	// Finish is called when the input has ended and all is committed.
+	Finish() error
+	// Abort gives up what was not committed and lets go of resources.
+	Abort()
+}
+
+// Write adds a sink. kind is its operation's name in the graph, "text.Write".
+func Write[T any](c PCollection[T], kind string, sink Sink[T], opts ...Option) {
+	write(c, kind, sink, graph.Forward, opts)
+}
+
+// WriteSingle is [Write] with all elements on lane 0, for a single file.
+func WriteSingle[T any](c PCollection[T], kind string, sink Sink[T], opts ...Option) {
+	write(c, kind, sink, graph.Gather, opts)
+}
+
+func write[T any](c PCollection[T], kind string, sink Sink[T], edge graph.EdgeKind, opts []Option) {
+	if !c.ok(kind) {
+		return
+	}
+	if sink == nil {
+		c.p.g.Errorf("%s: the sink is nil", kind)
+		return
+	}
+	single := edge == graph.Gather
+	op := flow.Sink(func(x *graph.Ctx, state []byte) (*flow.Writer[T], error) {
+		lanes := x.Lanes
+		if single {
+			if x.Lane != 0 {
+				return nil, nil
+			}
+			lanes = 1
+		}
+		w, err := sink.Open(x.Run.Context, x.Lane, lanes, state)
+		if err != nil {
+			return nil, err
+		}
+		return &flow.Writer[T]{Write: w.Write, Prepare: w.Prepare, Commit: w.Commit, Finish: w.Finish, Abort: w.Abort}, nil
+	}, coderOf[T](c.coll))
+	c.add(&graph.Node{Kind: kind, Op: op, Stateful: true}, edge, nameOf(opts))
+}
+
+// ForEach calls f for each element, on several goroutines at once. It is for
+// effects that may be repeated: after a failure elements may be seen again. Use a
+// [Sink] where they must not.
+func ForEach[T any](c PCollection[T], f func(context.Context, T) error, opts ...Option) {
+	if !c.ok("ForEach") {
+		return
+	}
+	c.nilFunc("ForEach", f == nil)
+	op := flow.ForEach(func(x *graph.Ctx) func(T) error {
+		ctx := x.Run.Context
+		return func(v T) error { return f(ctx, v) }
+	}, coderOf[T](c.coll))
+	c.add(&graph.Node{Kind: "ForEach", Op: op}, graph.Forward, nameOf(opts))
+}
+
+// ForEachLane is [ForEach] with a function of its own for each lane, which
+// therefore may keep things without locks.
+func ForEachLane[T any](c PCollection[T], make func(lane int) func(T), opts ...Option) {
+	if !c.ok("ForEachLane") {
+		return
+	}
+	c.nilFunc("ForEachLane", make == nil)
+	op := flow.ForLane(func(x *graph.Ctx) func(T) { return make(x.Lane) }, coderOf[T](c.coll))
+	c.add(&graph.Node{Kind: "ForEach", Op: op}, graph.Forward, nameOf(opts))
+}
+
+// Collected is where [Collect] puts elements: read it after the run.
+type Collected[T any] struct {
+	mu   sync.Mutex // guards vals
+	vals []T
+}
+
+// Values is what was collected and committed, in no order.
+func (c *Collected[T]) Values() []T {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append([]T(nil), c.vals...)
+}
+
+// Collect gathers a small collection in this process's memory, exactly once.
+func Collect[T any](c PCollection[T], opts ...Option) *Collected[T] {
+	out := &Collected[T]{}
+	Write(c, "Collect", out, opts...)
+	return out
+}
+
+// Open implements [Sink].
+func (c *Collected[T]) Open(context.Context, int, int, []byte) (Writer[T], error) {
+	return &collector[T]{to: c}, nil
+}
+
+type collector[T any] struct {
+	to             *Collected[T]
+	open, prepared []T
+}
+
+func (w *collector[T]) Write(v T) error { w.open = append(w.open, v); return nil }
+
+func (w *collector[T]) Prepare() ([]byte, error) {
+	w.prepared, w.open = append(w.prepared, w.open...), nil
+	return nil, nil
+}
+
+func (w *collector[T]) Commit() error {
+	w.to.mu.Lock()
+	defer w.to.mu.Unlock()
+	w.to.vals = append(w.to.vals, w.prepared...)
+	w.prepared = nil
+	return nil
+}
+
+func (w *collector[T]) Finish() error { return nil }
+func (w *collector[T]) Abort()        { w.open, w.prepared = nil, nil }

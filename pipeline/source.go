@@ -1,0 +1,214 @@
+package pipeline
+
+import (
+	"context"
+	"time"
+
+	"github.com/millrace/millrace/internal/flow"
+	"github.com/millrace/millrace/internal/graph"
+	"github.com/millrace/millrace/window"
+)
+
+// Source reads elements from somewhere: the contract of connectors. A source is
+// immutable and may be asked by several runs at once.
+type Source[T any] interface {
+	// Splits cuts the input into pieces that can be read apart, as many as make
+	// sense; lanes is how many will read. More pieces than lanes are good: each
+	// lane takes the next one when it is done. An error stops the run before it starts.
+	Splits(ctx context.Context, lanes int) ([]Split[T], error)
+	// Bounded reports that the input ends.
+	Bounded() bool
+}
+
+// Split is one piece of a source.
+type Split[T any] interface {
+	// ID names the piece, equally in every process and run: "access.log:0-67108864".
+	ID() string
+	// Open begins reading behind position, which a Reader of the same piece
+	// gave, or at the start for nil.
+	Open(ctx context.Context, position []byte) (Reader[T], error)
+}
+
+// ReadState is what a read found.
+type ReadState = graph.ReadState
+
+// What a [Reader] found.
+const (
+	More ReadState = graph.More // there may be more: read again
+	Idle ReadState = graph.Idle // nothing at present
+	Done ReadState = graph.Done // the piece has ended
+)
+
+// Reader reads one piece, on one goroutine.
+type Reader[T any] interface {
+	// Read emits at most max elements. It may block for a disk, but not for
+	// elements that are not there yet: then it returns Idle.
+	Read(max int, out *Output[T]) (ReadState, error)
+	// Position appends where to go on after what was emitted so far.
+	Position(b []byte) []byte
+	// Where names the element emitted last, for people: "access.log:1042".
+	Where() string
+	// Progress is how much of how much has been read, in one unit; total 0 if unknown.
+	Progress() (read, total int64)
+	Close() error
+}
+
+// Output takes what a [Reader] reads.
+type Output[T any] struct {
+	c    *graph.Ctx
+	next flow.Recv[T]
+	wm   int64
+}
+
+// Emit passes v on with no time of its own (the smallest).
+func (o *Output[T]) Emit(v T) { o.next(o.c, v) }
+
+// EmitAt passes v on with event time ts, in Unix milliseconds.
+func (o *Output[T]) EmitAt(ts int64, v T) {
+	old := o.c.TS
+	o.c.TS = ts
+	o.next(o.c, v)
+	o.c.TS = old
+}
+
+// Watermark promises that no element before ts will come from this piece, in
+// Unix milliseconds. Without a promise the watermark waits for the piece's end,
+// unless an EventTime behind the source makes it.
+func (o *Output[T]) Watermark(ts int64) { o.wm = max(o.wm, ts) }
+
+// Stopped reports that the run has failed or was cancelled: return from Read soon.
+func (o *Output[T]) Stopped() bool { return o.c.Err() != nil }
+
+// Read adds a source. kind is its operation's name in the graph, "text.Read".
+func Read[T any](p *Pipeline, kind string, src Source[T], opts ...Option) PCollection[T] {
+	if p == nil {
+		graph.Orphanf("%s: the pipeline is nil: use pipeline.New or the one that runners.Main gives", kind)
+		return PCollection[T]{poison}
+	}
+	if src == nil {
+		p.g.Errorf("%s: the source is nil", kind)
+		return PCollection[T]{poison}
+	}
+	return root[T](p, kind, source[T]{src}, opts)
+}
+
+func root[T any](p *Pipeline, kind string, src graph.Source, opts []Option) PCollection[T] {
+	n := p.g.Add(&graph.Node{Kind: kind, Src: src, Out: []graph.Type{flow.Type(coderFor[T](p, kind))}}, nameOf(opts))
+	return PCollection[T]{coll{p: p, ref: graph.Ref{Node: n}}}
+}
+
+// source makes a Source the engine's.
+type source[T any] struct{ src Source[T] }
+
+func (s source[T]) Bounded() bool { return s.src.Bounded() }
+
+func (s source[T]) Splits(run *graph.Run, n int) (out []graph.Split, err error) {
+	splits, err := s.src.Splits(run.Context, n)
+	for _, sp := range splits {
+		out = append(out, split[T]{sp})
+	}
+	return out, err
+}
+
+type split[T any] struct{ Split[T] }
+
+func (s split[T]) Open(c *graph.Ctx, out any, pos []byte) (graph.Reader, error) {
+	r, err := s.Split.Open(c.Run.Context, pos)
+	if err != nil {
+		return nil, err
+	}
+	return &reader[T]{Reader: r, node: c.Node, out: Output[T]{c, flow.RecvOf[T](out), window.MinTime}}, nil
+}
+
+type reader[T any] struct {
+	Reader[T]
+	node *graph.Node
+	out  Output[T]
+}
+
+func (r *reader[T]) Poll(c *graph.Ctx, max int) (graph.ReadState, error) {
+	c.Node = r.node
+	return r.Read(max, &r.out)
+}
+
+func (r *reader[T]) Watermark() int64 { return r.out.wm }
+
+// Create is a collection of the given values, with the smallest event time.
+func Create[T any](p *Pipeline, values ...T) PCollection[T] {
+	if p == nil {
+		graph.Orphanf("Create: the pipeline is nil: use pipeline.New or the one that runners.Main gives")
+		return PCollection[T]{poison}
+	}
+	return root[T](p, "Create", flow.Create(values, nil), nil)
+}
+
+// Timestamped is a value with its event time.
+type Timestamped[T any] struct {
+	Time  time.Time
+	Value T
+}
+
+// CreateTimestamped is [Create] of values that have times.
+func CreateTimestamped[T any](p *Pipeline, values ...Timestamped[T]) PCollection[T] {
+	if p == nil {
+		graph.Orphanf("CreateTimestamped: the pipeline is nil: use pipeline.New or the one that runners.Main gives")
+		return PCollection[T]{poison}
+	}
+	vals, ts := make([]T, len(values)), make([]int64, len(values))
+	for i, v := range values {
+		vals[i], ts[i] = v.Value, v.Time.UnixMilli()
+	}
+	return root[T](p, "Create", flow.Create(vals, ts), nil)
+}
+
+// Impulse is a collection of one empty element, to begin something with.
+func Impulse(p *Pipeline) PCollection[[]byte] {
+	if p == nil {
+		graph.Orphanf("Impulse: the pipeline is nil: use pipeline.New or the one that runners.Main gives")
+		return PCollection[[]byte]{poison}
+	}
+	return root[[]byte](p, "Impulse", flow.Create([][]byte{{}}, nil), nil)
+}
+
+// Generate is a collection of n elements. fill makes element i in place; the
+// fields of an element made before may still stand. It is called on several
+// goroutines at once, each with an element of its own: lane l of P makes the
+// numbers that are l modulo P, in order.
+func Generate[T any](p *Pipeline, n uint64, fill func(i uint64, e *T), opts ...Option) PCollection[T] {
+	if p == nil {
+		graph.Orphanf("Generate: the pipeline is nil: use pipeline.New or the one that runners.Main gives")
+		return PCollection[T]{poison}
+	}
+	if fill == nil {
+		p.g.Errorf("Generate: the function is nil")
+		return PCollection[T]{poison}
+	}
+	return root[T](p, "Generate", flow.Generate(n, fill), opts)
+}
+
+// DeadLetter is an element that user code could not handle, where the run's
+// policy is to set it aside.
+type DeadLetter struct {
+	Transform string // path of the transform's name
+	Position  string // its file:line in the program
+	Source    string // the input the element came from, as far as is known: "access.log:18230"
+	Input     []byte // the element in its coder's bytes
+	Text      string // the element as %v prints it, at most 1,000 bytes
+	Error     string
+	Stack     string // the user's own frames, if it was a panic
+}
+
+// DeadLetters is the elements that were set aside anywhere in p, but for what is
+// computed from this collection itself. It is empty unless the run's policy for
+// failures is dead-letter.
+func DeadLetters(p *Pipeline) PCollection[DeadLetter] {
+	if p == nil {
+		graph.Orphanf("DeadLetters: the pipeline is nil")
+		return PCollection[DeadLetter]{poison}
+	}
+	src := flow.DeadLetters(func(f *flow.Letter) DeadLetter {
+		return DeadLetter{f.Transform, f.Position, f.Where, f.Input, f.Text, f.Error, f.Stack}
+	})
+	n := p.g.Add(&graph.Node{Kind: "DeadLetters", Src: src, DeadLetter: true, Out: []graph.Type{flow.Type(coderFor[DeadLetter](p, "DeadLetters"))}}, "")
+	return PCollection[DeadLetter]{coll{p: p, ref: graph.Ref{Node: n}}}
+}
