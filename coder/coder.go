@@ -1,0 +1,164 @@
+package coder
+
+import (
+	"fmt"
+	"reflect"
+	"runtime"
+	"sync"
+	"unsafe"
+)
+
+// KV is a key and a value: plain data.
+type KV[K comparable, V any] struct {
+	Key   K
+	Value V
+}
+
+// A Coder turns values of T into bytes and back. The functions may be called by
+// many goroutines at once.
+type Coder[T any] struct {
+	// ID is the canonical text of the coder: its URN, and in angle brackets those of
+	// its components. Two coders with one ID write the same bytes. It is part of the
+	// hash by which workers compare their graphs.
+	ID string
+
+	// Append appends the nested encoding of v, which says itself where it ends, and
+	// returns the longer slice. It keeps neither b nor v.
+	Append func(b []byte, v T) []byte
+
+	// Decode reads one value from the front of b and returns it with what follows.
+	// The value never shares memory with b. Bytes that are no encoding give an error,
+	// never a panic, and allocate no more than their length justifies.
+	Decode func(b []byte) (T, []byte, error)
+}
+
+// registry holds the users' coders and the inferred ones. It is the one piece of
+// package state, because a type has one coder in a process, like a type has one
+// method set.
+var registry = struct {
+	sync.Mutex
+	user     map[reflect.Type]*codec // by Register
+	inferred map[reflect.Type]any    // Coder[T] of For[T]
+}{user: map[reflect.Type]*codec{}, inferred: map[reflect.Type]any{}}
+
+// Register makes c the coder of T, alone and inside other types, instead of the
+// inferred one; a second call for the same T replaces the first. Call it before
+// graphs are built (in main or init): coders handed out earlier do not change.
+//
+// T may be any type, also one that has no coder of its own, such as an interface.
+// c.ID must be a URN of your own ("example.com:coder:money:v1") that changes with
+// the bytes. An encoding of a non-empty value should not be empty: see [Iterable].
+// Register panics if a field of c is missing.
+func Register[T any](c Coder[T]) {
+	t := reflect.TypeFor[T]()
+	if c.ID == "" || c.Append == nil || c.Decode == nil {
+		panic(fmt.Sprintf("coder: Register[%v]: ID, Append and Decode must all be set", t))
+	}
+	u := &codec{
+		id:   c.ID,
+		user: true,
+		enc:  func(b []byte, p unsafe.Pointer) []byte { return c.Append(b, *(*T)(p)) },
+		dec: func(p unsafe.Pointer, b []byte) ([]byte, error) {
+			v, rest, err := c.Decode(b)
+			if err != nil {
+				return nil, err
+			}
+			*(*T)(p) = v
+			return rest, nil
+		},
+		typed: c,
+	}
+	registry.Lock()
+	defer registry.Unlock()
+	registry.user[t] = u
+	clear(registry.inferred)
+}
+
+// registered returns the user's coder of t, or nil.
+func registered(t reflect.Type) *codec {
+	registry.Lock()
+	defer registry.Unlock()
+	return registry.user[t]
+}
+
+// For infers the coder of T: see the package comment for the rules. It reflects on
+// T once for each type and process; the coder it returns does not reflect, but for
+// maps. The error is a sentence for the author of the pipeline that names T, the
+// path of the field that has no coder, and what to do.
+func For[T any]() (Coder[T], error) {
+	t := reflect.TypeFor[T]()
+	registry.Lock()
+	got, ok := registry.inferred[t]
+	registry.Unlock()
+	if ok {
+		return got.(Coder[T]), nil
+	}
+	k, err := (&compiler{root: t}).compile(t, place{})
+	if err != nil {
+		return Coder[T]{}, err
+	}
+	c := typedOf[T](k)
+	registry.Lock()
+	registry.inferred[t] = c
+	registry.Unlock()
+	return c, nil
+}
+
+// typedOf gives a codec its type back.
+func typedOf[T any](k *codec) Coder[T] {
+	if c, ok := k.typed.(Coder[T]); ok {
+		return c
+	}
+	if c, ok := direct[T](k); ok {
+		return c
+	}
+	return Coder[T]{
+		ID: k.id,
+		Append: func(b []byte, v T) []byte {
+			b = k.enc(b, noescape(unsafe.Pointer(&v)))
+			runtime.KeepAlive(&v)
+			return b
+		},
+		Decode: func(b []byte) (T, []byte, error) {
+			var v T
+			rest, err := k.dec(noescape(unsafe.Pointer(&v)), b)
+			if err != nil {
+				var zero T
+				return zero, nil, err
+			}
+			return v, rest, nil
+		},
+	}
+}
+
+// direct makes coders of the commonest kinds without a call through a codec.
+func direct[T any](k *codec) (Coder[T], bool) {
+	c := Coder[T]{ID: k.id}
+	switch k.op {
+	case opInt64:
+		c.Append = func(b []byte, v T) []byte { return AppendVarint(b, *(*int64)(unsafe.Pointer(&v))) }
+		c.Decode = func(b []byte) (v T, rest []byte, err error) {
+			u, rest, err := readUvarint(b)
+			*(*uint64)(unsafe.Pointer(&v)) = u
+			return v, rest, err
+		}
+	case opString:
+		c.Append = func(b []byte, v T) []byte { return appendString(b, *(*string)(unsafe.Pointer(&v))) }
+		c.Decode = func(b []byte) (v T, rest []byte, err error) {
+			raw, rest, err := readBlock(b)
+			*(*string)(unsafe.Pointer(&v)) = string(raw)
+			return v, rest, err
+		}
+	default:
+		return c, false
+	}
+	return c, true
+}
+
+// noescape hides p from escape analysis, so that a value can stay on the stack
+// while it is encoded through a function value. It is sound because no codec keeps
+// the pointer it is given.
+func noescape(p unsafe.Pointer) unsafe.Pointer {
+	x := uintptr(p)
+	return *(*unsafe.Pointer)(unsafe.Pointer(&x))
+}
