@@ -1,0 +1,138 @@
+// Command nexmark runs one query of the deterministic Nexmark workload
+// (bench/peers/NEXMARK.md), written with the public API, and prints one JSON line.
+//
+//	go run ./bench/nexmark -q w2 -n 10000000 -parallelism 2
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"runtime/debug"
+	"runtime/pprof"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/millrace/millrace/bench/nexmark/gen"
+	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/runners/local"
+)
+
+// result is the line that is printed. "events" counts all source events, also
+// those that a query drops; for w1 it is lines.
+type result struct {
+	Engine     string  `json:"engine"`
+	Query      string  `json:"query"`
+	Par        int     `json:"par"`
+	Events     uint64  `json:"events"`
+	Seconds    float64 `json:"seconds"`
+	EventsPerS float64 `json:"events_per_s"`
+	OutCount   uint64  `json:"out_count"`
+	Checksum   string  `json:"checksum"`
+	RSSMB      int     `json:"rss_mb"`
+	CPUS       float64 `json:"cpu_s"`
+	NsPerEvent float64 `json:"cpu_ns_per_event"`
+	AsExpected *bool   `json:"as_expected,omitempty"` // absent where no expectation is on file for N
+}
+
+func main() {
+	q := flag.String("q", "q0", "query: "+strings.Join(slices.Sorted(maps.Keys(queries)), ", "))
+	n := flag.Uint64("n", 10_000_000, "source events; w1: lines")
+	par := flag.Int("parallelism", 1, "lanes")
+	noFusion := flag.Bool("no-fusion", false, "a queue between any two transforms")
+	checkpoint := flag.Duration("checkpoint", 0, "time between snapshots; 0: none")
+	batch := flag.Int("batch", 0, "elements in a batch; 0: the default")
+	profile := flag.String("cpuprofile", "", "write a CPU profile here")
+	flag.Parse()
+	debug.SetGCPercent(400)
+	res, err := run(*q, *n, local.Config{Parallelism: *par, NoFusion: *noFusion, Checkpoint: *checkpoint, Batch: *batch}, *profile)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "nexmark:", err)
+		os.Exit(1)
+	}
+	line, err := json.Marshal(res)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "nexmark:", err)
+		os.Exit(1)
+	}
+	fmt.Println(string(line))
+	if res.AsExpected != nil && !*res.AsExpected {
+		fmt.Fprintln(os.Stderr, "nexmark: count or checksum is not the expected one")
+		os.Exit(1)
+	}
+}
+
+// run runs one query.
+func run(q string, n uint64, cfg local.Config, profile string) (*result, error) {
+	build, ok := queries[q]
+	if !ok {
+		return nil, fmt.Errorf("no query %q: there is %s", q, strings.Join(slices.Sorted(maps.Keys(queries)), ", "))
+	}
+	p := pipeline.New()
+	lanes := build(p, n)
+	if profile != "" {
+		f, err := os.Create(profile)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return nil, err
+		}
+		defer pprof.StopCPUProfile()
+	}
+	start := time.Now()
+	if _, err := local.Run(context.Background(), p, cfg); err != nil {
+		return nil, err
+	}
+	s := time.Since(start).Seconds()
+	res := &result{Engine: "millrace", Query: q, Par: cfg.Parallelism, Events: n, Seconds: round(s), EventsPerS: round(float64(n) / s), RSSMB: peakRSS(), CPUS: cpuSeconds()}
+	res.NsPerEvent = round(res.CPUS * 1e9 / float64(n))
+	var sum uint64
+	for _, l := range lanes {
+		res.OutCount += l.count
+		sum += l.sum
+	}
+	res.Checksum = fmt.Sprintf("%016x", sum)
+	if count, want, known := gen.Expected(q, n); known {
+		same := count == res.OutCount && want == res.Checksum
+		res.AsExpected = &same
+	}
+	return res, nil
+}
+
+func round(x float64) float64 {
+	r, _ := strconv.ParseFloat(strconv.FormatFloat(x, 'f', 3, 64), 64)
+	return r
+}
+
+// cpuSeconds is what the process has used so far, start-up included.
+func cpuSeconds() float64 {
+	var ru syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &ru); err != nil {
+		return 0
+	}
+	return round(time.Duration(ru.Utime.Nano() + ru.Stime.Nano()).Seconds())
+}
+
+// peakRSS is the peak of resident memory in MiB; -1 where the system does not say.
+func peakRSS() int {
+	b, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return -1
+	}
+	for l := range strings.Lines(string(b)) {
+		if strings.HasPrefix(l, "VmHWM:") {
+			if kb, err := strconv.Atoi(strings.Fields(l)[1]); err == nil {
+				return kb / 1024
+			}
+		}
+	}
+	return -1
+}

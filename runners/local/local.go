@@ -1,0 +1,161 @@
+// Package local runs pipelines in this process: one slot, with a lane for each core.
+package local
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/millrace/millrace/internal/engine"
+	"github.com/millrace/millrace/internal/graph"
+	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/window"
+)
+
+// OnError is what becomes of an element that user code fails on.
+type OnError string
+
+const (
+	Stop       OnError = "stop"        // end the run with the error: the default
+	DeadLetter OnError = "dead-letter" // set the element aside, see [pipeline.DeadLetters], and go on
+)
+
+// Config configures a run. Zero fields mean the default.
+type Config struct {
+	Parallelism  int           // lanes; default: one for each core
+	MemoryBudget int64         // bytes that all groupings together may hold before they spill to disk; default: a quarter of the machine's, or of the memory limit
+	TempDir      string        // where they spill to; default: the system's
+	OnError      OnError       // default Stop
+	Retries      int           // further tries of a failing element before OnError takes it; default 0
+	Checkpoint   time.Duration // between snapshots; default 1s where OnError needs them, else none
+
+	NoFusion     bool // a queue between any two transforms: for tests
+	Batch        int  // elements in a batch between lanes; default 512
+	Queue        int  // batches in a queue between two lanes; default 4
+	BundleEpochs int  // a snapshot after so many bundles, for tests; 0: by time
+	RestartEvery int  // restore from every so-many-th snapshot, for tests; 0: never
+
+	// Progress, if not nil, is called with a reporter before the run begins.
+	Progress func(*Observer)
+}
+
+// Observer reports how far a run is. Its methods may be called from any
+// goroutine at any time.
+type Observer struct{ o *engine.Observer }
+
+// Metric is one metric of user code or of a transform, put together over lanes.
+type Metric struct {
+	Transform string
+	Name      string
+	Count     int64 // observations of a distribution
+	Sum       int64 // a counter's count; a distribution's sum; a gauge's value
+	Min, Max  int64 // of a distribution
+}
+
+// Result is what a run leaves.
+type Result struct {
+	Elapsed  time.Duration
+	Metrics  []Metric
+	Epochs   int // snapshots taken
+	Restarts int // from a snapshot
+}
+
+// Counter is the sum of the counter of that name over all transforms.
+func (r *Result) Counter(name string) (n int64) {
+	for _, m := range r.Metrics {
+		if m.Name == name {
+			n += m.Sum
+		}
+	}
+	return n
+}
+
+// Run runs p to its end. It returns p's construction mistakes, the first failure,
+// or the cause with which ctx ended; then nothing uncommitted is left. No
+// goroutine of the run is left when it returns.
+func Run(ctx context.Context, p *pipeline.Pipeline, cfg Config) (*Result, error) {
+	if err := p.Err(); err != nil {
+		return nil, err
+	}
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	if err := runnable(p.Graph()); err != nil {
+		return nil, err
+	}
+	ec := engine.Config{
+		Lanes: cfg.Parallelism, Batch: cfg.Batch, Queue: cfg.Queue, NoFusion: cfg.NoFusion,
+		Epoch: cfg.Checkpoint, EpochBundles: cfg.BundleEpochs, RestartEvery: cfg.RestartEvery,
+		Retries: cfg.Retries, TempDir: cfg.TempDir, MemoryBudget: cfg.MemoryBudget,
+	}
+	if cfg.OnError == DeadLetter || cfg.Retries > 0 {
+		if ec.Epoch == 0 && ec.EpochBundles == 0 {
+			ec.Epoch = time.Second
+		}
+		ec.OnError = engine.Careful
+		if cfg.OnError == DeadLetter {
+			ec.OnError = engine.DeadLetter
+		}
+	}
+	if cfg.Progress != nil {
+		ec.Observe = &engine.Observer{}
+		cfg.Progress(&Observer{ec.Observe})
+	}
+	res, err := engine.Run(ctx, p.Graph(), ec)
+	if res == nil {
+		return nil, err
+	}
+	out := &Result{Elapsed: res.Elapsed, Epochs: res.Epochs, Restarts: res.Restarts}
+	for _, m := range res.Metrics {
+		out.Metrics = append(out.Metrics, Metric{m.Node, m.Name, m.Count, m.Sum, m.Min, m.Max})
+	}
+	return out, err
+}
+
+func (c *Config) check() error {
+	switch {
+	case c.Parallelism < 0 || c.Parallelism > 1024:
+		return fmt.Errorf("parallelism %d: want 1 to 1024, or 0 for one lane for each core", c.Parallelism)
+	case c.OnError != "" && c.OnError != Stop && c.OnError != DeadLetter:
+		return fmt.Errorf("error policy %q: want %s or %s", c.OnError, Stop, DeadLetter)
+	case c.Retries < 0:
+		return fmt.Errorf("retries %d: want 0 or more", c.Retries)
+	case c.MemoryBudget < 0:
+		return fmt.Errorf("memory budget %d: want 0 or more bytes", c.MemoryBudget)
+	}
+	return nil
+}
+
+// runnable refuses what is in the graph but not run yet, all at once, by name
+// and place, rather than running it wrongly.
+func runnable(g *graph.Graph) error {
+	var bad []string
+	for _, n := range g.Nodes {
+		if !n.Stateful && !strings.HasSuffix(n.Kind, ".Lift") {
+			continue
+		}
+		if why := unsupported(n.Windowing); why != "" {
+			bad = append(bad, fmt.Sprintf("%s: %s: %s", n.Pos, n.Name, why))
+		}
+	}
+	if bad == nil {
+		return nil
+	}
+	return fmt.Errorf("the local runner can't run this pipeline yet:\n  %s", strings.Join(bad, "\n  "))
+}
+
+// unsupported says what of a strategy is not run yet.
+func unsupported(s window.Strategy) string {
+	switch {
+	case s.Fn.Merging():
+		return fmt.Sprintf("windows that merge (%s) are not run yet; use fixed or sliding windows", s.Fn)
+	case !s.IsDefaultTrigger():
+		return fmt.Sprintf("trigger %s is not run yet; only the default trigger is", s.Trigger)
+	case s.Lateness > 0:
+		return fmt.Sprintf("allowed lateness (%v) is not run yet; late elements are dropped and counted", s.Lateness)
+	case s.Timestamps != window.EndOfWindow:
+		return "timestamp combiners other than end-of-window are not run yet"
+	}
+	return ""
+}

@@ -1,0 +1,113 @@
+// Package runners runs a pipeline by whichever runner the -runner flag names.
+//
+// The local runner is always there. Others are linked in by importing their
+// packages; a program that wants the local one only can import runners/local itself.
+package runners
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/millrace/millrace/internal/draw"
+	"github.com/millrace/millrace/internal/runner"
+	"github.com/millrace/millrace/pipeline"
+	_ "github.com/millrace/millrace/runners/local" // the runner that is always there
+)
+
+// Exit statuses of [Main].
+const (
+	ExitFailed      = 1   // the pipeline could not be built or its run failed
+	ExitUsage       = 2   // a flag is wrong
+	ExitInterrupted = 130 // Ctrl-C
+)
+
+// Main parses the command line's flags, builds a pipeline and runs it; then it
+// returns, or exits with a status that says what went wrong. Declare flags of
+// your own before calling it and read them in build. Ctrl-C cancels the run:
+// nothing uncommitted is left; a second one kills the program.
+func Main(build func(p *pipeline.Pipeline)) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // the second Ctrl-C is the default again
+	if code := run(ctx, flag.CommandLine, os.Args[1:], build, os.Stdout, os.Stderr); code != 0 {
+		os.Exit(code)
+	}
+}
+
+// run is Main without the process.
+func run(ctx context.Context, fs *flag.FlagSet, args []string, build func(*pipeline.Pipeline), stdout, stderr io.Writer) int {
+	fs.SetOutput(stderr)
+	name := fs.String("runner", "local", "what runs the pipeline: "+names())
+	graph := fs.String("graph", "", "print the pipeline's graph and exit: "+strings.Join(draw.Formats, ", "))
+	for _, r := range runner.All() {
+		r.Flags(fs)
+	}
+	if err := fs.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return 0
+		}
+		return ExitUsage
+	}
+	if rest := fs.Args(); len(rest) > 0 {
+		fmt.Fprintf(stderr, "unexpected argument %q: flags look like -name=value and come before anything else\n", rest[0])
+		return ExitUsage
+	}
+	r, err := find(*name)
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return ExitUsage
+	}
+	p := pipeline.New()
+	build(p)
+	if err := p.Err(); err != nil {
+		fmt.Fprintf(stderr, "the pipeline can't be run:\n%s\n", indent(err))
+		return ExitFailed
+	}
+	if *graph != "" {
+		if err := draw.Write(stdout, p.Graph(), *graph); err != nil {
+			fmt.Fprintf(stderr, "-graph: %v\n", err)
+			return ExitUsage
+		}
+		return 0
+	}
+	err = r.Run(ctx, p, stderr)
+	var usage *runner.UsageError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &usage):
+		fmt.Fprintln(stderr, err)
+		return ExitUsage
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		fmt.Fprintln(stderr, "cancelled; nothing uncommitted was left behind")
+		return ExitInterrupted
+	}
+	fmt.Fprintf(stderr, "the run failed: %v\n", err)
+	return ExitFailed
+}
+
+// find returns the runner of a name; an unknown one lists what there is.
+func find(name string) (runner.Runner, error) {
+	for _, r := range runner.All() {
+		if r.Name == name {
+			return r, nil
+		}
+	}
+	return runner.Runner{}, fmt.Errorf("-runner=%s: no such runner is linked into this program; there is: %s (import a runner's package to add it)", name, names())
+}
+
+func names() string {
+	var out []string
+	for _, r := range runner.All() {
+		out = append(out, r.Name)
+	}
+	return strings.Join(out, ", ")
+}
+
+func indent(err error) string { return "  " + strings.ReplaceAll(err.Error(), "\n", "\n  ") }
