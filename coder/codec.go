@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
 	"reflect"
 	"strings"
 	"time"
@@ -23,6 +22,7 @@ type codec struct {
 	enc   func(b []byte, p unsafe.Pointer) []byte
 	dec   func(p unsafe.Pointer, b []byte) ([]byte, error) // p holds the zero value
 	typed any                                              // Coder[T], if there is one already
+	outer func() *codec                                    // see Outer; nil if the same
 }
 
 // op names the kinds that need no call to encode.
@@ -152,6 +152,8 @@ func (c *compiler) standard(t reflect.Type, at place) (*codec, error) {
 		return erase(GlobalWindows()), nil
 	case "IntervalWindow":
 		return erase(IntervalWindows()), nil
+	case "WindowedValue", "Timer":
+		return nil, c.refuse(t, at, "made for exchange with Beam, and coder."+name+"s makes its coder from those of its parts")
 	}
 	return nil, nil
 }
@@ -181,24 +183,33 @@ func (c *compiler) parts(t reflect.Type, at place, urn, first, second string) (*
 	if err != nil {
 		return nil, err
 	}
-	id := urn + "<" + x.id + "," + y.id + ">"
-	if urn == "beam:coder:sharded_key:v1" {
-		id = urn + "<" + y.id + ">"
+	k := concat(x, y, f.Offset, s.Offset)
+	k.id = urn + "<" + x.id + "," + y.id + ">"
+	if first == "Shard" { // whose coder is fixed
+		k.id = urn + "<" + y.id + ">"
 	}
-	return &codec{
-		id:  id,
+	return k, nil
+}
+
+// concat is the codec of x and y one after the other.
+func concat(x, y *codec, atX, atY uintptr) *codec {
+	k := &codec{
 		min: x.min + y.min,
 		enc: func(b []byte, p unsafe.Pointer) []byte {
-			return y.enc(x.enc(b, unsafe.Add(p, f.Offset)), unsafe.Add(p, s.Offset))
+			return y.enc(x.enc(b, unsafe.Add(p, atX)), unsafe.Add(p, atY))
 		},
 		dec: func(p unsafe.Pointer, b []byte) ([]byte, error) {
-			b, err := x.dec(unsafe.Add(p, f.Offset), b)
+			b, err := x.dec(unsafe.Add(p, atX), b)
 			if err != nil {
 				return nil, err
 			}
-			return y.dec(unsafe.Add(p, s.Offset), b)
+			return y.dec(unsafe.Add(p, atY), b)
 		},
-	}, nil
+	}
+	if y.outer != nil {
+		k.outer = func() *codec { return concat(x, y.outer(), atX, atY) }
+	}
+	return k
 }
 
 func boolCodec() *codec {
@@ -226,9 +237,7 @@ func doubleCodec() *codec {
 func floatCodec() *codec {
 	return &codec{
 		id: "millrace:coder:float:v1", min: 4, ftype: FieldType{Kind: Float},
-		enc: func(b []byte, p unsafe.Pointer) []byte {
-			return binary.BigEndian.AppendUint32(b, math.Float32bits(*(*float32)(p)))
-		},
+		enc: func(b []byte, p unsafe.Pointer) []byte { return appendFloat(b, *(*float32)(p)) },
 		dec: func(p unsafe.Pointer, b []byte) (rest []byte, err error) {
 			*(*uint32)(p), rest, err = readUint32(b)
 			return rest, err
@@ -238,7 +247,7 @@ func floatCodec() *codec {
 
 func stringCodec() *codec {
 	return &codec{
-		id: "beam:coder:string_utf8:v1", op: opString, min: 1, ftype: FieldType{Kind: String},
+		id: "beam:coder:string_utf8:v1", op: opString, min: 1, ftype: FieldType{Kind: String}, outer: outerString,
 		enc: func(b []byte, p unsafe.Pointer) []byte { return appendString(b, *(*string)(p)) },
 		dec: func(p unsafe.Pointer, b []byte) ([]byte, error) {
 			raw, rest, err := readBlock(b)
@@ -250,7 +259,7 @@ func stringCodec() *codec {
 
 func bytesCodec() *codec {
 	return &codec{
-		id: "beam:coder:bytes:v1", min: 1, ftype: FieldType{Kind: Bytes},
+		id: "beam:coder:bytes:v1", min: 1, ftype: FieldType{Kind: Bytes}, outer: outerBytes,
 		enc: func(b []byte, p unsafe.Pointer) []byte { return appendBlock(b, *(*[]byte)(p)) },
 		dec: func(p unsafe.Pointer, b []byte) ([]byte, error) {
 			raw, rest, err := readBlock(b)

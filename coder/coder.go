@@ -30,6 +30,8 @@ type Coder[T any] struct {
 	// The value never shares memory with b. Bytes that are no encoding give an error,
 	// never a panic, and allocate no more than their length justifies.
 	Decode func(b []byte) (T, []byte, error)
+
+	outer func() Coder[T] // see Outer; nil if the same
 }
 
 // registry holds the users' coders and the inferred ones. It is the one piece of
@@ -113,7 +115,8 @@ func typedOf[T any](k *codec) Coder[T] {
 		return c
 	}
 	return Coder[T]{
-		ID: k.id,
+		ID:    k.id,
+		outer: outerOf[T](k),
 		Append: func(b []byte, v T) []byte {
 			b = k.enc(b, noescape(unsafe.Pointer(&v)))
 			runtime.KeepAlive(&v)
@@ -133,7 +136,7 @@ func typedOf[T any](k *codec) Coder[T] {
 
 // direct makes coders of the commonest kinds without a call through a codec.
 func direct[T any](k *codec) (Coder[T], bool) {
-	c := Coder[T]{ID: k.id}
+	c := Coder[T]{ID: k.id, outer: outerOf[T](k)}
 	switch k.op {
 	case opInt64:
 		c.Append = func(b []byte, v T) []byte { return AppendVarint(b, *(*int64)(unsafe.Pointer(&v))) }
@@ -147,6 +150,20 @@ func direct[T any](k *codec) (Coder[T], bool) {
 		c.Decode = func(b []byte) (v T, rest []byte, err error) {
 			raw, rest, err := readBlock(b)
 			*(*string)(unsafe.Pointer(&v)) = string(raw)
+			return v, rest, err
+		}
+	case opDouble:
+		c.Append = func(b []byte, v T) []byte { return appendDouble(b, *(*float64)(unsafe.Pointer(&v))) }
+		c.Decode = func(b []byte) (v T, rest []byte, err error) {
+			u, rest, err := readUint64(b)
+			*(*uint64)(unsafe.Pointer(&v)) = u
+			return v, rest, err
+		}
+	case opBool:
+		c.Append = func(b []byte, v T) []byte { return appendBool(b, *(*bool)(unsafe.Pointer(&v))) }
+		c.Decode = func(b []byte) (v T, rest []byte, err error) {
+			x, rest, err := readBool(b)
+			*(*bool)(unsafe.Pointer(&v)) = x
 			return v, rest, err
 		}
 	default:

@@ -49,19 +49,19 @@ func (c *compiler) slice(t reflect.Type, at place) (*codec, error) {
 		v := reflect.NewAt(t, p).Elem()
 		for end := v.Len() + n; v.Len() < end; {
 			i := v.Len()
-			if i == v.Cap() || e.size == 0 {
+			if i == v.Cap() {
 				v.Grow(room(end-i, len(b), e.size))
 			}
 			v.SetLen(min(end, v.Cap()))
-			h := (*header)(p)
-			if e.size == 0 && e.min == 0 {
-				continue // all are equal, and none has bytes
-			}
-			for ; i < h.len; i++ {
-				var err error
-				if b, err = e.dec(unsafe.Add(h.data, uintptr(i)*e.size), b); err != nil {
+			for h := (*header)(p); i < h.len; i++ {
+				rest, err := e.dec(unsafe.Add(h.data, uintptr(i)*e.size), b)
+				if err != nil {
 					return nil, err
 				}
+				if e.size == 0 && len(rest) == len(b) {
+					break // all are equal, and none has bytes
+				}
+				b = rest
 			}
 		}
 		return b, nil
@@ -174,6 +174,9 @@ func (c *compiler) pointer(t reflect.Type, at place) (*codec, error) {
 // mapping is the codec of map[K]V. Entries are sorted by the bytes of their keys, so
 // that equal maps have equal bytes; that and reflection make maps the slow kind.
 func (c *compiler) mapping(t reflect.Type, at place) (*codec, error) {
+	if kind := t.Key().Kind(); kind == reflect.Pointer && registered(t.Key()) == nil {
+		return nil, c.refuse(t, at, "a map whose keys are pointers, which mean nothing to another process")
+	}
 	k, err := c.compile(t.Key(), place{at.path + "[key]", at.row})
 	if err != nil {
 		return nil, err

@@ -19,7 +19,8 @@
 //	[n]T                              millrace:coder:array:v1(n)<T>, the bytes of an iterable
 //	map[K]V                           millrace:coder:map:v1<K,V>, sorted by the bytes of the keys
 //	KV[K, V]                          beam:coder:kv:v1<K,V>
-//	GlobalWindow, IntervalWindow, WindowedValue, Timer, ShardedKey   Beam's of these names
+//	ShardedKey[K]                     beam:coder:sharded_key:v1<K>
+//	GlobalWindow, IntervalWindow      beam:coder:global_window:v1, beam:coder:interval_window:v1
 //	any other struct                  beam:coder:row:v1 with a schema, see [SchemaOf]
 //
 // A named type has the coder of its underlying type. Other types (interfaces,

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"strings"
 	"time"
 	"unsafe"
 )
@@ -27,7 +28,6 @@ func (c *compiler) row(t reflect.Type, at place) (*codec, error) {
 		return nil, err
 	}
 	schema := &Schema{}
-	least := 2
 	nullable := false
 	for _, f := range fields {
 		ft := f.ftype
@@ -116,7 +116,7 @@ func (c *compiler) row(t reflect.Type, at place) (*codec, error) {
 	}
 	return &codec{
 		id:    "beam:coder:row:v1" + schema.String(),
-		min:   least,
+		min:   2,
 		ftype: FieldType{Kind: Row, Row: schema},
 		enc:   enc,
 		dec:   dec,
@@ -133,7 +133,9 @@ func (c *compiler) fields(t reflect.Type, at place) ([]rowField, error) {
 			return nil, c.refuse(t, at, fmt.Sprintf("a struct with the unexported field %s, which would be lost", sf.Name))
 		}
 		f := rowField{off: sf.Offset, name: sf.Name}
-		if tag := sf.Tag.Get("beam"); tag != "" {
+		if tag, _, _ := strings.Cut(sf.Tag.Get("beam"), ","); tag == "-" {
+			return nil, c.refuse(t, at, fmt.Sprintf("a struct whose field %s has the tag beam:\"-\", but no field can be left out", sf.Name))
+		} else if tag != "" {
 			f.name = tag
 		}
 		if other, ok := seen[f.name]; ok {

@@ -29,7 +29,7 @@ func Doubles() Coder[float64] { return of[float64](doubleCodec()) }
 
 // KVOf returns beam:coder:kv:v1 of the two coders.
 func KVOf[K comparable, V any](k Coder[K], v Coder[V]) Coder[KV[K, V]] {
-	return Coder[KV[K, V]]{
+	kv := Coder[KV[K, V]]{
 		ID:     "beam:coder:kv:v1<" + k.ID + "," + v.ID + ">",
 		Append: func(b []byte, kv KV[K, V]) []byte { return v.Append(k.Append(b, kv.Key), kv.Value) },
 		Decode: func(b []byte) (kv KV[K, V], rest []byte, err error) {
@@ -42,6 +42,10 @@ func KVOf[K comparable, V any](k Coder[K], v Coder[V]) Coder[KV[K, V]] {
 			return kv, rest, nil
 		},
 	}
+	if v.outer != nil {
+		kv.outer = func() Coder[KV[K, V]] { return KVOf(k, v.outer()) }
+	}
+	return kv
 }
 
 // Nullable returns beam:coder:nullable:v1 of c: a byte that says whether there is a

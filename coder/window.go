@@ -1,6 +1,7 @@
 package coder
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -188,12 +189,12 @@ func readFrame[T, W any](b []byte, windows Coder[[]W], v WindowedValue[T, W]) (W
 
 // ParamWindowedValues returns beam:coder:param_windowed_value:v1: only the value is
 // written; time, windows and pane are the same for all and come from payload, which
-// is encoded as in a windowed value. Append ignores those of the value it is given,
-// and decoded values share one slice of windows.
+// is a windowed value whose value is no bytes. Append ignores those of the value it
+// is given, and decoded values share one slice of windows.
 func ParamWindowedValues[T, W any](value Coder[T], window Coder[W], payload []byte) (Coder[WindowedValue[T, W]], error) {
 	same, rest, err := readFrame(payload, Iterable(window), WindowedValue[T, W]{})
-	if err == nil && len(rest) > 0 {
-		err = errors.New("bytes follow the pane")
+	if err == nil && !bytes.Equal(rest, []byte{0}) {
+		err = errors.New("its value is not empty")
 	}
 	if err != nil {
 		return Coder[WindowedValue[T, W]]{}, fmt.Errorf("payload of beam:coder:param_windowed_value:v1: %w", err)

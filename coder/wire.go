@@ -114,8 +114,21 @@ func readUint64(b []byte) (uint64, []byte, error) {
 	return binary.BigEndian.Uint64(b), b[8:], nil
 }
 
+// appendDouble writes every NaN as one, the one that Java writes.
 func appendDouble(b []byte, v float64) []byte {
-	return binary.BigEndian.AppendUint64(b, math.Float64bits(v))
+	u := math.Float64bits(v)
+	if v != v {
+		u = 0x7ff8000000000000
+	}
+	return binary.BigEndian.AppendUint64(b, u)
+}
+
+func appendFloat(b []byte, v float32) []byte {
+	u := math.Float32bits(v)
+	if v != v {
+		u = 0x7fc00000
+	}
+	return binary.BigEndian.AppendUint32(b, u)
 }
 
 // chunked is the count that says: the length was not known, chunks follow.
