@@ -87,4 +87,3 @@ func cod[T any](t testing.TB) coder.Coder[T] {
 	require.NoError(t, err)
 	return c
 }
-

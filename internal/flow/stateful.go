@@ -196,12 +196,11 @@ func (s *Stateful[K, V, O]) Open(c *graph.Ctx, out []any) ([]any, any) {
 		o.emit = o.held.emit
 	}
 	o.proc = s.Bind(l, o.emit)
-	recv := Recv[coder.KV[K, V]](o.recv)
 	if !c.Run.Careful && s.Assign.Global() {
 		o.tables.at(c, window.Global)
-		recv = o.recvGlobal
+		return []any{&batchIn[coder.KV[K, V]]{o.recvGlobal, o.recvBatch}}, o
 	}
-	return []any{recv}, o
+	return []any{Recv[coder.KV[K, V]](o.recv)}, o
 }
 
 // droppedLate is the metric that counts the (element, window) pairs that came
@@ -219,6 +218,7 @@ type stateful[K comparable, V, O any] struct {
 	wm     int64
 	wins   []window.Interval
 	late   *graph.Cell
+	rows   rows
 	gone   [][]byte // rows of closed windows, for the next delta, group before each
 	key    []byte
 
@@ -233,6 +233,17 @@ func (o *stateful[K, V, O]) recvGlobal(c *graph.Ctx, v coder.KV[K, V]) {
 	c.Node = o.node
 	if err := o.proc(v.Value); err != nil {
 		c.Fail(err)
+	}
+}
+
+// recvBatch is recvGlobal of each element, with the rows looked up beforehand.
+func (o *stateful[K, V, O]) recvBatch(c *graph.Ctx, b *Batch[coder.KV[K, V]]) {
+	k, proc, n := o.l.K, o.proc, o.node
+	for i, r := range rowsOf(k.Dir, b.vals, &o.rows) {
+		k.Row, c.TS, c.Node = r, b.ts[i], n
+		if err := proc(b.vals[i].Value); err != nil {
+			c.Fail(err)
+		}
 	}
 }
 

@@ -36,6 +36,7 @@ type Dir[K comparable] struct {
 type column interface {
 	grow(n int, to []uint32)
 	reset()
+	touch(hash []uint64, mask uint64) uint8 // loads the rows that hashes begin at
 }
 
 // Column is one value for each row of a directory.
@@ -52,6 +53,21 @@ func (c *Column[T]) grow(n int, to []uint32) {
 }
 
 func (c *Column[T]) reset() { clear(c.Vals) }
+
+func (c *Column[T]) touch(hash []uint64, mask uint64) (sum uint8) {
+	for _, h := range hash {
+		sum += firstByte(&c.Vals[h&mask])
+	}
+	return sum
+}
+
+// firstByte loads v's first byte, and with it v's cache line.
+func firstByte[T any](v *T) uint8 {
+	if unsafe.Sizeof(*v) == 0 {
+		return 0
+	}
+	return *(*uint8)(unsafe.Pointer(v))
+}
 
 // NewDir makes an empty directory.
 func NewDir[K comparable](hash keygroup.Hasher[K]) *Dir[K] {
@@ -80,15 +96,22 @@ func AddColumn[T any, K comparable](d *Dir[K]) *Column[T] {
 // Row finds k's row or makes it; fresh says which.
 func (d *Dir[K]) Row(k K) (row uint32, fresh bool) {
 	h := d.hash.Sum(k)
+	n := d.n
+	row = d.rowHashed(k, h)
+	return row, d.n != n
+}
+
+// rowHashed is Row with the key's hash given.
+func (d *Dir[K]) rowHashed(k K, h uint64) uint32 {
 	tag := used | uint8(h>>40)&63
 	ctrl := d.ctrl
 	mask := uint64(len(ctrl) - 1)
 	keys := d.Keys[:len(ctrl)]
 	for i := h & mask; ; i = (i + 1) & mask {
 		if s := ctrl[i]; s&^dirty == tag && keys[i] == k {
-			return uint32(i), false
+			return uint32(i)
 		} else if s == 0 {
-			return d.insert(k, h, i, tag), true
+			return d.insert(k, h, i, tag)
 		}
 	}
 }

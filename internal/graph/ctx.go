@@ -34,6 +34,13 @@ func (c *Ctx) Fail(err error) {
 	}
 }
 
+// Restore puts the fields back as saved, but for a failure since.
+func (c *Ctx) Restore(saved *Ctx) {
+	err := c.err
+	*c = *saved
+	c.err = err
+}
+
 // Err is the sticky failure, or nil.
 func (c *Ctx) Err() error { return c.err }
 

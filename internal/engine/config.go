@@ -1,0 +1,174 @@
+package engine
+
+import (
+	"cmp"
+	"math"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/millrace/millrace/internal/graph"
+)
+
+// OnError is what a failure of user code leads to.
+type OnError uint8
+
+const (
+	Stop       OnError = iota // the run ends with the first failure
+	Careful                   // the epoch is replayed element by element, with retries; then as Stop
+	DeadLetter                // the same, but what fails for good goes to the dead letters
+)
+
+// Config of a run. Zero fields mean the default.
+type Config struct {
+	Lanes    int  // default: one for each core
+	Batch    int  // elements in a batch; default 512
+	Queue    int  // batches in a queue between two lanes; default 4
+	NoFusion bool // a queue between any two transforms
+
+	Epoch        time.Duration // between snapshots; 0: none by time
+	EpochBundles int           // a snapshot after so many rounds of a lane; 0: none by count
+	RestartEvery int           // reopen from every so-many-th snapshot; 0: never
+
+	OnError OnError // other than Stop wants Epoch or EpochBundles
+	Retries int     // further tries of a failing element, in the careful replay
+
+	TempDir      string // where groupings spill; default: the system's
+	MemoryBudget int64  // bytes that all groupings may hold; default: a quarter of the memory there is
+
+	Observe *Observer // may be nil
+}
+
+func (c Config) withDefaults() Config {
+	c.Lanes = cmp.Or(c.Lanes, runtime.GOMAXPROCS(0))
+	c.Batch = cmp.Or(c.Batch, 512)
+	c.Queue = cmp.Or(c.Queue, 4)
+	c.MemoryBudget = cmp.Or(c.MemoryBudget, memory()/4)
+	if c.Observe == nil {
+		c.Observe = &Observer{}
+	}
+	return c
+}
+
+func (c Config) epochs() bool { return c.Epoch > 0 || c.EpochBundles > 0 }
+
+// memory is how many bytes this process may use: GOMEMLIMIT, the control
+// group's limit, or the machine's memory; 4 GiB where none of them is known.
+func memory() int64 {
+	if m := debug.SetMemoryLimit(-1); m < math.MaxInt64 {
+		return m
+	}
+	least := int64(math.MaxInt64)
+	if b, err := os.ReadFile("/sys/fs/cgroup/memory.max"); err == nil {
+		if n, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64); err == nil {
+			least = n
+		}
+	}
+	if b, err := os.ReadFile("/proc/meminfo"); err == nil {
+		if f := strings.Fields(string(b)); len(f) > 1 && f[0] == "MemTotal:" {
+			if kb, err := strconv.ParseInt(f[1], 10, 64); err == nil {
+				least = min(least, kb<<10)
+			}
+		}
+	}
+	if least == math.MaxInt64 {
+		return 4 << 30
+	}
+	return least
+}
+
+// Result is what a run leaves.
+type Result struct {
+	Elapsed  time.Duration
+	Stages   []StageStats
+	Metrics  []graph.Metric
+	Epochs   int           // snapshots taken, the one at the end not counted
+	Restarts int           // reopened from a snapshot
+	Paused   time.Duration // sources stood still for snapshots
+}
+
+// StageStats is one stage's throughput.
+type StageStats struct {
+	Name     string // of its first transform
+	Elements int64  // read from a source, or received over an exchange
+}
+
+// Observer tells others how far a run is. It may be asked at any time.
+type Observer struct{ state atomic.Pointer[observed] }
+
+// observed is the counters of the present incarnation.
+type observed struct {
+	stages []stageCounters
+	lanes  int
+}
+
+// stageCounters are one stage's counters; a slot for each lane.
+type stageCounters struct {
+	name  string
+	root  bool
+	lanes []laneCounters
+}
+
+// laneCounters are written by one lane and read by all.
+type laneCounters struct {
+	elements, read, total atomic.Int64
+	done                  atomic.Bool
+	_                     [32]byte // a cache line of its own
+}
+
+// Progress is how far a run is.
+type Progress struct {
+	Elements           int64 // read from all sources
+	Read, Total        int64 // in the sources' own units; Total 0 where one of them does not know
+	Stages, StagesDone int
+}
+
+// Progress reads the counters.
+func (o *Observer) Progress() (p Progress) {
+	s := o.state.Load()
+	if s == nil {
+		return p
+	}
+	known := true
+	p.Stages = len(s.stages)
+	for i := range s.stages {
+		st, done, total := &s.stages[i], true, int64(0)
+		for j := range st.lanes {
+			l := &st.lanes[j]
+			done = done && l.done.Load()
+			if st.root {
+				p.Elements += l.elements.Load()
+				p.Read += l.read.Load()
+				total += l.total.Load()
+			}
+		}
+		if done {
+			p.StagesDone++
+		}
+		if st.root {
+			p.Total += total
+			known = known && (total > 0 || done)
+		}
+	}
+	if !known {
+		p.Total = 0
+	}
+	return p
+}
+
+// stats sums the counters of each stage.
+func (o *Observer) stats() (out []StageStats) {
+	s := o.state.Load()
+	for i := range s.stages {
+		st := StageStats{Name: s.stages[i].name}
+		for j := range s.stages[i].lanes {
+			st.Elements += s.stages[i].lanes[j].elements.Load()
+		}
+		out = append(out, st)
+	}
+	return out
+}

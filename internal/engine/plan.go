@@ -1,0 +1,156 @@
+package engine
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/millrace/millrace/internal/graph"
+)
+
+// stage is nodes that call each other on one lane and have one watermark.
+// Stages are numbered topologically.
+type stage struct {
+	id     int
+	nodes  []*graph.Node
+	inputs []*input // none for a root
+	outs   []*input // of other stages, fed by this one
+	clock  bool     // makes its own watermark: its first node is an EventTime
+	letter bool     // is, or descends from, the dead-letter root
+
+	// roots are the roots whose elements reach this stage without leaving the
+	// lane: a clock must wait until all of their splits are open.
+	roots []*stage
+}
+
+func (s *stage) root() bool { return s.nodes[0].Src != nil }
+
+// input is where a stage is entered from another one.
+type input struct {
+	to, from *stage
+	index    int // among to.inputs
+	in       graph.In
+	node     *graph.Node // the consumer, first of its stage
+	port     int         // which of its inputs
+	queue    bool        // over queues; false: by a call on the same lane
+}
+
+// senders are the lanes whose watermarks and barriers lane gets over the input.
+// A gathered stage has elements on lane 0 only; on the others it follows its own
+// lane, so that what is behind it there knows how far the lane is.
+func (in *input) senders(lane, lanes int) []int {
+	if in.queue && in.in.Kind != graph.Forward && (in.in.Kind != graph.Gather || lane == 0) {
+		all := make([]int, lanes)
+		for i := range all {
+			all[i] = i
+		}
+		return all
+	}
+	return []int{lane}
+}
+
+// receivers are the lanes that get what lane sends, the inverse of senders.
+func (in *input) receivers(lane, lanes int) (out []int) {
+	for to := range lanes {
+		for _, from := range in.senders(to, lanes) {
+			if from == lane {
+				out = append(out, to)
+			}
+		}
+	}
+	return out
+}
+
+// plan is a graph cut into stages. It is pure data; nothing of a run is in it.
+type plan struct {
+	stages  []*stage
+	stageOf map[*graph.Node]*stage
+	spills  int // nodes that share the memory budget
+
+	consumers map[graph.Ref][]consumer
+}
+
+// consumer is one use of an output.
+type consumer struct {
+	node *graph.Node
+	port int
+	in   *input // nil when fused
+}
+
+// newPlan cuts g. A stage begins at a root, an exchange, a node of several
+// inputs, a clock, and everywhere when fusion is off.
+func newPlan(g *graph.Graph, cfg Config) *plan {
+	p := &plan{stageOf: map[*graph.Node]*stage{}, consumers: map[graph.Ref][]consumer{}}
+	for _, n := range g.Nodes { // the order of construction is topological
+		s := p.fusedWith(n, cfg)
+		if s == nil {
+			s = &stage{id: len(p.stages), clock: n.Kind == clockKind, letter: n.DeadLetter}
+			p.stages = append(p.stages, s)
+			if n.Src != nil {
+				s.roots = []*stage{s}
+			}
+			for port, in := range n.In {
+				p.enter(s, n, port, in, cfg)
+			}
+		} else {
+			p.consumers[n.In[0].Ref] = append(p.consumers[n.In[0].Ref], consumer{n, 0, nil})
+		}
+		s.nodes = append(s.nodes, n)
+		p.stageOf[n] = s
+		if n.Spills {
+			p.spills++
+		}
+	}
+	return p
+}
+
+// clockKind is the kind of nodes whose live part is a graph.Clock.
+const clockKind = "EventTime"
+
+// fusedWith is the stage that n continues, or nil if it begins one.
+func (p *plan) fusedWith(n *graph.Node, cfg Config) *stage {
+	if n.Src != nil || len(n.In) != 1 || n.In[0].Kind != graph.Forward || n.Kind == clockKind || cfg.NoFusion {
+		return nil
+	}
+	return p.stageOf[n.In[0].Node]
+}
+
+// enter adds an input to s.
+func (p *plan) enter(s *stage, n *graph.Node, port int, in graph.In, cfg Config) {
+	from := p.stageOf[in.Node]
+	i := &input{to: s, from: from, index: len(s.inputs), in: in, node: n, port: port, queue: cfg.NoFusion || in.Kind != graph.Forward && cfg.Lanes > 1}
+	s.inputs = append(s.inputs, i)
+	from.outs = append(from.outs, i)
+	s.letter = s.letter || from.letter
+	if !i.queue || in.Kind == graph.Forward {
+		s.roots = append(s.roots, from.roots...)
+	}
+	if !in.Signal {
+		p.consumers[in.Ref] = append(p.consumers[in.Ref], consumer{n, port, i})
+	}
+}
+
+// String draws the plan, a stage a line.
+func (p *plan) String() string {
+	var b strings.Builder
+	for _, s := range p.stages {
+		fmt.Fprintf(&b, "stage %d", s.id)
+		if s.clock {
+			b.WriteString(" clock")
+		}
+		for _, in := range s.inputs {
+			how := in.in.Kind.String()
+			if in.in.Signal {
+				how = "signal"
+			}
+			if !in.queue {
+				how += ", called"
+			}
+			fmt.Fprintf(&b, " <- %d (%s)", in.from.id, how)
+		}
+		for _, n := range s.nodes {
+			fmt.Fprintf(&b, "\n\t%s", n.Name)
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}

@@ -1,0 +1,500 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/millrace/millrace/internal/graph"
+	"github.com/millrace/millrace/internal/keygroup"
+	"github.com/millrace/millrace/window"
+)
+
+// Run runs g until its sources have ended, user code fails, or ctx ends. When it
+// returns no goroutine of the run is left. The result is nil if the run did not begin.
+func Run(ctx context.Context, g *graph.Graph, cfg Config) (*Result, error) {
+	cfg = cfg.withDefaults()
+	if cfg.OnError != Stop && !cfg.epochs() {
+		return nil, errors.New("BUG: engine: an error policy other than stop without epochs")
+	}
+	s := &slot{graph: g, cfg: cfg, plan: newPlan(g, cfg), snapshot: newSnapshot(), metrics: &graph.Metrics{}, splits: map[int][]graph.Split{}}
+	if err := s.prepare(ctx); err != nil {
+		return nil, err
+	}
+	defer s.cleanUp()
+	start := time.Now()
+	err := s.run(ctx)
+	return &Result{Elapsed: time.Since(start), Stages: cfg.Observe.stats(), Metrics: s.metrics.Snapshot(), Epochs: s.epochs, Restarts: s.restarts, Paused: s.paused}, err
+}
+
+// slot is one run of one graph, through all its restarts. It is used by one
+// goroutine, the caller of Run.
+type slot struct {
+	graph    *graph.Graph
+	cfg      Config
+	plan     *plan
+	snapshot *snapshot
+	splits   map[int][]graph.Split // by root stage; found once, so that restarts see the same
+	metrics  *graph.Metrics
+	tempDir  string
+
+	epochs, restarts int
+	paused           time.Duration
+}
+
+// prepare finds the splits of all sources and makes the folder for spilling.
+func (s *slot) prepare(ctx context.Context) error {
+	run := &graph.Run{Context: ctx, Metrics: s.metrics}
+	for _, st := range s.plan.stages {
+		if !st.root() {
+			continue
+		}
+		splits, err := st.nodes[0].Src.Splits(run, s.cfg.Lanes)
+		if err != nil {
+			return &graph.UserError{Node: st.nodes[0], Err: err}
+		}
+		s.splits[st.id] = splits
+	}
+	if s.plan.spills == 0 {
+		return nil
+	}
+	dir, err := os.MkdirTemp(s.cfg.TempDir, "millrace-*")
+	if err != nil {
+		return fmt.Errorf("make a folder for what outgrows memory: %w (set another one with -temp-dir)", err)
+	}
+	s.tempDir = dir
+	return nil
+}
+
+func (s *slot) cleanUp() {
+	if s.tempDir != "" {
+		os.RemoveAll(s.tempDir)
+	}
+}
+
+// Careful replays last from the first to the longest of these, doubled each time
+// that fast mode fails again soon after: many failures are handled in one stretch.
+const (
+	carefulFirst = 50 * time.Millisecond
+	carefulMost  = 10 * time.Second
+)
+
+// run opens incarnations until one ends well or fails for good.
+func (s *slot) run(ctx context.Context) error {
+	careful, stretch := false, carefulFirst
+	for {
+		began := time.Now()
+		end, err := s.incarnate(ctx, careful, stretch)
+		switch {
+		case err == nil && end == done:
+			return nil
+		case err == nil: // the cut is committed: go on from it, in fast mode
+			careful = false
+		case careful || s.cfg.OnError == Stop || ctx.Err() != nil:
+			return err
+		default:
+			if time.Since(began) < 2*stretch {
+				stretch = min(2*stretch, carefulMost)
+			} else {
+				stretch = carefulFirst
+			}
+			careful = true
+		}
+		s.restarts++
+	}
+}
+
+// incarnation is the lanes between two openings.
+type incarnation struct {
+	slot   *slot
+	cfg    *Config
+	plan   *plan
+	run    *graph.Run
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+
+	lanes        []*lane
+	queues       map[*input][][]*queue // by sender and receiver; nil where none is
+	roundsPerCut int
+
+	asked      atomic.Int64 // the newest cut asked for
+	lettersEnd atomic.Bool  // nothing can fail any more
+	up         chan report
+	exits      chan error
+}
+
+// report is what a lane tells the coordinator.
+type report struct {
+	lane      int
+	kind      reportKind
+	changes   []change
+	positions map[int]map[int][]byte // by root stage and split, of open readers
+
+	watermarks []int64 // by stage
+}
+
+type reportKind uint8
+
+const (
+	cutWanted reportKind = iota
+	coreFinished
+	laneFinished
+	reported
+	committed
+	laneEnded
+)
+
+// tell reports to the coordinator; a wish for a cut may be lost.
+func (inc *incarnation) tell(r report) {
+	if r.kind == cutWanted {
+		select {
+		case inc.up <- r:
+		default:
+		}
+		return
+	}
+	select {
+	case inc.up <- r:
+	case <-inc.ctx.Done():
+	}
+}
+
+// incarnate opens all lanes from the snapshot and runs them to the end, to a
+// restart, or to a failure.
+func (s *slot) incarnate(ctx context.Context, careful bool, stretch time.Duration) (decision, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	n := s.cfg.Lanes
+	inc := &incarnation{slot: s, cfg: &s.cfg, plan: s.plan, ctx: ctx, cancel: cancel, queues: map[*input][][]*queue{},
+		roundsPerCut: s.cfg.EpochBundles, up: make(chan report, 4*n), exits: make(chan error, n)}
+	inc.run = s.newRun(ctx, careful)
+	inc.makeQueues()
+	inc.makeLanes()
+	if err := inc.openLanes(); err != nil {
+		inc.shut(true)
+		return nothing, err
+	}
+	var wg sync.WaitGroup
+	for _, l := range inc.lanes {
+		wg.Go(func() { inc.exits <- l.run(ctx) })
+	}
+	c := &coordinator{lanes: n}
+	every := s.cfg.Epoch
+	switch {
+	case careful:
+		c.restartAt = 1
+		every = stretch
+	case s.cfg.RestartEvery > 0:
+		c.restartAt = s.cfg.RestartEvery
+	}
+	if s.cfg.EpochBundles > 0 {
+		every = 0
+	}
+	end, err := inc.coordinate(c, every)
+	wg.Wait()
+	if e := inc.shut(err != nil || end != done); e != nil && err == nil {
+		err = e
+	}
+	return end, err
+}
+
+func (s *slot) newRun(ctx context.Context, careful bool) *graph.Run {
+	n := s.cfg.Lanes
+	run := &graph.Run{
+		Context: ctx, Epochs: s.cfg.epochs(), Careful: careful, Owner: make([]uint16, keygroup.N), TempDir: s.tempDir,
+		MemoryBudget: s.cfg.MemoryBudget / int64(n*max(s.plan.spills, 1)), Retries: s.cfg.Retries,
+		Metrics: s.metrics, Letters: &graph.Letters{}, Views: make([]graph.ViewSlot, s.graph.Views),
+	}
+	for g := range run.Owner {
+		run.Owner[g] = uint16(g * n / keygroup.N)
+	}
+	if s.cfg.OnError == DeadLetter {
+		failed := s.metrics.NewCell(graph.CounterKind, "", "deadLetters")
+		var mu sync.Mutex // guards failed: lanes share it
+		run.OnFailure = func(c *graph.Ctx, f *graph.Failure) bool {
+			if s.plan.stageOf[f.Node].letter {
+				return false // what handles dead letters must not make more of them
+			}
+			mu.Lock()
+			failed.Add(1)
+			mu.Unlock()
+			run.Letters.Put(f)
+			return true
+		}
+	}
+	return run
+}
+
+func (inc *incarnation) makeQueues() {
+	n := inc.cfg.Lanes
+	for _, st := range inc.plan.stages {
+		for _, in := range st.inputs {
+			if !in.queue {
+				continue
+			}
+			q := make([][]*queue, n)
+			for from := range q {
+				q[from] = make([]*queue, n)
+				for _, to := range in.receivers(from, n) {
+					q[from][to] = &queue{make(chan msg, inc.cfg.Queue), make(chan graph.Batch, inc.cfg.Queue+2)}
+				}
+			}
+			inc.queues[in] = q
+		}
+	}
+}
+
+func (inc *incarnation) makeLanes() {
+	n := inc.cfg.Lanes
+	obs := &observed{stages: make([]stageCounters, len(inc.plan.stages)), lanes: n}
+	pools := map[int]*lockedPool{}
+	base := 0
+	for i, st := range inc.plan.stages {
+		obs.stages[i] = stageCounters{name: st.nodes[0].Name, root: st.root(), lanes: make([]laneCounters, n)}
+		if st.root() {
+			pools[i] = newLockedPool(st, inc.slot.splits[i], n, inc.slot.snapshot.splits[st.nodes[0].Name], base)
+			base += len(inc.slot.splits[i])
+		}
+	}
+	inc.cfg.Observe.state.Store(obs)
+	for id := range n {
+		l := &lane{inc: inc, id: id, progress: newProgress(inc.plan, id, n), wake: make(chan struct{}, 1), ctl: make(chan decision, 1),
+			quantum: 1024, timer: time.NewTimer(time.Hour),
+			c: &graph.Ctx{TS: window.MinTime, WM: window.MinTime, Win: window.Global, Lane: id, Lanes: n, Run: inc.run}}
+		if inc.cfg.EpochBundles > 0 {
+			l.quantum = 3 // cuts by count are for tests: let there be many
+		}
+		for i, st := range inc.plan.stages {
+			ls := &laneStage{stage: st, pool: pools[i], counts: &obs.stages[i].lanes[id]}
+			for _, in := range st.outs {
+				var t []*queue
+				if in.queue {
+					t = inc.queues[in][id]
+				}
+				ls.targets = append(ls.targets, t)
+			}
+			for _, in := range st.inputs {
+				var src []source
+				if in.queue {
+					for _, from := range in.senders(id, n) {
+						src = append(src, source{from, inc.queues[in][from][id]})
+					}
+				}
+				ls.sources = append(ls.sources, src)
+			}
+			l.stages = append(l.stages, ls)
+		}
+		inc.lanes = append(inc.lanes, l)
+	}
+}
+
+// openLanes opens all lanes' operators, side by side: setup of user code may take
+// a while.
+func (inc *incarnation) openLanes() error {
+	errs := make([]error, len(inc.lanes))
+	var wg sync.WaitGroup
+	for i, l := range inc.lanes {
+		wg.Go(func() { errs[i] = l.open() })
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// coordinate does what the coordinator decides until all lanes are gone.
+func (inc *incarnation) coordinate(c *coordinator, every time.Duration) (end decision, err error) {
+	var tick <-chan time.Time
+	if every > 0 {
+		t := time.NewTicker(every)
+		defer t.Stop()
+		tick = t.C
+	}
+	d := &driver{inc: inc, c: c}
+	for gone := 0; gone < len(inc.lanes); {
+		select {
+		case r := <-inc.up:
+			d.do(d.heard(r))
+		case <-tick:
+			d.do(c.cutDue())
+		case e := <-inc.exits:
+			gone++
+			if e != nil && err == nil {
+				err = e
+				inc.cancel(e)
+			}
+		}
+	}
+	return d.end, err
+}
+
+// driver acts for the coordinator.
+type driver struct {
+	inc     *incarnation
+	c       *coordinator
+	reports []report
+	asked   time.Time
+	end     decision
+}
+
+// heard asks the coordinator what a report means.
+func (d *driver) heard(r report) decision {
+	switch r.kind {
+	case cutWanted:
+		return d.c.cutDue()
+	case coreFinished:
+		return d.c.coreFinished()
+	case laneFinished:
+		return d.c.laneFinished()
+	case reported:
+		d.reports = append(d.reports, r)
+		return d.c.reported()
+	case committed:
+		return d.c.committed()
+	default:
+		return d.c.laneEnded()
+	}
+}
+
+func (d *driver) do(what decision) {
+	inc, s := d.inc, d.inc.slot
+	switch what {
+	case askCut:
+		d.asked = time.Now()
+		inc.asked.Store(int64(d.c.n))
+		inc.pokeAll()
+	case endLetters:
+		inc.lettersEnd.Store(true)
+		inc.pokeAll()
+	case commit:
+		d.take()
+		inc.order(commit)
+	case release:
+		s.epochs++
+		s.paused += time.Since(d.asked)
+		inc.order(release)
+		d.do(d.c.released())
+	case finish:
+		inc.order(finish)
+	case restart:
+		s.epochs++
+		d.end = restart
+		inc.order(restart)
+	case done:
+		d.end = done
+	}
+}
+
+// take makes the lanes' reports the newest snapshot.
+func (d *driver) take() {
+	inc, s := d.inc, d.inc.slot
+	if inc.run.Epochs {
+		at := map[int]map[int][]byte{}
+		for _, r := range d.reports {
+			s.snapshot.apply(r.changes)
+			s.snapshot.watermarks[r.lane] = r.watermarks
+			for root, splits := range r.positions {
+				if at[root] == nil {
+					at[root] = map[int][]byte{}
+				}
+				for i, pos := range splits {
+					at[root][i] = pos
+				}
+			}
+		}
+		for i, st := range inc.plan.stages {
+			if st.root() {
+				s.snapshot.splits[st.nodes[0].Name] = inc.lanes[0].stages[i].pool.save(at[i])
+			}
+		}
+	}
+	d.reports = d.reports[:0]
+}
+
+func (inc *incarnation) order(d decision) {
+	for _, l := range inc.lanes {
+		select {
+		case l.ctl <- d:
+		case <-inc.ctx.Done():
+		}
+	}
+}
+
+func (inc *incarnation) pokeAll() {
+	for _, l := range inc.lanes {
+		l.poke()
+	}
+}
+
+// shut closes all lanes; abort says that nothing uncommitted may stay.
+func (inc *incarnation) shut(abort bool) (err error) {
+	for _, l := range inc.lanes {
+		if e := l.shut(abort); e != nil && err == nil {
+			err = e
+		}
+	}
+	return err
+}
+
+// lockedPool is a pool that all lanes take from.
+type lockedPool struct {
+	splits []graph.Split
+	base   int   // number of the first split among all roots'
+	outs   []any // the root's receiver, by lane; each lane's own
+
+	mu   sync.Mutex // guards pool
+	pool *pool
+
+	left atomic.Int64 // splits that wait
+}
+
+func newLockedPool(st *stage, splits []graph.Split, lanes int, saved map[string]savedSplit, base int) *lockedPool {
+	ids := make([]string, len(splits))
+	for i, sp := range splits {
+		ids[i] = sp.ID()
+	}
+	p := &lockedPool{splits: splits, base: base, outs: make([]any, lanes), pool: newPool(ids, st.nodes[0].Src.Bounded(), lanes, saved)}
+	p.left.Store(int64(p.pool.waiting))
+	return p
+}
+
+func (p *lockedPool) bounded() bool { return p.pool.bounded }
+func (p *lockedPool) waiting() int  { return int(p.left.Load()) }
+
+func (p *lockedPool) take(lane int) []int {
+	if p.left.Load() == 0 {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out := p.pool.take(lane)
+	p.left.Store(int64(p.pool.waiting))
+	return out
+}
+
+// open opens split i behind its saved position.
+func (p *lockedPool) open(c *graph.Ctx, i int, out any) (graph.Reader, error) {
+	p.mu.Lock()
+	pos := p.pool.splits[i].pos
+	p.mu.Unlock()
+	return p.splits[i].Open(c, out, pos)
+}
+
+func (p *lockedPool) finish(i int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.pool.finish(i)
+}
+
+func (p *lockedPool) save(positions map[int][]byte) map[string]savedSplit {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.pool.save(positions)
+}

@@ -1,0 +1,51 @@
+package flow
+
+import "github.com/millrace/millrace/coder"
+
+// rows is the scratch space in which a lane looks up the keys of a whole batch.
+type rows struct {
+	hash []uint64
+	row  []uint32
+	sink uint8 // keeps the touching loads alive
+}
+
+// bigTable is how many slots a table has when it outgrows the cache, so that
+// touching pays.
+const bigTable = 1 << 15
+
+// rowsOf finds or makes the rows of a batch's keys. The passes are apart so that
+// cache misses overlap: hashes first, then a load of every slot that will be
+// needed, then the look-ups proper, which find their lines there. At a million
+// keys this halves the time.
+func rowsOf[K comparable, V any](d *Dir[K], vals []coder.KV[K, V], s *rows) []uint32 {
+	if cap(s.row) < len(vals) {
+		s.hash, s.row = make([]uint64, len(vals)), make([]uint32, len(vals))
+	}
+	hash, row := s.hash[:len(vals)], s.row[:len(vals)]
+	for i := range vals {
+		hash[i] = d.hash.Sum(vals[i].Key)
+	}
+	if len(d.ctrl) >= bigTable {
+		s.sink += d.touch(hash)
+	}
+	for slots := 0; slots != len(d.ctrl); { // again if the table has grown meanwhile: rows have moved
+		slots = len(d.ctrl)
+		for i := range vals {
+			row[i] = d.rowHashed(vals[i].Key, hash[i])
+		}
+	}
+	return row
+}
+
+// touch loads the slots of hashes: control byte and key.
+func (d *Dir[K]) touch(hash []uint64) (sum uint8) {
+	mask := uint64(len(d.ctrl) - 1)
+	for _, h := range hash {
+		i := h & mask
+		sum += d.ctrl[i] + firstByte(&d.Keys[i])
+	}
+	for _, c := range d.cols {
+		sum += c.touch(hash, mask)
+	}
+	return sum
+}
