@@ -1,0 +1,84 @@
+// Package archtest keeps the architecture: which package may import which, who
+// alone may use a library, and that every package says what it is for. Its test
+// reads the tree itself, so that a cached result is never about an older tree.
+package archtest
+
+// module is the path that all packages of this module begin with.
+const module = "github.com/millrace/millrace"
+
+// row is a set of packages of one height. A package imports only packages of
+// lower rows. An entry that ends in "/..." is a tree: the folder and all below
+// it, which may import each other.
+type row struct {
+	name     string
+	packages []string
+}
+
+// rows is the table of ARCHITECTURE.md, lowest first. A new package has to be
+// entered here; think about the row before the import.
+var rows = []row{
+	{"1: values", []string{"coder", "internal/keygroup", "internal/invariant"}},
+	{"2: event time", []string{"window"}},
+	{"3: contracts", []string{"internal/graph", "internal/commit"}},
+	{"4: operators, engine, wire", []string{"internal/flow", "internal/engine", "internal/natsbus", "internal/draw"}},
+	{"5: building", []string{"pipeline", "io/filesystem"}},
+	{"6a: what runners share", []string{"internal/runner"}},
+	{"6: runners, transforms, connectors", []string{
+		"runners/local", "runners/distributed", "runners/beam",
+		"transforms",
+		"io/text", "io/json", "io/csv", "io/parquet", "io/kafka", "io/filesystem/blob",
+	}},
+	{"7: a runner by flag", []string{"runners"}},
+	{"8: users' tests", []string{"pipelinetest"}},
+	{"9: programs", []string{"cmd/...", "examples/...", "bench/...", "internal/archtest"}},
+}
+
+// ban forbids an import that the rows alone would allow, or that deserves its
+// own sentence.
+type ban struct {
+	from, to string // a package, or a tree that ends in "/..."
+	why      string
+}
+
+var bans = []ban{
+	{"internal/flow", "internal/engine", "operators know no queue"},
+	{"internal/engine", "internal/flow", "the engine knows no element type"},
+	{"internal/draw", "internal/flow", "a picture is of the graph, not of its operators"},
+	{"internal/draw", "coder", "a picture is of the graph, not of its operators"},
+	{"pipeline", "internal/engine", "building is not running: take typed operators from internal/flow"},
+	{"pipeline", "internal/commit", "building is not running"},
+	{"transforms", "internal/engine", "the public contract is then missing something"},
+	{"transforms", "internal/flow", "the public contract is then missing something"},
+	{"transforms", "internal/graph", "the public contract is then missing something"},
+	{"io/...", "internal/engine", "the public contract is then missing something"},
+	{"io/...", "internal/flow", "the public contract is then missing something"},
+	{"io/...", "internal/graph", "the public contract is then missing something"},
+	{"examples/...", "internal/...", "an example shows what users can write themselves"},
+}
+
+// library is code from elsewhere that only some packages may use, so that it is
+// linked only into the programs that ask for it, and can be replaced in one place.
+type library struct {
+	prefix string   // of import paths
+	users  []string // packages or trees
+}
+
+var libraries = []library{
+	{"github.com/nats-io/", []string{"internal/natsbus", "runners/distributed"}},
+	{"github.com/segmentio/kafka-go", []string{"io/kafka"}},
+	{"github.com/twmb/franz-go", []string{"io/kafka"}},
+	{"github.com/apache/beam", []string{"runners/beam"}},
+	{"gocloud.dev/", []string{"io/filesystem/blob"}},
+	{"github.com/parquet-go/", []string{"io/parquet"}},
+	{"github.com/apache/arrow", []string{"io/parquet"}},
+	{"github.com/stretchr/testify", []string{"pipelinetest"}},
+	// Flags are read where programs begin, never in the middle.
+	{"flag", []string{"runners", "runners/local", "runners/distributed", "runners/beam", "internal/runner", "pipelinetest", "cmd/...", "examples/...", "bench/..."}},
+}
+
+// leanRoots and heavy: nothing that a leanRoot imports, directly or not, may
+// import what begins with one of heavy.
+var (
+	leanRoots = []string{"runners", "runners/local", "transforms", "pipelinetest", "io/text", "io/json", "io/csv"}
+	heavy     = []string{"github.com/segmentio/kafka-go", "github.com/twmb/franz-go", "github.com/apache/beam", "gocloud.dev/"}
+)
