@@ -332,6 +332,14 @@ func (inc *incarnation) coordinate(c *coordinator, every time.Duration) (end dec
 			}
 		}
 	}
+	for err == nil && d.end == nothing { // what lanes said before they went
+		select {
+		case r := <-inc.up:
+			d.do(d.heard(r))
+		default:
+			return nothing, errors.New("BUG: engine: all lanes ended before the coordinator let them")
+		}
+	}
 	return d.end, err
 }
 
