@@ -117,7 +117,7 @@ func (l *lane) open() (err error) {
 			for o := range n.Out {
 				outs[o] = l.output(st, n, o, ins)
 			}
-			l.c.Node = n
+			l.c.Op = n.ID
 			if n.Src != nil {
 				st.pool.outs[l.id] = outs[0]
 				continue
@@ -145,7 +145,7 @@ func (l *lane) open() (err error) {
 	for _, st := range l.stages {
 		for _, o := range st.ops {
 			if s, ok := o.live.(graph.Starter); ok {
-				l.c.Node = o.node
+				l.c.Op = o.node.ID
 				if err := s.Start(l.c); err != nil {
 					return &graph.UserError{Node: o.node, Err: fmt.Errorf("start: %w", err)}
 				}
@@ -166,7 +166,7 @@ func (l *lane) restoreWatermarks() error {
 		l.progress.stages[i].wm = wm
 		for _, o := range l.stages[i].ops {
 			if o.wm != nil {
-				l.c.Node, l.c.WM = o.node, wm
+				l.c.Op, l.c.WM = o.node.ID, wm
 				o.wm.Advance(l.c, wm)
 			}
 		}
@@ -341,7 +341,7 @@ func (st *laneStage) count(r *openReader) {
 
 func (l *lane) openSplits(st *laneStage) error {
 	for _, i := range st.pool.take(l.id) {
-		l.c.Node = st.nodes[0]
+		l.c.Op = st.nodes[0].ID
 		r, err := st.pool.open(l.c, i, st.pool.outs[l.id])
 		if err != nil {
 			return &graph.UserError{Node: st.nodes[0], Err: err}
@@ -425,7 +425,7 @@ func (l *lane) finishBundles() {
 	for _, st := range l.stages {
 		for _, o := range st.ops {
 			if o.bundler != nil {
-				l.c.Node = o.node
+				l.c.Op = o.node.ID
 				o.bundler.FinishBundle(l.c)
 			}
 		}
@@ -509,7 +509,7 @@ func (l *lane) note(st *laneStage, index, from int, wm int64) {
 	if inRose && len(st.inputs) > 0 {
 		for _, o := range st.ops {
 			if o.inWM != nil && o.node == st.inputs[index].node {
-				l.c.Node = o.node
+				l.c.Op = o.node.ID
 				o.inWM.InputAdvance(l.c, st.inputs[index].port, inWM)
 			}
 		}
@@ -524,7 +524,7 @@ func (l *lane) note(st *laneStage, index, from int, wm int64) {
 func (l *lane) rise(st *laneStage, wm int64) {
 	l.c.WM = wm
 	for _, o := range st.ops {
-		l.c.Node = o.node
+		l.c.Op = o.node.ID
 		if o.bundler != nil {
 			o.bundler.FinishBundle(l.c)
 		}
@@ -566,7 +566,7 @@ func (l *lane) noteBarrier(st *laneStage, index, from, n int) {
 		return
 	}
 	for _, o := range st.ops {
-		l.c.Node = o.node
+		l.c.Op = o.node.ID
 		if o.bundler != nil {
 			o.bundler.FinishBundle(l.c)
 		}
@@ -770,7 +770,7 @@ func (l *lane) committers(f func(graph.Committer) error) error {
 	for _, st := range l.stages {
 		for _, o := range st.ops {
 			if o.committer != nil {
-				l.c.Node = o.node
+				l.c.Op = o.node.ID
 				if err := f(o.committer); err != nil {
 					return &graph.UserError{Node: o.node, Err: err}
 				}
@@ -793,7 +793,7 @@ func (l *lane) shut(abort bool) (err error) {
 				l.guard(func() error { o.committer.Abort(); return nil }, &err)
 			}
 			if c, ok := o.live.(graph.Closer); ok {
-				l.c.Node = o.node
+				l.c.Op = o.node.ID
 				l.guard(func() error { return c.Close(l.c) }, &err)
 			}
 		}
@@ -829,7 +829,7 @@ func (l *lane) recovered(err *error) {
 		*err = fmt.Errorf("%s (a bug in Millrace: please report it)\n%s", s, stack())
 		return
 	}
-	*err = &graph.UserError{Node: l.c.Node, Where: l.c.Where(), Err: graph.Recovered(r)}
+	*err = &graph.UserError{Node: l.c.Node(), Where: l.c.Where(), Err: graph.Recovered(r)}
 }
 
 func stack() string {

@@ -48,7 +48,7 @@ type slot struct {
 
 // prepare finds the splits of all sources and makes the folder for spilling.
 func (s *slot) prepare(ctx context.Context) error {
-	run := &graph.Run{Context: ctx, Metrics: s.metrics}
+	run := &graph.Run{Context: ctx, Nodes: s.graph.Nodes, Metrics: s.metrics}
 	for _, st := range s.plan.stages {
 		if !st.root() {
 			continue
@@ -205,7 +205,7 @@ func (s *slot) incarnate(ctx context.Context, careful bool, stretch time.Duratio
 func (s *slot) newRun(ctx context.Context, careful bool) *graph.Run {
 	n := s.cfg.Lanes
 	run := &graph.Run{
-		Context: ctx, Epochs: s.cfg.epochs(), Careful: careful, Owner: make([]uint16, keygroup.N), TempDir: s.tempDir,
+		Context: ctx, Nodes: s.graph.Nodes, Epochs: s.cfg.epochs(), Careful: careful, Owner: make([]uint16, keygroup.N), TempDir: s.tempDir,
 		MemoryBudget: s.cfg.MemoryBudget / int64(n*max(s.plan.spills, 1)), Retries: s.cfg.Retries,
 		Metrics: s.metrics, Letters: &graph.Letters{}, Views: make([]graph.ViewSlot, s.graph.Views),
 	}

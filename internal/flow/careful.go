@@ -40,7 +40,7 @@ func (g *guard[A]) try(c *graph.Ctx, v A, call func() error, undo func()) bool {
 	if g.key != nil {
 		f.Key = g.key(v)
 	}
-	c.Node = g.node
+	c.Op = g.node.ID
 	if c.Run.OnFailure == nil || !c.Run.OnFailure(c, f) {
 		c.Fail(err)
 	}
@@ -54,7 +54,7 @@ func protect(c *graph.Ctx, n *graph.Node, call func() error) (err error) {
 			err = graph.Recovered(r)
 		}
 	}()
-	c.Node = n
+	c.Op = n.ID
 	return call()
 }
 

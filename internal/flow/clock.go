@@ -74,7 +74,8 @@ func (k *clock) Load(_, val []byte) (err error) {
 // they come, in ms.
 func EventTime[T any](f func(T) int64, lag int64, cod coder.Coder[T]) graph.Op {
 	return op(func(c *graph.Ctx, out []any) ([]any, any) {
-		next, n := recvOf[T](out[0]), c.Node
+		next, n := recvOf[T](out[0]), c.Node()
+		id := c.Op
 		k := &clock{lag: lag + 1, split: -1, max: window.MinTime, low: window.MinTime, seen: map[int]int64{}}
 		at := func(c *graph.Ctx, v T, ts int64) {
 			if c.Split != k.split {
@@ -98,7 +99,7 @@ func EventTime[T any](f func(T) int64, lag int64, cod coder.Coder[T]) graph.Op {
 			})), k
 		}
 		return one(Recv[T](func(c *graph.Ctx, v T) {
-			c.Node = n
+			c.Op = id
 			ts := f(v)
 			if c.Split != k.split {
 				k.turn(c.Split)

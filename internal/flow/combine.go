@@ -81,9 +81,10 @@ func CombinePre[K comparable, V, A, R any](key coder.Coder[K], val coder.Coder[V
 		if c.Run.Careful {
 			return one(preCarefully(c, p, cb, in, key)), p
 		}
-		n, add := c.Node, cb.Add
+		add := cb.Add
+		id := c.Op
 		return one(Recv[coder.KV[K, V]](func(c *graph.Ctx, v coder.KV[K, V]) {
-			c.Node = n
+			c.Op = id
 			if f := p.cur; f != nil && p.assign.same(c, f.win) {
 				add(&f.acc.Vals[p.row(f, v.Key)], v.Value)
 				if f.dir.n >= maxRows {
@@ -111,7 +112,7 @@ type pre[K comparable, A any] struct {
 // preCarefully sends each element on as an accumulator of its own: what a
 // failing Add has begun is then simply dropped.
 func preCarefully[K comparable, V, A, R any](c *graph.Ctx, p *pre[K, A], cb Combiner[V, A, R], in coder.Coder[coder.KV[K, V]], key coder.Coder[K]) Recv[coder.KV[K, V]] {
-	g := &guard[coder.KV[K, V]]{node: c.Node, cod: in, key: func(v coder.KV[K, V]) []byte { return key.Append(nil, v.Key) }}
+	g := &guard[coder.KV[K, V]]{node: c.Node(), cod: in, key: func(v coder.KV[K, V]) []byte { return key.Append(nil, v.Key) }}
 	return func(c *graph.Ctx, v coder.KV[K, V]) {
 		p.wins = p.assign.windows(c, p.wins)
 		for _, w := range p.wins {
@@ -168,11 +169,11 @@ type Combine[K comparable, V, A, R any] struct {
 
 // Open implements graph.Op.
 func (s *Combine[K, V, A, R]) Open(c *graph.Ctx, out []any) ([]any, any) {
-	o := &combine[K, V, A, R]{folds: newFolds(s.Assign, keygroup.Of[K](s.Key.Append), s.Init), s: s, node: c.Node, wm: window.MinTime,
-		next: recvOf[coder.KV[K, R]](out[0]), late: c.Run.Metrics.NewCell(graph.CounterKind, c.Node.Name, droppedLate)}
+	o := &combine[K, V, A, R]{folds: newFolds(s.Assign, keygroup.Of[K](s.Key.Append), s.Init), s: s, node: c.Node(), wm: window.MinTime,
+		next: recvOf[coder.KV[K, R]](out[0]), late: c.Run.Metrics.NewCell(graph.CounterKind, c.Node().Name, droppedLate)}
 	if c.Run.Careful {
-		o.g = &guard[coder.KV[K, V]]{node: c.Node, cod: coder.KVOf(s.Key, s.Val), key: func(v coder.KV[K, V]) []byte { return s.Key.Append(nil, v.Key) }}
-		o.gOut = &guard[coder.KV[K, A]]{node: c.Node, cod: coder.KVOf(s.Key, s.Acc), key: func(v coder.KV[K, A]) []byte { return s.Key.Append(nil, v.Key) }}
+		o.g = &guard[coder.KV[K, V]]{node: c.Node(), cod: coder.KVOf(s.Key, s.Val), key: func(v coder.KV[K, V]) []byte { return s.Key.Append(nil, v.Key) }}
+		o.gOut = &guard[coder.KV[K, A]]{node: c.Node(), cod: coder.KVOf(s.Key, s.Acc), key: func(v coder.KV[K, A]) []byte { return s.Key.Append(nil, v.Key) }}
 	}
 	return one(Recv[coder.KV[K, V]](o.recv)), o
 }
@@ -191,7 +192,7 @@ type combine[K comparable, V, A, R any] struct {
 }
 
 func (o *combine[K, V, A, R]) recv(c *graph.Ctx, v coder.KV[K, V]) {
-	c.Node = o.node
+	c.Op = o.node.ID
 	if f := o.cur; f != nil && o.g == nil && o.assign.same(c, f.win) {
 		r := o.row(f, v.Key)
 		o.s.Add(&f.acc.Vals[r], v.Value)
@@ -258,7 +259,7 @@ func (o *combine[K, V, A, R]) emit(c *graph.Ctx, f *fold[K, A]) {
 	ts, win, pane := c.TS, c.Win, c.Pane
 	c.TS, c.Win, c.Pane = f.win.Last(), f.win, onlyPane
 	f.dir.Each(func(r uint32) {
-		c.Node = o.node
+		c.Op = o.node.ID
 		k := f.dir.Keys[r]
 		var res R
 		if o.gOut != nil {

@@ -18,12 +18,13 @@ func one[T any](r Recv[T]) []any { return []any{r} }
 // Map calls f for each element. The fast path has no error: f either returns or panics.
 func Map[A, B any](f func(A) B, cod coder.Coder[A]) graph.Op {
 	return op(func(c *graph.Ctx, out []any) ([]any, any) {
-		next, n := recvOf[B](out[0]), c.Node
+		next := recvOf[B](out[0])
+		id := c.Op
 		if c.Run.Careful {
 			return TryMap(func(_ context.Context, v A) (B, error) { return f(v), nil }, cod).Open(c, out)
 		}
 		return one(Recv[A](func(c *graph.Ctx, v A) {
-			c.Node = n
+			c.Op = id
 			next(c, f(v))
 		})), nil
 	})
@@ -32,7 +33,8 @@ func Map[A, B any](f func(A) B, cod coder.Coder[A]) graph.Op {
 // TryMap is Map of a function that can fail.
 func TryMap[A, B any](f func(context.Context, A) (B, error), cod coder.Coder[A]) graph.Op {
 	return op(func(c *graph.Ctx, out []any) ([]any, any) {
-		next, n, ctx := recvOf[B](out[0]), c.Node, c.Run.Context
+		next, n, ctx := recvOf[B](out[0]), c.Node(), c.Run.Context
+		id := c.Op
 		if c.Run.Careful {
 			g := &guard[A]{node: n, cod: cod}
 			return one(Recv[A](func(c *graph.Ctx, v A) {
@@ -43,7 +45,7 @@ func TryMap[A, B any](f func(context.Context, A) (B, error), cod coder.Coder[A])
 			})), nil
 		}
 		return one(Recv[A](func(c *graph.Ctx, v A) {
-			c.Node = n
+			c.Op = id
 			w, err := f(ctx, v)
 			if err != nil {
 				c.Fail(err)
@@ -57,12 +59,13 @@ func TryMap[A, B any](f func(context.Context, A) (B, error), cod coder.Coder[A])
 // Filter passes the elements for which f is true.
 func Filter[T any](f func(T) bool, cod coder.Coder[T]) graph.Op {
 	return op(func(c *graph.Ctx, out []any) ([]any, any) {
-		next, n := recvOf[T](out[0]), c.Node
+		next := recvOf[T](out[0])
+		id := c.Op
 		if c.Run.Careful {
 			return TryFilter(func(_ context.Context, v T) (bool, error) { return f(v), nil }, cod).Open(c, out)
 		}
 		return one(Recv[T](func(c *graph.Ctx, v T) {
-			c.Node = n
+			c.Op = id
 			if f(v) {
 				next(c, v)
 			}
@@ -73,7 +76,8 @@ func Filter[T any](f func(T) bool, cod coder.Coder[T]) graph.Op {
 // TryFilter is Filter by a function that can fail.
 func TryFilter[T any](f func(context.Context, T) (bool, error), cod coder.Coder[T]) graph.Op {
 	return op(func(c *graph.Ctx, out []any) ([]any, any) {
-		next, n, ctx := recvOf[T](out[0]), c.Node, c.Run.Context
+		next, n, ctx := recvOf[T](out[0]), c.Node(), c.Run.Context
+		id := c.Op
 		if c.Run.Careful {
 			g := &guard[T]{node: n, cod: cod}
 			return one(Recv[T](func(c *graph.Ctx, v T) {
@@ -84,7 +88,7 @@ func TryFilter[T any](f func(context.Context, T) (bool, error), cod coder.Coder[
 			})), nil
 		}
 		return one(Recv[T](func(c *graph.Ctx, v T) {
-			c.Node = n
+			c.Op = id
 			switch keep, err := f(ctx, v); {
 			case err != nil:
 				c.Fail(err)
@@ -109,20 +113,21 @@ func FlatMap[A, B any](f func(A) iter.Seq[B], cod coder.Coder[A]) graph.Op {
 // which the fast path then uses.
 func FlatMapEmit[A, B any](f func(A, func(B)), seq func(A, func(B) bool), cod coder.Coder[A]) graph.Op {
 	return op(func(c *graph.Ctx, out []any) ([]any, any) {
-		next, n := recvOf[B](out[0]), c.Node
+		next := recvOf[B](out[0])
+		id := c.Op
 		if c.Run.Careful {
 			return TryFlatMap(func(_ context.Context, v A, emit func(B)) error { f(v, emit); return nil }, cod).Open(c, out)
 		}
 		if seq != nil {
-			yield := func(w B) bool { next(c, w); c.Node = n; return c.Err() == nil }
+			yield := func(w B) bool { next(c, w); c.Op = id; return c.Err() == nil }
 			return one(Recv[A](func(c *graph.Ctx, v A) {
-				c.Node = n
+				c.Op = id
 				seq(v, yield)
 			})), nil
 		}
-		emit := func(w B) { next(c, w); c.Node = n }
+		emit := func(w B) { next(c, w); c.Op = id }
 		return one(Recv[A](func(c *graph.Ctx, v A) {
-			c.Node = n
+			c.Op = id
 			f(v, emit)
 		})), nil
 	})
@@ -131,7 +136,8 @@ func FlatMapEmit[A, B any](f func(A, func(B)), seq func(A, func(B) bool), cod co
 // TryFlatMap is FlatMapEmit of a function that can fail.
 func TryFlatMap[A, B any](f func(context.Context, A, func(B)) error, cod coder.Coder[A]) graph.Op {
 	return op(func(c *graph.Ctx, out []any) ([]any, any) {
-		next, n, ctx := recvOf[B](out[0]), c.Node, c.Run.Context
+		next, n, ctx := recvOf[B](out[0]), c.Node(), c.Run.Context
+		id := c.Op
 		if c.Run.Careful {
 			g, h := &guard[A]{node: n, cod: cod}, &held[B]{}
 			emit := h.emit
@@ -141,9 +147,9 @@ func TryFlatMap[A, B any](f func(context.Context, A, func(B)) error, cod coder.C
 				}
 			})), nil
 		}
-		emit := func(w B) { next(c, w); c.Node = n }
+		emit := func(w B) { next(c, w); c.Op = id }
 		return one(Recv[A](func(c *graph.Ctx, v A) {
-			c.Node = n
+			c.Op = id
 			if err := f(ctx, v, emit); err != nil {
 				c.Fail(err)
 			}
@@ -154,7 +160,7 @@ func TryFlatMap[A, B any](f func(context.Context, A, func(B)) error, cod coder.C
 // CatchMap is TryMap with the failures as a second output, made by fail.
 func CatchMap[A, B, F any](f func(context.Context, A) (B, error), fail func(A, error) F) graph.Op {
 	return op(func(c *graph.Ctx, out []any) ([]any, any) {
-		next, bad, n, ctx := recvOf[B](out[0]), recvOf[F](out[1]), c.Node, c.Run.Context
+		next, bad, n, ctx := recvOf[B](out[0]), recvOf[F](out[1]), c.Node(), c.Run.Context
 		return one(Recv[A](func(c *graph.Ctx, v A) {
 			var w B
 			if err := protect(c, n, func() (err error) { w, err = f(ctx, v); return }); err != nil {
@@ -168,7 +174,16 @@ func CatchMap[A, B, F any](f func(context.Context, A) (B, error), fail func(A, e
 
 // KeyBy gives each element a key.
 func KeyBy[K comparable, V any](f func(V) K, cod coder.Coder[V]) graph.Op {
-	return Map(func(v V) coder.KV[K, V] { return coder.KV[K, V]{Key: f(v), Value: v} }, cod)
+	return op(func(c *graph.Ctx, out []any) ([]any, any) {
+		next, id := recvOf[coder.KV[K, V]](out[0]), c.Op
+		if c.Run.Careful {
+			return TryKeyBy(func(_ context.Context, v V) (K, error) { return f(v), nil }, cod).Open(c, out)
+		}
+		return one(Recv[V](func(c *graph.Ctx, v V) {
+			c.Op = id
+			next(c, coder.KV[K, V]{Key: f(v), Value: v})
+		})), nil
+	})
 }
 
 // TryKeyBy is KeyBy of a function that can fail.
@@ -201,13 +216,13 @@ func Identity[T any]() graph.Op { return Flatten[T](1) }
 // Partition passes each element to the output that f names.
 func Partition[T any](n int, f func(T) int, cod coder.Coder[T]) graph.Op {
 	return op(func(c *graph.Ctx, out []any) ([]any, any) {
-		nexts, node := make([]Recv[T], n), c.Node
+		nexts, node := make([]Recv[T], n), c.Node()
 		for i := range nexts {
 			nexts[i] = recvOf[T](out[i])
 		}
 		g, careful := &guard[T]{node: node, cod: cod}, c.Run.Careful
 		return one(Recv[T](func(c *graph.Ctx, v T) {
-			c.Node = node
+			c.Op = node.ID
 			var i int
 			if careful {
 				if !g.try(c, v, func() error { i = f(v); return inRange(i, n) }, nil) {

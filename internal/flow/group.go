@@ -31,9 +31,9 @@ func (t *chains[K]) interval() window.Interval { return t.win }
 
 // Open implements graph.Op.
 func (s *Group[K, V]) Open(c *graph.Ctx, out []any) ([]any, any) {
-	o := &group[K, V]{s: s, c: c, node: c.Node, hash: keygroup.Of[K](s.Key.Append), wm: window.MinTime,
-		next: recvOf[coder.KV[K, iter.Seq[V]]](out[0]), late: c.Run.Metrics.NewCell(graph.CounterKind, c.Node.Name, droppedLate),
-		spills: c.Run.Metrics.NewCell(graph.CounterKind, c.Node.Name, "spilledBytes")}
+	o := &group[K, V]{s: s, c: c, node: c.Node(), hash: keygroup.Of[K](s.Key.Append), wm: window.MinTime,
+		next: recvOf[coder.KV[K, iter.Seq[V]]](out[0]), late: c.Run.Metrics.NewCell(graph.CounterKind, c.Node().Name, droppedLate),
+		spills: c.Run.Metrics.NewCell(graph.CounterKind, c.Node().Name, "spilledBytes")}
 	o.tables = newTables(s.Assign, func(w window.Interval) *chains[K] {
 		d := NewDir[K](o.hash)
 		return &chains[K]{w, d, AddColumn[chain](d)}
@@ -69,7 +69,7 @@ type group[K comparable, V any] struct {
 type appended struct{ key, val []byte }
 
 func (o *group[K, V]) recv(c *graph.Ctx, v coder.KV[K, V]) {
-	c.Node = o.node
+	c.Op = o.node.ID
 	o.buf = o.s.Val.Append(o.buf[:0], v.Value)
 	o.wins = o.s.Assign.windows(c, o.wins)
 	for _, w := range o.wins {
@@ -261,7 +261,7 @@ func (o *group[K, V]) merge(c *graph.Ctx, w window.Interval, least *spillRow, li
 func (o *group[K, V]) emit(c *graph.Ctx, w window.Interval, k K, parts []part, ch chain) {
 	o.gen++
 	gen := o.gen
-	c.Node = o.node
+	c.Op = o.node.ID
 	o.next(c, coder.KV[K, iter.Seq[V]]{Key: k, Value: func(yield func(V) bool) {
 		if gen != o.gen {
 			panic(fmt.Sprintf("the values of key %v were kept after the call that brought them: copy them (slices.Collect) to keep them", k))

@@ -16,12 +16,12 @@ import (
 
 // testLane is a Ctx with a run.
 func testLane(t testing.TB, change ...func(*graph.Run)) *graph.Ctx {
-	run := &graph.Run{Context: t.Context(), TempDir: t.TempDir(), Metrics: &graph.Metrics{}, Owner: make([]uint16, keygroup.N), Letters: &graph.Letters{}}
+	run := &graph.Run{Nodes: []*graph.Node{{Name: "op", Pos: "x_test.go:1"}}, Context: t.Context(), TempDir: t.TempDir(), Metrics: &graph.Metrics{}, Owner: make([]uint16, keygroup.N), Letters: &graph.Letters{}}
 	run.OnFailure = func(_ *graph.Ctx, f *graph.Failure) bool { run.Letters.Put(f); return true }
 	for _, f := range change {
 		f(run)
 	}
-	return &graph.Ctx{TS: window.MinTime, WM: window.MinTime, Lanes: 1, Run: run, Node: &graph.Node{Name: "op", Pos: "x_test.go:1"}}
+	return &graph.Ctx{TS: window.MinTime, WM: window.MinTime, Lanes: 1, Run: run}
 }
 
 func careful(r *graph.Run) { r.Careful = true }

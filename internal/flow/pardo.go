@@ -23,8 +23,9 @@ func NewEmitter[O any](c *graph.Ctx, out any) *Emitter[O] {
 		e.Emit = e.held.emit
 		return e
 	}
-	n, next := c.Node, e.next
-	e.Emit = func(o O) { next(c, o); c.Node = n }
+	next := e.next
+	id := c.Op
+	e.Emit = func(o O) { next(c, o); c.Op = id }
 	return e
 }
 
@@ -50,14 +51,15 @@ type DoLane[A any] struct {
 // an Assign of several windows the element is processed once for each.
 func ParDo[A any](cod coder.Coder[A], assign Assign, bind func(c *graph.Ctx, out []any) *DoLane[A]) graph.Op {
 	return op(func(c *graph.Ctx, out []any) ([]any, any) {
-		p := &pardo[A]{DoLane: bind(c, out), node: c.Node, assign: assign}
+		p := &pardo[A]{DoLane: bind(c, out), node: c.Node(), assign: assign}
 		if c.Run.Careful {
-			p.g = &guard[A]{node: c.Node, cod: cod}
+			p.g = &guard[A]{node: c.Node(), cod: cod}
 		}
 		if p.g == nil && assign.mode != many && len(p.DoLane.Finish) == 0 {
-			n, process := c.Node, p.Process
+			process := p.Process
+			id := c.Op
 			return one(Recv[A](func(c *graph.Ctx, v A) {
-				c.Node = n
+				c.Op = id
 				if err := process(v); err != nil {
 					c.Fail(err)
 				}
@@ -105,7 +107,7 @@ func (p *pardo[A]) recv(c *graph.Ctx, v A) {
 }
 
 func (p *pardo[A]) one(c *graph.Ctx, v A) {
-	c.Node = p.node
+	c.Op = p.node.ID
 	if p.g == nil {
 		if err := p.Process(v); err != nil {
 			c.Fail(err)

@@ -19,14 +19,14 @@ type Writer[T any] struct {
 // last commit or nil.
 func Sink[T any](open func(c *graph.Ctx, state []byte) (*Writer[T], error), cod coder.Coder[T]) graph.Op {
 	return op(func(c *graph.Ctx, _ []any) ([]any, any) {
-		s := &sink[T]{open: open, node: c.Node}
+		s := &sink[T]{open: open, node: c.Node()}
 		if c.Run.Careful {
-			g := &guard[T]{node: c.Node, cod: cod}
+			g := &guard[T]{node: c.Node(), cod: cod}
 			return one(Recv[T](func(c *graph.Ctx, v T) { g.try(c, v, func() error { return s.w.Write(v) }, nil) })), s
 		}
-		n := c.Node
+		id := c.Op
 		return one(Recv[T](func(c *graph.Ctx, v T) {
-			c.Node = n
+			c.Op = id
 			if err := s.w.Write(v); err != nil {
 				c.Fail(err)
 			}
@@ -93,12 +93,13 @@ func (s *sink[T]) Load(_, val []byte) error {
 // ForLane hands each element to a function that can't fail, made once a lane.
 func ForLane[T any](make func(c *graph.Ctx) func(T), cod coder.Coder[T]) graph.Op {
 	return op(func(c *graph.Ctx, out []any) ([]any, any) {
-		f, n := make(c), c.Node
+		f := make(c)
+		id := c.Op
 		if c.Run.Careful {
 			return ForEach(func(*graph.Ctx) func(T) error { return func(v T) error { f(v); return nil } }, cod).Open(c, out)
 		}
 		return one(Recv[T](func(c *graph.Ctx, v T) {
-			c.Node = n
+			c.Op = id
 			f(v)
 		})), nil
 	})
@@ -107,13 +108,14 @@ func ForLane[T any](make func(c *graph.Ctx) func(T), cod coder.Coder[T]) graph.O
 // ForEach hands each element to a function made once a lane.
 func ForEach[T any](make func(c *graph.Ctx) func(T) error, cod coder.Coder[T]) graph.Op {
 	return op(func(c *graph.Ctx, _ []any) ([]any, any) {
-		f, n := make(c), c.Node
+		f := make(c)
+		id := c.Op
 		if c.Run.Careful {
-			g := &guard[T]{node: c.Node, cod: cod}
+			g := &guard[T]{node: c.Node(), cod: cod}
 			return one(Recv[T](func(c *graph.Ctx, v T) { g.try(c, v, func() error { return f(v) }, nil) })), nil
 		}
 		return one(Recv[T](func(c *graph.Ctx, v T) {
-			c.Node = n
+			c.Op = id
 			if err := f(v); err != nil {
 				c.Fail(err)
 			}

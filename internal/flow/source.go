@@ -34,7 +34,7 @@ type generateSplit[T any] struct {
 func (s *generateSplit[T]) ID() string { return fmt.Sprintf("%d/%d", s.first, s.step) }
 
 func (s *generateSplit[T]) Open(c *graph.Ctx, out any, pos []byte) (graph.Reader, error) {
-	r := &generateReader[T]{generateSplit: s, next: recvOf[T](out), i: s.first, node: c.Node}
+	r := &generateReader[T]{generateSplit: s, next: recvOf[T](out), i: s.first, node: c.Node()}
 	if pos != nil {
 		i, n := binary.Uvarint(pos)
 		if n <= 0 {
@@ -57,7 +57,7 @@ func (r *generateReader[T]) Poll(c *graph.Ctx, max int) (graph.ReadState, error)
 	n, step, fill, next := r.n, r.step, r.fill, r.next
 	for ; max > 0 && r.i < n && c.Err() == nil; max -= 256 {
 		for k := 0; k < min(max, 256) && r.i < n; k++ {
-			c.Node = r.node
+			c.Op = r.node.ID
 			fill(r.i, &r.e)
 			r.i += step
 			next(c, r.e)

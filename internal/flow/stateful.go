@@ -188,11 +188,12 @@ type Stateful[K comparable, V, O any] struct {
 func (s *Stateful[K, V, O]) Open(c *graph.Ctx, out []any) ([]any, any) {
 	next := recvOf[O](out[0])
 	l := NewLane[K](c, s.Key)
-	o := &stateful[K, V, O]{l: l, s: s, node: c.Node, next: next, wm: window.MinTime,
-		tables: newTables(s.Assign, l.newTable, l.turn), late: c.Run.Metrics.NewCell(graph.CounterKind, c.Node.Name, droppedLate)}
-	o.emit = func(v O) { next(c, v); c.Node = o.node }
+	o := &stateful[K, V, O]{l: l, s: s, node: c.Node(), next: next, wm: window.MinTime,
+		tables: newTables(s.Assign, l.newTable, l.turn), late: c.Run.Metrics.NewCell(graph.CounterKind, c.Node().Name, droppedLate)}
+	id := c.Op
+	o.emit = func(v O) { next(c, v); c.Op = id }
 	if c.Run.Careful {
-		o.g = &guard[coder.KV[K, V]]{node: c.Node, cod: coder.KVOf(s.Key, s.Val), key: func(v coder.KV[K, V]) []byte { return s.Key.Append(nil, v.Key) }}
+		o.g = &guard[coder.KV[K, V]]{node: c.Node(), cod: coder.KVOf(s.Key, s.Val), key: func(v coder.KV[K, V]) []byte { return s.Key.Append(nil, v.Key) }}
 		o.emit = o.held.emit
 	}
 	o.proc = s.Bind(l, o.emit)
@@ -230,7 +231,7 @@ type stateful[K comparable, V, O any] struct {
 func (o *stateful[K, V, O]) recvGlobal(c *graph.Ctx, v coder.KV[K, V]) {
 	k := o.l.K
 	k.Row, _ = k.Dir.Row(v.Key)
-	c.Node = o.node
+	c.Op = o.node.ID
 	if err := o.proc(v.Value); err != nil {
 		c.Fail(err)
 	}
@@ -238,9 +239,9 @@ func (o *stateful[K, V, O]) recvGlobal(c *graph.Ctx, v coder.KV[K, V]) {
 
 // recvBatch is recvGlobal of each element, with the rows looked up beforehand.
 func (o *stateful[K, V, O]) recvBatch(c *graph.Ctx, b *Batch[coder.KV[K, V]]) {
-	k, proc, n := o.l.K, o.proc, o.node
+	k, proc, id := o.l.K, o.proc, o.node.ID
 	for i, r := range rowsOf(k.Dir, b.vals, &o.rows) {
-		k.Row, c.TS, c.Node = r, b.ts[i], n
+		k.Row, c.TS, c.Op = r, b.ts[i], id
 		if err := proc(b.vals[i].Value); err != nil {
 			c.Fail(err)
 		}
@@ -265,7 +266,7 @@ func (o *stateful[K, V, O]) recv(c *graph.Ctx, v coder.KV[K, V]) {
 func (o *stateful[K, V, O]) apply(c *graph.Ctx, v coder.KV[K, V]) {
 	k := o.l.K
 	k.Row, _ = k.Dir.Row(v.Key)
-	c.Node = o.node
+	c.Op = o.node.ID
 	if o.g == nil {
 		if err := o.proc(v.Value); err != nil {
 			c.Fail(err)
@@ -349,7 +350,7 @@ func (o *stateful[K, V, O]) fire(c *graph.Ctx, t *table[K], wm int64) {
 			h.Set(e.row, unpack(at))
 		default:
 			o.l.K.Row = e.row
-			c.TS, c.Win, c.Node = unpack(at), t.win, o.node
+			c.TS, c.Win, c.Op = unpack(at), t.win, o.node.ID
 			o.fireOne(c, h, tt, e.row)
 		}
 	}

@@ -10,7 +10,7 @@ import (
 // the collection has ended.
 func View[T any](id int, cod coder.Coder[T], build func([]T) (any, error)) graph.Op {
 	return op(func(c *graph.Ctx, out []any) ([]any, any) {
-		v := &view[T]{id: id, cod: cod, build: build, node: c.Node}
+		v := &view[T]{id: id, cod: cod, build: build, node: c.Node()}
 		return one(Recv[T](func(_ *graph.Ctx, x T) { v.vals = append(v.vals, x) })), v
 	})
 }
@@ -28,7 +28,7 @@ func (v *view[T]) Advance(c *graph.Ctx, wm int64) {
 	if wm < window.MaxTime || c.Lane != 0 {
 		return
 	}
-	c.Node = v.node
+	c.Op = v.node.ID
 	x, err := v.build(v.vals)
 	if err != nil {
 		c.Fail(err)
@@ -64,7 +64,7 @@ func (v *view[T]) Load(_, val []byte) error {
 // is encoded, in memory up to the budget, then in a file.
 func Gate[T any](n int, cod coder.Coder[T], windows bool) graph.Op {
 	return op(func(c *graph.Ctx, out []any) ([]any, any) {
-		g := &gate[T]{next: recvOf[T](out[0]), cod: cod, windows: windows, missing: n, ready: make([]bool, n+1), node: c.Node}
+		g := &gate[T]{next: recvOf[T](out[0]), cod: cod, windows: windows, missing: n, ready: make([]bool, n+1), node: c.Node()}
 		g.spool.dir, g.spool.budget = c.Run.TempDir, c.Run.MemoryBudget
 		in := make([]any, n+1)
 		in[0] = Recv[T](func(c *graph.Ctx, v T) {
@@ -128,7 +128,7 @@ func (g *gate[T]) InputAdvance(c *graph.Ctx, input int, wm int64) {
 	})
 	c.TS, c.Win, c.Pane = ts, win, pane
 	if err != nil {
-		c.Node = g.node
+		c.Op = g.node.ID
 		c.Fail(err)
 	}
 	g.emptied, g.log = true, nil

@@ -15,8 +15,8 @@ type Ctx struct {
 	WM    int64           // watermark of the stage that runs
 	Split int             // which source split (or, behind an exchange, sending lane) the element came from
 
-	Node *Node  // whose user code runs: names the culprit of a panic
-	Src  Reader // reader that is polling, or nil behind an exchange: says where in the input we are
+	Op  int    // ID of the node whose user code runs: names the culprit of a panic
+	Src Reader // reader that is polling, or nil behind an exchange: says where in the input we are
 
 	Lane, Lanes int
 	Run         *Run
@@ -30,7 +30,7 @@ type Ctx struct {
 // back with the epoch or discarded with the run.
 func (c *Ctx) Fail(err error) {
 	if c.err == nil && err != nil {
-		c.err = &UserError{Node: c.Node, Where: c.Where(), Err: err}
+		c.err = &UserError{Node: c.Node(), Where: c.Where(), Err: err}
 	}
 }
 
@@ -39,6 +39,15 @@ func (c *Ctx) Restore(saved *Ctx) {
 	err := c.err
 	*c = *saved
 	c.err = err
+}
+
+// Node is the node whose code runs. The hot path sets Op rather than a pointer,
+// which would cost a check of the collector's write barrier for each operator.
+func (c *Ctx) Node() *Node {
+	if c.Run == nil || c.Op >= len(c.Run.Nodes) {
+		return nil
+	}
+	return c.Run.Nodes[c.Op]
 }
 
 // Err is the sticky failure, or nil.
@@ -56,6 +65,7 @@ func (c *Ctx) Where() string {
 // Run is what the lanes of one run of a slot share.
 type Run struct {
 	Context      context.Context
+	Nodes        []*Node  // of the graph, by ID
 	Epochs       bool     // state changes are asked for (Keeper.Delta); false: nobody will
 	Careful      bool     // user calls are guarded one by one, and a failure goes to OnFailure
 	Owner        []uint16 // key group -> lane
