@@ -1,0 +1,59 @@
+# What people run by hand. .ci/run does the same and more, on a clean checkout.
+
+# The newest Go whose features an optional file may use; see pipeline/methods_go127.go.
+GO_NEWEST := go1.27.3
+
+# All Go files, and those among them that only the newest gofmt can read.
+GO_FILES    := find . -name '*.go' -not -path './.git/*' -not -path '*/testdata/*'
+NEWER_FILES := '/([^/]*_go127|methods)\.go$$'
+
+.PHONY: check fmt-check fmt vet staticcheck archtest race test newest fuzz size tools bench-peers
+
+# check is what has to pass before a commit.
+check: fmt-check vet staticcheck archtest race
+
+fmt-check:
+	@bad=$$($(GO_FILES) | grep -vE $(NEWER_FILES) | xargs -r gofmt -l); \
+	 newer=$$($(GO_FILES) | grep -E $(NEWER_FILES) || true); \
+	 [ -z "$$newer" ] || bad="$$bad $$($$(GOTOOLCHAIN=$(GO_NEWEST) go env GOROOT)/bin/gofmt -l $$newer)"; \
+	 if [ -n "$$(echo $$bad)" ]; then echo "not gofmt-ed (make fmt):" $$bad; exit 1; fi
+
+fmt:
+	$(GO_FILES) | grep -vE $(NEWER_FILES) | xargs -r gofmt -w
+	$(GO_FILES) | grep -E $(NEWER_FILES) | xargs -r $$(GOTOOLCHAIN=$(GO_NEWEST) go env GOROOT)/bin/gofmt -w
+
+vet:
+	go vet ./...
+
+staticcheck: tools
+	bin/staticcheck ./...
+
+archtest:
+	go test ./internal/archtest
+
+race:
+	go test -race -short ./...
+
+test:
+	go test ./...
+
+# newest holds the tree to the newest Go as well.
+newest:
+	GOTOOLCHAIN=$(GO_NEWEST) go vet ./...
+	GOTOOLCHAIN=$(GO_NEWEST) go test -short ./...
+
+# fuzz gives each fuzz target a few seconds: FUZZTIME=1m for longer.
+fuzz:
+	.ci/fuzz
+
+# size holds binaries to their limits and to the libraries they may link.
+size:
+	.ci/size
+
+# tools builds the pinned linters; the go command rebuilds them only when the pin changes.
+tools:
+	go build -C internal/devtools -o $(CURDIR)/bin/staticcheck honnef.co/go/tools/cmd/staticcheck
+
+# bench-peers runs the benchmark queries beside other engines: ARGS='-q w2 -runs 3' and so on.
+bench-peers:
+	go run ./bench/peers/compare $(ARGS)
