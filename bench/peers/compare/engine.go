@@ -130,10 +130,13 @@ func (l *lab) run(ctx context.Context, c contender, n uint64) (result, error) {
 		return result{}, fmt.Errorf("run %s of %d on %s: %w: %s", c.asked, n, c.label(), err, lastLine(stderr.Bytes()))
 	}
 	r, err := parse(out)
+	if err == nil {
+		err = r.check(c.query, n)
+	}
 	if err != nil {
 		return result{}, fmt.Errorf("run %s of %d on %s: %w", c.asked, n, c.label(), err)
 	}
-	return r, r.check(c.query, n)
+	return r, nil
 }
 
 func (l *lab) command(ctx context.Context, c contender, n uint64) *exec.Cmd {
