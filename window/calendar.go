@@ -88,8 +88,7 @@ func (x *ext) unitOf(ts int64) int64 {
 	case unitYear:
 		return int64(local.Year()) - 1970
 	}
-	_, off := local.Zone()
-	day := floorDiv(ts+int64(off)*1000, dayMillis)
+	day := floorDiv(ts+x.offsetAt(ts), dayMillis)
 	if x.unit == unitWeek {
 		return floorDiv(day+x.weekShift(), 7)
 	}
@@ -120,20 +119,37 @@ func civil(year, month int64) int64 {
 }
 
 // midnight returns the first instant at which the zone's wall clock shows at least
-// wall, a date and time written as if in UTC. time.Date is no help here: where a
-// clock change skips or repeats that time, it may return either reading.
+// wall, a date and time written as if in UTC.
+//
+// time.Date is no help here: where a clock change skips or repeats that time it may
+// return either reading. Nor is Time.ZoneBounds: Go 1.26 gives an end in the past
+// on the last day of far leap years (Europe/Berlin, 31 December 2040). So only
+// offsets are read, and a change between two that differ is searched for.
 func (x *ext) midnight(wall int64) int64 {
-	from := wall - 2*dayMillis // no zone is that far from UTC
-	for {
-		t := time.UnixMilli(from).In(x.zone)
-		_, off := t.Zone()
-		at := max(wall-int64(off)*1000, from)
-		_, end := t.ZoneBounds()
-		if end.IsZero() || at < end.UnixMilli() {
-			return at
-		}
-		from = end.UnixMilli()
+	const reach = 2 * dayMillis // no zone is that far from UTC
+	from, to := wall-reach, wall+reach
+	before, after := x.offsetAt(from), x.offsetAt(to)
+	if before == after {
+		return wall - before
 	}
+	for to-from > 1 { // the change lies in (from, to]
+		mid := from + (to-from)/2
+		if x.offsetAt(mid) == before {
+			from = mid
+		} else {
+			to = mid
+		}
+	}
+	if at := wall - before; at < to {
+		return at
+	}
+	return max(to, wall-x.offsetAt(to))
+}
+
+// offsetAt returns how many milliseconds the zone is ahead of UTC.
+func (x *ext) offsetAt(ts int64) int64 {
+	_, off := time.UnixMilli(ts).In(x.zone).Zone()
+	return int64(off) * 1000
 }
 
 // floorDiv returns a/n rounded down, for n > 0.
