@@ -28,7 +28,7 @@ func (h *hooks) cell(kind graph.MetricKind, name string) *graph.Cell {
 	if h.c == nil {
 		return (*graph.Metrics)(nil).NewCell(kind, "", name)
 	}
-	return h.c.Run.Metrics.NewCell(kind, h.c.Node.Name, name)
+	return h.c.Run.Metrics.NewCell(kind, h.c.Node().Name, name)
 }
 
 // Counter makes a counter of this transform.

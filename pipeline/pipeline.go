@@ -26,6 +26,9 @@ func (p *Pipeline) Err() error { return p.g.Err() }
 // KV is a key and its value: plain data.
 type KV[K comparable, V any] = coder.KV[K, V]
 
+// NewKV pairs a key with a value.
+func NewKV[K comparable, V any](key K, value V) KV[K, V] { return KV[K, V]{Key: key, Value: value} }
+
 // Emit sends one output element. It may be called during the call it was given
 // for only, and not from other goroutines.
 type Emit[T any] = func(T)

@@ -58,13 +58,18 @@ type Output[T any] struct {
 	c    *graph.Ctx
 	next flow.Recv[T]
 	wm   int64
+	n    int64
 }
 
 // Emit passes v on with no time of its own (the smallest).
-func (o *Output[T]) Emit(v T) { o.next(o.c, v) }
+func (o *Output[T]) Emit(v T) {
+	o.n++
+	o.next(o.c, v)
+}
 
 // EmitAt passes v on with event time ts, in Unix milliseconds.
 func (o *Output[T]) EmitAt(ts int64, v T) {
+	o.n++
 	old := o.c.TS
 	o.c.TS = ts
 	o.next(o.c, v)
@@ -117,7 +122,7 @@ func (s split[T]) Open(c *graph.Ctx, out any, pos []byte) (graph.Reader, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &reader[T]{Reader: r, node: c.Node, out: Output[T]{c, flow.RecvOf[T](out), window.MinTime}}, nil
+	return &reader[T]{Reader: r, node: c.Node(), out: Output[T]{c: c, next: flow.RecvOf[T](out), wm: window.MinTime}}, nil
 }
 
 type reader[T any] struct {
@@ -127,11 +132,14 @@ type reader[T any] struct {
 }
 
 func (r *reader[T]) Poll(c *graph.Ctx, max int) (graph.ReadState, error) {
-	c.Node = r.node
+	c.Op = r.node.ID
 	return r.Read(max, &r.out)
 }
 
 func (r *reader[T]) Watermark() int64 { return r.out.wm }
+
+// Count is how many elements were emitted.
+func (r *reader[T]) Count() int64 { return r.out.n }
 
 // Create is a collection of the given values, with the smallest event time.
 func Create[T any](p *Pipeline, values ...T) PCollection[T] {

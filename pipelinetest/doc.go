@@ -5,7 +5,7 @@
 //		pipelinetest.Run(t, func(t *pipelinetest.T, p *pipeline.Pipeline) {
 //			words := pipeline.Create(p, "a", "b", "a")
 //			counts := transforms.Count(pipeline.KeyBy(words, strings.ToLower))
-//			pipelinetest.Equal(t, pipeline.Pairs(counts), pipeline.KV[string, int64]{"a", 2}, pipeline.KV[string, int64]{"b", 1})
+//			pipelinetest.Equal(t, pipeline.Pairs(counts), pipeline.NewKV("a", int64(2)), pipeline.NewKV("b", int64(1)))
 //		})
 //	}
 //

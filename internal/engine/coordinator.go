@@ -114,7 +114,7 @@ func (c *coordinator) committed() decision {
 	case c.last:
 		c.phase, c.waiting = finishing, c.lanes
 		return finish
-	case c.restartAt > 0 && c.n >= c.restartAt:
+	case c.restartAt > 0 && c.n >= c.restartAt && c.finished < c.lanes: // else only the last cut is missing
 		c.phase = ended
 		return restart
 	}

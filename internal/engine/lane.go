@@ -591,7 +591,9 @@ func (l *lane) send(in *input, q *queue, to int, m msg) graph.Batch {
 	default:
 		l.sendSlow(in, q, m)
 	}
-	if to != l.id {
+	if to == l.id {
+		l.waker.sentToSelf()
+	} else {
 		l.inc.lanes[to].poke()
 	}
 	select {

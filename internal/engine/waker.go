@@ -9,11 +9,15 @@ package engine
 type waker struct{ again bool }
 
 // tokenTakenBelow notes that a nested wait took the wake token.
-func (o *waker) tokenTakenBelow() { o.again = true }
+func (w *waker) tokenTakenBelow() { w.again = true }
+
+// sentToSelf notes that the lane put something into a queue of its own, for which
+// nobody wakes it.
+func (w *waker) sentToSelf() { w.again = true }
 
 // lookAgain reports, once, that the queues must be looked at before sleeping.
-func (o *waker) lookAgain() bool {
-	again := o.again
-	o.again = false
+func (w *waker) lookAgain() bool {
+	again := w.again
+	w.again = false
 	return again
 }

@@ -73,6 +73,9 @@ func (r *generateReader[T]) Watermark() int64         { return window.MinTime }
 func (r *generateReader[T]) Position(b []byte) []byte { return binary.AppendUvarint(b, r.i) }
 func (r *generateReader[T]) Where() string            { return fmt.Sprintf("element %d", r.i-r.step) }
 func (r *generateReader[T]) Close() error             { return nil }
+// Count is how many elements this reader has made.
+func (r *generateReader[T]) Count() int64 { return int64(r.i / r.step) }
+
 func (r *generateReader[T]) Progress() (int64, int64) {
 	return int64(r.i / r.step), int64((r.n + r.step - 1) / r.step)
 }
@@ -141,6 +144,9 @@ func (r *createReader[T]) Watermark() int64         { return window.MinTime }
 func (r *createReader[T]) Position(b []byte) []byte { return binary.AppendUvarint(b, uint64(r.i)) }
 func (r *createReader[T]) Where() string            { return fmt.Sprintf("value %d", r.i-1) }
 func (r *createReader[T]) Close() error             { return nil }
+// Count is how many elements this reader has made.
+func (r *createReader[T]) Count() int64 { return int64(r.i - r.from) }
+
 func (r *createReader[T]) Progress() (int64, int64) {
 	return int64(r.i - r.from), int64(r.to - r.from)
 }
