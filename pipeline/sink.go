@@ -29,8 +29,10 @@ type Writer[T any] interface {
 	Commit() error
 	// Finish is called when the input has ended and all is committed.
 	Finish() error
-	// Abort gives up what was not committed and lets go of resources.
-	Abort()
+	// Abort lets go of resources and gives up what was not committed; if final,
+	// the run is over, and everything unfinished is to be removed. Otherwise Open
+	// will go on from the last committed state.
+	Abort(final bool)
 }
 
 // Write adds a sink. kind is its operation's name in the graph, "text.Write".
@@ -141,4 +143,4 @@ func (w *collector[T]) Commit() error {
 }
 
 func (w *collector[T]) Finish() error { return nil }
-func (w *collector[T]) Abort()        { w.open, w.prepared = nil, nil }
+func (w *collector[T]) Abort(bool)    { w.open, w.prepared = nil, nil }

@@ -782,8 +782,9 @@ func (l *lane) committers(f func(graph.Committer) error) error {
 	return nil
 }
 
-// shut lets go of everything; abort says that nothing uncommitted may stay.
-func (l *lane) shut(abort bool) (err error) {
+// shut lets go of everything; abort says that nothing uncommitted may stay, final
+// that nothing unfinished may.
+func (l *lane) shut(abort, final bool) (err error) {
 	for _, st := range l.stages {
 		for _, r := range st.readers {
 			if e := r.r.Close(); e != nil && err == nil {
@@ -792,7 +793,7 @@ func (l *lane) shut(abort bool) (err error) {
 		}
 		for _, o := range st.ops {
 			if abort && o.committer != nil {
-				l.guard(func() error { o.committer.Abort(); return nil }, &err)
+				l.guard(func() error { o.committer.Abort(final); return nil }, &err)
 			}
 			if c, ok := o.live.(graph.Closer); ok {
 				l.c.Op = o.node.ID

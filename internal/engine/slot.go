@@ -94,7 +94,7 @@ func (s *slot) run(ctx context.Context) error {
 			return nil
 		case err == nil: // the cut is committed: go on from it, in fast mode
 			careful = false
-		case careful || s.cfg.OnError == Stop || ctx.Err() != nil:
+		case s.endsRun(careful, ctx):
 			return err
 		default:
 			if time.Since(began) < 2*stretch {
@@ -106,6 +106,11 @@ func (s *slot) run(ctx context.Context) error {
 		}
 		s.restarts++
 	}
+}
+
+// endsRun reports that a failure is for good.
+func (s *slot) endsRun(careful bool, parent context.Context) bool {
+	return careful || s.cfg.OnError == Stop || parent.Err() != nil
 }
 
 // incarnation is the lanes between two openings.
@@ -165,8 +170,8 @@ func (inc *incarnation) tell(r report) {
 
 // incarnate opens all lanes from the snapshot and runs them to the end, to a
 // restart, or to a failure.
-func (s *slot) incarnate(ctx context.Context, careful bool, stretch time.Duration) (decision, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
+func (s *slot) incarnate(parent context.Context, careful bool, stretch time.Duration) (decision, error) {
+	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
 	n := s.cfg.Lanes
 	inc := &incarnation{slot: s, cfg: &s.cfg, plan: s.plan, ctx: ctx, cancel: cancel, queues: map[*input][][]*queue{},
@@ -175,7 +180,7 @@ func (s *slot) incarnate(ctx context.Context, careful bool, stretch time.Duratio
 	inc.makeQueues()
 	inc.makeLanes()
 	if err := inc.openLanes(); err != nil {
-		inc.shut(true)
+		inc.shut(true, true)
 		return nothing, err
 	}
 	var wg sync.WaitGroup
@@ -196,7 +201,8 @@ func (s *slot) incarnate(ctx context.Context, careful bool, stretch time.Duratio
 	}
 	end, err := inc.coordinate(c, every)
 	wg.Wait()
-	if e := inc.shut(err != nil || end != done); e != nil && err == nil {
+	final := err != nil && s.endsRun(careful, parent)
+	if e := inc.shut(err != nil || end != done, final); e != nil && err == nil {
 		err = e
 	}
 	return end, err
@@ -441,10 +447,11 @@ func (inc *incarnation) pokeAll() {
 	}
 }
 
-// shut closes all lanes; abort says that nothing uncommitted may stay.
-func (inc *incarnation) shut(abort bool) (err error) {
+// shut closes all lanes; abort says that nothing uncommitted may stay, final that
+// nothing unfinished may.
+func (inc *incarnation) shut(abort, final bool) (err error) {
 	for _, l := range inc.lanes {
-		if e := l.shut(abort); e != nil && err == nil {
+		if e := l.shut(abort, final); e != nil && err == nil {
 			err = e
 		}
 	}

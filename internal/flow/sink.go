@@ -12,7 +12,7 @@ type Writer[T any] struct {
 	Prepare func() (state []byte, err error)
 	Commit  func() error
 	Finish  func() error
-	Abort   func()
+	Abort   func(final bool)
 }
 
 // Sink writes a collection. open is called once a lane, with the state of the
@@ -73,9 +73,9 @@ func (s *sink[T]) Finish(c *graph.Ctx) error {
 	return protect(c, s.node, s.w.Finish)
 }
 
-func (s *sink[T]) Abort() {
+func (s *sink[T]) Abort(final bool) {
 	if s.w != nil {
-		s.w.Abort()
+		s.w.Abort(final)
 	}
 }
 

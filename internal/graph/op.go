@@ -69,12 +69,14 @@ type DeltaWriter interface {
 // them durable but invisible and is called at the barrier, before Delta;
 // Commit shows them, once the epoch's snapshot is taken; Finish is called after
 // the last Commit of a run that ended well. On a run that fails the engine calls
-// Abort instead: nothing uncommitted may stay. A run without epochs has one, at its end.
+// Abort instead: nothing uncommitted may stay, and if final, nothing at all that
+// is not finished, for the snapshot will not be used again. A run without epochs
+// has one, at its end.
 type Committer interface {
 	Prepare(c *Ctx) error
 	Commit(c *Ctx) error
 	Finish(c *Ctx) error
-	Abort()
+	Abort(final bool)
 }
 
 // Closer lets go of resources (teardown), however the run ended. Called once.
