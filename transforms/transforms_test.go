@@ -1,0 +1,188 @@
+package transforms_test
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/pipelinetest"
+	"github.com/millrace/millrace/transforms"
+	"github.com/millrace/millrace/window"
+	"github.com/stretchr/testify/require"
+)
+
+type T = pipelinetest.T
+
+func numbers(n int64) (out []int64) {
+	for i := range n {
+		out = append(out, i)
+	}
+	return out
+}
+
+func parity(i int64) string { return []string{"even", "odd"}[i%2] }
+
+func less(a, b int64) bool { return a < b }
+
+// Goal: every transform, in all ways to run.
+func TestTransforms(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		build func(t *T, p *pipeline.Pipeline)
+	}{
+		{"count", func(t *T, p *pipeline.Pipeline) {
+			n := pipeline.Create(p, numbers(11)...)
+			pipelinetest.EqualKeyed(t, transforms.Count(pipeline.KeyBy(n, parity)), map[string]int64{"even": 6, "odd": 5})
+			pipelinetest.Equal(t, transforms.CountGlobally(n), 11)
+			pipelinetest.Equal(t, transforms.CountGlobally(pipeline.Create[int64](p)), 0)
+			pipelinetest.EqualKeyed(t, transforms.CountPerElement(pipeline.Create(p, "a", "b", "a")), map[string]int64{"a": 2, "b": 1})
+		}},
+		{"count in windows", func(t *T, p *pipeline.Pipeline) {
+			n := pipeline.EventTimeMs(pipeline.Create(p, numbers(15)...), func(i int64) int64 { return i }, pipeline.OutOfOrder(time.Second))
+			c := transforms.CountGlobally(n.Windowed(window.Fixed(10 * time.Millisecond)))
+			pipelinetest.EqualPerWindow(t, c, map[window.Interval][]int64{{Start: 0, End: 10}: {10}, {Start: 10, End: 20}: {5}})
+		}},
+		{"sum and mean", func(t *T, p *pipeline.Pipeline) {
+			n := pipeline.Create(p, numbers(11)...)
+			pipelinetest.EqualKeyed(t, transforms.Sum(pipeline.KeyBy(n, parity)), map[string]int64{"even": 30, "odd": 25})
+			pipelinetest.Equal(t, transforms.SumGlobally(n), 55)
+			pipelinetest.Satisfies(t, transforms.MeanGlobally(n), func(t *T, got []float64) { require.InDeltaSlice(t, []float64{5}, got, 1e-9) })
+			pipelinetest.Equal(t, transforms.MeanGlobally(pipeline.Create[int64](p)), 0)
+			big := pipeline.KeyBy(pipeline.Create(p, math.MaxInt64, math.MaxInt64), func(int) string { return "big" })
+			pipelinetest.Satisfies(t, transforms.Values(transforms.Mean(big)), func(t *T, got []float64) { require.Equal(t, []float64{math.MaxInt64}, got) })
+		}},
+		{"least and greatest", func(t *T, p *pipeline.Pipeline) {
+			n := pipeline.Create(p, numbers(11)...)
+			pipelinetest.EqualKeyed(t, transforms.Min(pipeline.KeyBy(n, parity)), map[string]int64{"even": 0, "odd": 1})
+			pipelinetest.EqualKeyed(t, transforms.Max(pipeline.KeyBy(n, parity)), map[string]int64{"even": 10, "odd": 9})
+			pipelinetest.Equal(t, transforms.MaxGlobally(n), transforms.Best[int64]{OK: true, Value: 10})
+			pipelinetest.Equal(t, transforms.MinGlobally(pipeline.Create[string](p)), transforms.Best[string]{})
+		}},
+		{"top", func(t *T, p *pipeline.Pipeline) {
+			n := pipeline.Create(p, numbers(100)...)
+			pipelinetest.EqualKeyed(t, transforms.Top(pipeline.KeyBy(n, parity), 3, less), map[string][]int64{"even": {98, 96, 94}, "odd": {99, 97, 95}})
+			pipelinetest.Equal(t, transforms.TopGlobally(pipeline.Create(p, numbers(2)...), 5, less), []int64{1, 0})
+		}},
+		{"sketches", func(t *T, p *pipeline.Pipeline) {
+			n := pipeline.Create(p, numbers(2000)...)
+			near := func(want float64) func(t *T, got []int64) {
+				return func(t *T, got []int64) {
+					require.Len(t, got, 1)
+					require.InEpsilon(t, want, got[0], 0.03)
+				}
+			}
+			pipelinetest.Satisfies(t, transforms.ApproxDistinctGlobally(pipeline.Map(n, func(i int64) int64 { return i % 500 })), near(500))
+			pipelinetest.Satisfies(t, transforms.Values(transforms.ApproxDistinct(pipeline.KeyBy(n, func(int64) string { return "k" }))), near(2000))
+			pipelinetest.Satisfies(t, transforms.QuantilesGlobally(n, 0, 0.5, 0.99, 1), func(t *T, got [][]float64) {
+				require.Len(t, got, 1)
+				require.InDeltaSlice(t, []float64{0, 1000, 1980, 1999}, got[0], 25)
+			})
+		}},
+		{"distinct", func(t *T, p *pipeline.Pipeline) {
+			pipelinetest.Equal(t, transforms.Distinct(pipeline.Create(p, "b", "a", "b", "a", "c")), "a", "b", "c")
+			pipelinetest.Satisfies(t, transforms.DistinctBy(pipeline.Create(p, numbers(10)...), parity), func(t *T, got []int64) { require.Len(t, got, 2) })
+		}},
+		{"keys, values, swap", func(t *T, p *pipeline.Pipeline) {
+			k := pipeline.KeyBy(pipeline.Create(p, int64(1), 2), parity)
+			pipelinetest.Equal(t, transforms.Keys(k), "odd", "even")
+			pipelinetest.Equal(t, transforms.Values(k), 1, 2)
+			pipelinetest.EqualKeyed(t, transforms.Swap(k), map[int64]string{1: "odd", 2: "even"})
+		}},
+		{"to list and map", func(t *T, p *pipeline.Pipeline) {
+			n := pipeline.Create(p, numbers(6)...)
+			pipelinetest.Equal(t, pipeline.MapKV(transforms.ToList(pipeline.KeyBy(n, parity)), func(k string, vs []int64) string {
+				slices.Sort(vs)
+				return fmt.Sprint(k, vs)
+			}), "even[0 2 4]", "odd[1 3 5]")
+			pipelinetest.Equal(t, transforms.ToMap(transforms.Count(pipeline.KeyBy(n, parity))), map[string]int64{"even": 3, "odd": 3})
+			pipelinetest.Equal(t, transforms.ToMap(transforms.Count(pipeline.KeyBy(pipeline.Create[int64](p), parity))), map[string]int64{})
+		}},
+		{"sample", func(t *T, p *pipeline.Pipeline) {
+			n := pipeline.Create(p, numbers(100)...)
+			pipelinetest.Equal(t, pipeline.Map(transforms.SampleGlobally(n, 1000, 1), func(vs []int64) int { return len(vs) }), 100)
+			s := transforms.SampleGlobally(n, 5, 7)
+			pipelinetest.Equal(t, pipeline.Map(s, func(vs []int64) int { return len(vs) }), 5)
+			pipelinetest.Contains(t, s) // the same in all ways to run
+		}},
+		{"joins", func(t *T, p *pipeline.Pipeline) {
+			left := pipeline.FromPairs(pipeline.Create(p, pipeline.NewKV("a", 1), pipeline.NewKV("a", 2), pipeline.NewKV("b", 3)))
+			right := pipeline.FromPairs(pipeline.Create(p, pipeline.NewKV("a", "x"), pipeline.NewKV("a", "y"), pipeline.NewKV("c", "z")))
+			pipelinetest.Equal(t, show(transforms.InnerJoin(left, right)), "a {1 x}", "a {1 y}", "a {2 x}", "a {2 y}")
+			pipelinetest.Equal(t, show(transforms.LeftJoin(left, right)), "a {1 {true x}}", "a {1 {true y}}", "a {2 {true x}}", "a {2 {true y}}", "b {3 {false }}")
+			pipelinetest.Equal(t, show(transforms.RightJoin(left, right)), "a {{true 1} x}", "a {{true 1} y}", "a {{true 2} x}", "a {{true 2} y}", "c {{false 0} z}")
+			pipelinetest.Equal(t, show(transforms.FullJoin(left, right)),
+				"a {{true 1} {true x}}", "a {{true 1} {true y}}", "a {{true 2} {true x}}", "a {{true 2} {true y}}", "b {{true 3} {false }}", "c {{false 0} {true z}}")
+		}},
+		{"batches", func(t *T, p *pipeline.Pipeline) {
+			n := pipeline.Create(p, numbers(25)...)
+			pipelinetest.Satisfies(t, transforms.Batch(n, 4), func(t *T, got [][]int64) {
+				all := slices.Concat(got...)
+				slices.Sort(all)
+				require.Equal(t, numbers(25), all)
+				for _, b := range got {
+					require.LessOrEqual(t, len(b), 4)
+				}
+			})
+			sizes := pipeline.MapKV(transforms.BatchPerKey(pipeline.KeyBy(n, parity), "tens", 10), func(k string, vs []int64) string { return fmt.Sprint(k, " ", len(vs)) })
+			pipelinetest.Equal(t, sizes, "even 10", "even 3", "odd 10", "odd 2")
+		}},
+		{"latest", func(t *T, p *pipeline.Pipeline) {
+			n := pipeline.EventTimeMs(pipeline.Create(p, numbers(20)...), func(i int64) int64 { return (i * 7) % 20 }, pipeline.OutOfOrder(time.Second))
+			pipelinetest.EqualKeyed(t, transforms.Latest(pipeline.KeyBy(n, parity)), map[string]int64{"even": 14, "odd": 17})
+			pipelinetest.Equal(t, transforms.LatestGlobally(n), transforms.Best[int64]{OK: true, Value: 17})
+			pipelinetest.Equal(t, transforms.LatestGlobally(pipeline.Create[string](p)), transforms.Best[string]{})
+		}},
+		{"regular expressions", func(t *T, p *pipeline.Pipeline) {
+			s := pipeline.Create(p, "a1b22", "none", "c3")
+			pipelinetest.Equal(t, transforms.Matches(s, `\d`), "a1b22", "c3")
+			pipelinetest.Equal(t, transforms.FindAll(s, `\d+`), "1", "22", "3")
+			pipelinetest.Equal(t, transforms.Replace(s, `(\d)`, "<$1>"), "a<1>b<2><2>", "none", "c<3>")
+			pipelinetest.Equal(t, transforms.Split(s, `\d+`), "a", "b", "", "none", "c", "")
+			pipelinetest.Equal(t, transforms.Extract(s, `([a-z])(\d)`), []string{"a1", "a", "1"}, []string{"c3", "c", "3"})
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) { pipelinetest.Run(t, tc.build) })
+	}
+}
+
+func show[K comparable, V any](c pipeline.Keyed[K, V]) pipeline.PCollection[string] {
+	return pipeline.MapKV(c, func(k K, v V) string { return fmt.Sprint(k, " ", v) })
+}
+
+func TestSentences(t *testing.T) {
+	for _, tc := range []struct {
+		want  string
+		build func(n pipeline.PCollection[int64], s pipeline.PCollection[string])
+	}{
+		{"Top: n is 0, want at least 1", func(n pipeline.PCollection[int64], _ pipeline.PCollection[string]) {
+			transforms.TopGlobally(n, 0, less)
+		}},
+		{"Top: the function is nil", func(n pipeline.PCollection[int64], _ pipeline.PCollection[string]) {
+			transforms.TopGlobally(n, 1, nil)
+		}},
+		{"Sample: n is -1, want at least 1", func(n pipeline.PCollection[int64], _ pipeline.PCollection[string]) {
+			transforms.SampleGlobally(n, -1, 0)
+		}},
+		{"Batch: n is 0", func(n pipeline.PCollection[int64], _ pipeline.PCollection[string]) { transforms.Batch(n, 0) }},
+		{"Quantiles: 1.5 is no quantile", func(n pipeline.PCollection[int64], _ pipeline.PCollection[string]) {
+			transforms.QuantilesGlobally(n, 1.5)
+		}},
+		{"Matches: error parsing regexp", func(_ pipeline.PCollection[int64], s pipeline.PCollection[string]) { transforms.Matches(s, "(") }},
+	} {
+		p := pipeline.New()
+		tc.build(pipeline.Create[int64](p), pipeline.Create[string](p))
+		err := p.Err()
+		require.ErrorContains(t, err, tc.want)
+		require.ErrorContains(t, err, "transforms/transforms_test.go:")
+	}
+}
+
+func TestToMap_twoValuesFail(t *testing.T) {
+	err := pipelinetest.Fails(t, func(p *pipeline.Pipeline) {
+		pipeline.Collect(transforms.ToMap(pipeline.KeyBy(pipeline.Create(p, numbers(5)...), parity)))
+	})
+	require.ErrorContains(t, err, "ToMap: two values for key ")
+}
