@@ -50,7 +50,7 @@ func TestMatch_sentences(t *testing.T) {
 		{"", "the path is empty"},
 		{dir + "/none.txt", "/none.txt: no such file"},
 		{dir + "/*.txt", "no such file matches, in folder " + dir},
-		{dir + "/nowhere/*.txt", "nowhere: no such file or directory"},
+		{dir + "/nowhere/*.txt", "no such file matches: there is no folder nowhere in " + dir},
 		{dir, "is a folder: name its files, as"},
 		{dir + "/[a", "not a pattern"},
 		{"s3://bucket/x", `add them with import _ "github.com/millrace/millrace/io/filesystem/blob/s3"`},

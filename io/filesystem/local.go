@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,58 +17,134 @@ import (
 // local is this machine's files.
 type local struct{}
 
-// CheckPattern reports a pattern that is not one, before anything is looked up.
-func CheckPattern(pattern string) error {
-	if pattern == "" {
-		return errors.New("the path is empty")
-	}
-	if !strings.Contains(pattern, "://") && !doublestar.ValidatePathPattern(pattern) {
-		return fmt.Errorf("%s: not a pattern: a [, { or \\ is not closed", pattern)
-	}
-	return nil
-}
+// localPath is the path of a file:// URL.
+func localPath(path string) string { return strings.TrimPrefix(path, "file://") }
 
 func (local) Match(ctx context.Context, pattern string) ([]File, error) {
-	if err := CheckPattern(pattern); err != nil {
-		return nil, err
+	name := localPath(pattern)
+	if !HasMeta(name) {
+		return matchOne(pattern, name)
 	}
-	if !HasMeta(pattern) {
-		info, err := os.Stat(pattern)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			return nil, fmt.Errorf("%s: %w", pattern, errNoMatch)
-		case err != nil:
-			return nil, err
-		case info.IsDir():
-			return nil, fmt.Errorf("%s is a folder: name its files, as %s", pattern, filepath.Join(pattern, "*"))
-		}
-		return []File{{pattern, info.Size(), info.ModTime()}}, nil
-	}
-	base, _ := doublestar.SplitPattern(filepath.ToSlash(pattern))
-	if _, err := os.ReadDir(base); err != nil {
+	base, rest := doublestar.SplitPattern(filepath.ToSlash(name))
+	base = filepath.FromSlash(base)
+	switch info, err := os.Stat(base); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("%s: %w matches: %s", pattern, ErrNoMatch, missing(base))
+	case err != nil:
 		return nil, fmt.Errorf("look for %s: %w", pattern, err)
+	case !info.IsDir():
+		return nil, fmt.Errorf("%s: %w matches: %s is a file, not a folder", pattern, ErrNoMatch, base)
 	}
-	paths, err := doublestar.FilepathGlob(pattern, doublestar.WithFilesOnly(), doublestar.WithFailOnIOErrors())
+	var out []File
+	err := doublestar.GlobWalk(walked{ctx, base}, rest, func(name string, d fs.DirEntry) error {
+		if _, unfinished := UnfinishedOf(d.Name()); unfinished {
+			return nil
+		}
+		path := filepath.Join(base, filepath.FromSlash(name))
+		info, err := os.Stat(path) // not d.Info: it may be a link
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // removed since, or a link to nothing
+		}
+		if err == nil && !info.IsDir() {
+			out = append(out, File{path, info.Size(), info.ModTime()})
+		}
+		return err
+	}, doublestar.WithFilesOnly(), doublestar.WithFailOnIOErrors())
+	if err == nil {
+		err = ctx.Err()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("look for %s: %w", pattern, err)
 	}
-	if len(paths) == 0 {
-		return nil, fmt.Errorf("%s: %w matches, in folder %s", pattern, errNoMatch, base)
+	if len(out) == 0 {
+		return nil, fmt.Errorf("%s: %w matches, in folder %s", pattern, ErrNoMatch, full(base))
 	}
-	slices.Sort(paths)
-	var out []File
-	for _, p := range paths {
-		info, err := os.Stat(p)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, File{p, info.Size(), info.ModTime()})
-	}
-	return out, ctx.Err()
+	return sorted(out), nil
 }
 
-func (local) OpenRange(_ context.Context, path string, offset, length int64) (io.ReadCloser, error) {
-	f, err := os.Open(path)
+// matchOne is the file of a path without pattern characters.
+func matchOne(pattern, name string) ([]File, error) {
+	info, err := os.Stat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if dir := filepath.Dir(name); !isDir(dir) {
+			return nil, fmt.Errorf("%s: %w: %s", pattern, ErrNoMatch, missing(dir))
+		}
+		return nil, fmt.Errorf("%s: %w", pattern, ErrNoMatch)
+	case err != nil:
+		return nil, err
+	case info.IsDir():
+		return nil, fmt.Errorf("%s is a folder: name its files, as %s", pattern, filepath.Join(name, "*"))
+	}
+	return []File{{name, info.Size(), info.ModTime()}}, nil
+}
+
+// missing says which folder of the path to dir is the first that is not there.
+func missing(dir string) string {
+	for {
+		parent := filepath.Dir(dir)
+		if parent == dir || isDir(parent) {
+			return fmt.Sprintf("there is no folder %s in %s", filepath.Base(dir), full(parent))
+		}
+		dir = parent
+	}
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+// full is dir for a person to read: where we are, rather than a dot.
+func full(dir string) string {
+	if abs, err := filepath.Abs(dir); err == nil && dir == "." {
+		return abs
+	}
+	return dir
+}
+
+// sorted sorts by path and drops what alternatives of a pattern found twice.
+func sorted(files []File) []File {
+	slices.SortFunc(files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
+	return slices.CompactFunc(files, func(a, b File) bool { return a.Path == b.Path })
+}
+
+// walked is a folder whose walk ends with ctx, and whose errors have whole paths.
+type walked struct {
+	ctx  context.Context
+	base string
+}
+
+func (w walked) path(name string) (string, error) {
+	return filepath.Join(w.base, filepath.FromSlash(name)), w.ctx.Err()
+}
+
+func (w walked) Open(name string) (fs.File, error) {
+	path, err := w.path(name)
+	if err != nil {
+		return nil, err
+	}
+	return os.Open(path)
+}
+
+func (w walked) Stat(name string) (fs.FileInfo, error) {
+	path, err := w.path(name)
+	if err != nil {
+		return nil, err
+	}
+	return os.Stat(path)
+}
+
+func (w walked) ReadDir(name string) ([]fs.DirEntry, error) {
+	path, err := w.path(name)
+	if err != nil {
+		return nil, err
+	}
+	return os.ReadDir(path)
+}
+
+func (local) OpenRange(ctx context.Context, path string, offset, length int64) (io.ReadCloser, error) {
+	f, err := os.Open(localPath(path))
 	if err != nil {
 		return nil, err
 	}
@@ -77,98 +152,70 @@ func (local) OpenRange(_ context.Context, path string, offset, length int64) (io
 		f.Close()
 		return nil, fmt.Errorf("%s is a folder", path)
 	}
-	if _, err := f.Seek(offset, io.SeekStart); err != nil {
-		f.Close()
-		return nil, err
-	}
-	if length < 0 {
-		return f, nil
-	}
-	return &limited{io.LimitReader(f, length), f}, nil
-}
-
-type limited struct {
-	io.Reader
-	io.Closer
-}
-
-func (local) Create(_ context.Context, path string) (Writer, error) {
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return nil, err
-	}
-	for {
-		temp := filepath.Join(dir, fmt.Sprintf(".%s.%08x.partial", filepath.Base(path), rand.Uint32()))
-		f, err := os.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666) // not CreateTemp, whose files only their owner may read
-		if errors.Is(err, fs.ErrExist) {
-			continue
-		}
-		if err != nil {
+	if offset > 0 { // a pipe cannot seek, and need not
+		if _, err := f.Seek(offset, io.SeekStart); err != nil {
+			f.Close()
 			return nil, err
 		}
-		return &localWriter{f: f, path: path}, nil
 	}
+	return &localReader{ctx, f, length}, nil
 }
 
-func (local) Resume(_ context.Context, path, temp string, offset int64) (Writer, error) {
-	f, err := os.OpenFile(temp, os.O_RDWR, 0o666)
-	if err == nil {
-		err = f.Truncate(offset)
-	}
-	if err == nil {
-		_, err = f.Seek(offset, io.SeekStart)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("go on writing %s: %w", path, err)
-	}
-	return &localWriter{f: f, path: path, n: offset}, nil
-}
-
-type localWriter struct {
+// localReader reads what is left of a range.
+type localReader struct {
+	ctx  context.Context
 	f    *os.File
-	path string
-	n    int64
-	done bool
+	left int64 // -1: all
 }
 
-func (w *localWriter) Write(b []byte) (int, error) {
-	n, err := w.f.Write(b)
-	w.n += int64(n)
+func (r *localReader) Read(b []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	if r.left < 0 {
+		return r.f.Read(b)
+	}
+	if r.left == 0 {
+		return 0, io.EOF
+	}
+	n, err := r.f.Read(b[:min(int64(len(b)), r.left)])
+	r.left -= int64(n)
 	return n, err
 }
 
-func (w *localWriter) Sync() (int64, error) { return w.n, w.f.Sync() }
-func (w *localWriter) Temp() string         { return w.f.Name() }
+func (r *localReader) Close() error { return r.f.Close() }
 
-func (w *localWriter) Commit() error {
-	if err := w.f.Sync(); err != nil {
-		return err
-	}
-	if info, err := os.Stat(w.path); err == nil {
-		if err := w.f.Chmod(info.Mode().Perm()); err != nil {
-			return err
-		}
-	}
-	if err := w.f.Close(); err != nil {
-		return err
-	}
-	if err := os.Rename(w.f.Name(), w.path); err != nil {
-		return err
-	}
-	w.done = true
-	if d, err := os.Open(filepath.Dir(w.path)); err == nil { // the new name, too, is to survive a crash
-		err = d.Sync()
-		d.Close()
-		return err
-	}
-	return nil
-}
-
-func (w *localWriter) Abort() error {
-	if w.done {
+func (local) Remove(_ context.Context, path string) error {
+	err := os.Remove(localPath(path))
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	w.done = true
-	w.f.Close()
-	return os.Remove(w.f.Name())
+	return err
+}
+
+func (local) Rename(_ context.Context, from, to string) error {
+	if err := os.Rename(localPath(from), localPath(to)); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(localPath(to)))
+}
+
+func (local) Leftovers(ctx context.Context, pattern string) ([]File, error) {
+	dir, names := filepath.Split(localPath(pattern))
+	dir = filepath.Clean(dir)
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var out []File
+	for _, e := range entries {
+		of, ok := UnfinishedOf(e.Name())
+		if !ok || !doublestar.MatchUnvalidated(names, of) {
+			continue
+		}
+		if info, err := e.Info(); err == nil {
+			out = append(out, File{filepath.Join(dir, e.Name()), info.Size(), info.ModTime()})
+		}
+	}
+	return out, ctx.Err()
 }

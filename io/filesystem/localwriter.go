@@ -1,0 +1,228 @@
+package filesystem
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+func (local) Create(_ context.Context, path string) (Writer, error) {
+	name, err := replaceable(localPath(path))
+	if err != nil {
+		return nil, err
+	}
+	if err := makeDir(filepath.Dir(name)); err != nil {
+		return nil, err
+	}
+	for {
+		temp := filepath.Join(filepath.Dir(name), UnfinishedName(filepath.Base(name)))
+		f, err := os.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666) // not CreateTemp, whose files only their owner may read
+		if errors.Is(err, fs.ErrExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		at := Unfinished{Path: temp}
+		return &localWriter{f: f, path: name, at: at, synced: at}, nil
+	}
+}
+
+// replaceable is the file that is to be replaced: where path is a link, the one
+// that it leads to. A rename would put a file in place of anything, so that what
+// is no plain file is refused: above all /dev/null and its like.
+func replaceable(path string) (string, error) {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return path, nil
+	}
+	switch {
+	case err != nil:
+		return "", err
+	case info.IsDir():
+		return "", fmt.Errorf("create %s: it is a folder", path)
+	case !info.Mode().IsRegular():
+		return "", fmt.Errorf("create %s: it is no plain file, and cannot be replaced by one", path)
+	}
+	return filepath.EvalSymlinks(path)
+}
+
+// makeDir makes a folder, and those above it, to stay.
+func makeDir(dir string) error {
+	if isDir(dir) {
+		return nil
+	}
+	parent := filepath.Dir(dir)
+	if parent != dir {
+		if err := makeDir(parent); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(dir, 0o777); err != nil && !isDir(dir) { // another may have made it meanwhile
+		return err
+	}
+	return syncDir(parent)
+}
+
+// syncDir makes the names in a folder durable, where the system can do that.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil // a folder that may be written but not read, or no folders to open at all
+	}
+	defer d.Close()
+	err = d.Sync()
+	if errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) || errors.Is(err, fs.ErrPermission) {
+		return nil
+	}
+	return err
+}
+
+func (local) Resume(_ context.Context, path, temp string, offset int64) (w Writer, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("go on writing %s: %w", path, err)
+		}
+	}()
+	was, err := ParseUnfinished(temp)
+	if err != nil {
+		return nil, err
+	}
+	name, err := replaceable(localPath(path))
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(was.Path, os.O_RDWR, 0o666)
+	if errors.Is(err, fs.ErrNotExist) {
+		f, err = reopenCommitted(name, was)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if was, err = cutTo(f, was, offset); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return &localWriter{f: f, path: name, at: was, synced: was}, nil
+}
+
+// reopenCommitted makes an unfinished file of one that was committed since: the
+// crash came behind the rename, and before the run knew of it.
+func reopenCommitted(name string, was Unfinished) (*os.File, error) {
+	old, err := os.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("neither the unfinished file %s nor the finished one is there: %w", was.Path, fs.ErrNotExist)
+	}
+	defer old.Close()
+	f, err := os.OpenFile(was.Path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return nil, err
+	}
+	if err = was.CopyCommitted(f, old); err != nil {
+		f.Close()
+		os.Remove(was.Path)
+		return nil, err
+	}
+	return f, nil
+}
+
+// cutTo drops what was written behind offset, and says what is left.
+func cutTo(f *os.File, was Unfinished, offset int64) (Unfinished, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return was, err
+	}
+	if offset < 0 || info.Size() < offset { // cutting would add zeros
+		return was, fmt.Errorf("%s holds %d bytes, not %d", was.Path, info.Size(), offset)
+	}
+	if was, err = was.At(offset, f); err != nil {
+		return was, err
+	}
+	if err := f.Truncate(offset); err != nil {
+		return was, err
+	}
+	_, err = f.Seek(offset, io.SeekStart)
+	return was, err
+}
+
+// localWriter writes a hidden file beside its own.
+type localWriter struct {
+	f          *os.File
+	path       string
+	at, synced Unfinished // what is written, and what is durable
+	named      bool       // the hidden name is durable
+	ended      bool
+}
+
+func (w *localWriter) Write(b []byte) (int, error) {
+	n, err := w.f.Write(b)
+	w.at.Add(b[:n])
+	return n, err
+}
+
+func (w *localWriter) Sync() (int64, error) {
+	if err := w.f.Sync(); err != nil {
+		return w.synced.Size, err
+	}
+	if !w.named {
+		if err := syncDir(filepath.Dir(w.path)); err != nil {
+			return w.synced.Size, err
+		}
+		w.named = true
+	}
+	w.synced = w.at
+	return w.at.Size, nil
+}
+
+func (w *localWriter) Temp() string { return w.synced.String() }
+
+func (w *localWriter) Commit() error {
+	if w.ended {
+		return nil
+	}
+	if err := w.commit(); err != nil {
+		return fmt.Errorf("commit %s: %w", w.path, err)
+	}
+	return nil
+}
+
+func (w *localWriter) commit() error {
+	if info, err := os.Stat(w.path); err == nil {
+		if err := w.f.Chmod(info.Mode().Perm()); err != nil {
+			return err
+		}
+	}
+	if err := w.f.Sync(); err != nil {
+		return err
+	}
+	if err := w.f.Close(); err != nil {
+		return err
+	}
+	if err := os.Rename(w.f.Name(), w.path); err != nil {
+		return err
+	}
+	w.ended = true
+	return syncDir(filepath.Dir(w.path))
+}
+
+func (w *localWriter) Abort() error {
+	if w.ended {
+		return nil
+	}
+	w.ended = true
+	w.f.Close()
+	return local{}.Remove(context.Background(), w.f.Name())
+}
+
+func (w *localWriter) Keep() error {
+	if w.ended {
+		return nil
+	}
+	w.ended = true
+	return w.f.Close()
+}
