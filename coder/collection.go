@@ -31,6 +31,12 @@ func fits(n, left, least int, size uintptr) error {
 	return nil
 }
 
+// emptyMax is how many elements without bytes an iterable may have: four bytes must
+// not make work for two billion.
+const emptyMax = 1 << 20
+
+var errEmpty = fmt.Errorf("more than %d elements without bytes", emptyMax)
+
 // slice is the codec of []E: an iterable.
 func (c *compiler) slice(t reflect.Type, at place) (*codec, error) {
 	e, err := c.compile(t.Elem(), at.elem())
@@ -59,6 +65,9 @@ func (c *compiler) slice(t reflect.Type, at place) (*codec, error) {
 					return nil, err
 				}
 				if e.size == 0 && len(rest) == len(b) {
+					if h.len > emptyMax {
+						return nil, errEmpty
+					}
 					break // all are equal, and none has bytes
 				}
 				b = rest

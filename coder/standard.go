@@ -78,7 +78,8 @@ func Nullable[T any](c Coder[T]) Coder[*T] {
 //
 // The decoder refuses a count larger than the number of bytes that follow, so as
 // not to trust it with memory. A coder that writes no bytes for a value can
-// therefore not be an element, unless T has no size either.
+// therefore not be an element, unless T has no size either; then it refuses more
+// than 2^20 of them.
 func Iterable[T any](c Coder[T]) Coder[[]T] {
 	return iterable("beam:coder:iterable:v1", c)
 }
@@ -152,6 +153,9 @@ func zeroes[T any](c Coder[T], s []T, b []byte, n int) ([]T, []byte, error) {
 	}
 	if len(rest) != len(b) {
 		return nil, nil, ErrShort
+	}
+	if len(s)+n > emptyMax {
+		return nil, nil, errEmpty
 	}
 	return append(append(s, v), make([]T, n-1)...), rest, nil
 }
