@@ -73,6 +73,7 @@ func (r *generateReader[T]) Watermark() int64         { return window.MinTime }
 func (r *generateReader[T]) Position(b []byte) []byte { return binary.AppendUvarint(b, r.i) }
 func (r *generateReader[T]) Where() string            { return fmt.Sprintf("element %d", r.i-r.step) }
 func (r *generateReader[T]) Close() error             { return nil }
+
 // Count is how many elements this reader has made.
 func (r *generateReader[T]) Count() int64 { return int64(r.i / r.step) }
 
@@ -144,6 +145,7 @@ func (r *createReader[T]) Watermark() int64         { return window.MinTime }
 func (r *createReader[T]) Position(b []byte) []byte { return binary.AppendUvarint(b, uint64(r.i)) }
 func (r *createReader[T]) Where() string            { return fmt.Sprintf("value %d", r.i-1) }
 func (r *createReader[T]) Close() error             { return nil }
+
 // Count is how many elements this reader has made.
 func (r *createReader[T]) Count() int64 { return int64(r.i - r.from) }
 

@@ -37,7 +37,7 @@ func PieceSize(n int64) ReadOption { return func(s *source) { s.piece = n } }
 // it is copied with strings.Clone; state and groupings copy by themselves.
 func Read(p *pipeline.Pipeline, pattern string, opts ...ReadOption) pipeline.PCollection[string] {
 	src := newSource(p, "text.Read", pattern, opts)
-	return pipeline.Read[string](p, "text.Read", &typed[string]{src, func(_ *reader, line string) (string, error) { return line, nil }})
+	return pipeline.Read[string](p, "text.Read", &typed[string]{src, func(_ *reader, line string) (string, bool, error) { return line, true, nil }})
 }
 
 // Line is a line with its place.
@@ -50,17 +50,17 @@ type Line struct {
 // ReadLines is [Read] with each line's place.
 func ReadLines(p *pipeline.Pipeline, pattern string, opts ...ReadOption) pipeline.PCollection[Line] {
 	src := newSource(p, "text.ReadLines", pattern, opts)
-	return pipeline.Read[Line](p, "text.ReadLines", &typed[Line]{src, func(r *reader, line string) (Line, error) {
-		return Line{r.file.Path, r.lineAt, line}, nil
+	return pipeline.Read[Line](p, "text.ReadLines", &typed[Line]{src, func(r *reader, line string) (Line, bool, error) {
+		return Line{r.file.Path, r.lineAt, line}, true, nil
 	}})
 }
 
-// ReadFunc is a collection of what parse makes of each line: for connectors of
-// formats that have one record a line. kind names the operation. An error of
-// parse fails the run, with file and offset.
-func ReadFunc[T any](p *pipeline.Pipeline, kind, pattern string, parse func(line string) (T, error), opts ...ReadOption) pipeline.PCollection[T] {
+// ReadFunc is a collection of what parse makes of each line, if it says that there
+// is something: for connectors of formats that have one record a line. kind names
+// the operation. An error of parse fails the run, with file and offset.
+func ReadFunc[T any](p *pipeline.Pipeline, kind, pattern string, parse func(line string) (v T, ok bool, err error), opts ...ReadOption) pipeline.PCollection[T] {
 	src := newSource(p, kind, pattern, opts)
-	return pipeline.Read[T](p, kind, &typed[T]{src, func(_ *reader, line string) (T, error) { return parse(line) }})
+	return pipeline.Read[T](p, kind, &typed[T]{src, func(_ *reader, line string) (T, bool, error) { return parse(line) }})
 }
 
 // newSource checks what can be checked while the pipeline is built.
@@ -96,7 +96,7 @@ type source struct {
 // typed is a source of T.
 type typed[T any] struct {
 	*source
-	parse func(r *reader, line string) (T, error)
+	parse func(r *reader, line string) (T, bool, error)
 }
 
 func (s *typed[T]) Bounded() bool { return true }
@@ -285,7 +285,7 @@ func (r *reader) line() (line string, ok bool, err error) {
 // pieceReader makes lines into elements.
 type pieceReader[T any] struct {
 	*reader
-	parse func(r *reader, line string) (T, error)
+	parse func(r *reader, line string) (T, bool, error)
 }
 
 func (r *pieceReader[T]) Read(max int, out *pipeline.Output[T]) (pipeline.ReadState, error) {
@@ -297,11 +297,13 @@ func (r *pieceReader[T]) Read(max int, out *pipeline.Output[T]) (pipeline.ReadSt
 		if !ok {
 			return pipeline.Done, nil
 		}
-		v, err := r.parse(r.reader, line)
+		v, some, err := r.parse(r.reader, line)
 		if err != nil {
 			return pipeline.Done, err
 		}
-		out.Emit(v)
+		if some {
+			out.Emit(v)
+		}
 	}
 	if out.Stopped() {
 		return pipeline.Done, nil
