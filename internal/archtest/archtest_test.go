@@ -43,8 +43,8 @@ func TestCheck(t *testing.T) {
 		},
 		{
 			name:  "sideways",
-			files: map[string]string{"io/csv/csv.go": doc("csv", ours+"io/text", ours+"io/filesystem")},
-			want:  []string{"io/csv (row 6: runners, transforms, connectors) imports io/text (row 6: runners, transforms, connectors), which is not below it"},
+			files: map[string]string{"io/csv/csv.go": doc("csv", ours+"io/json", ours+"io/filesystem")},
+			want:  []string{"io/csv (row 6: runners, transforms, connectors) imports io/json (row 6: runners, transforms, connectors), which is not below it"},
 		},
 		{
 			name:  "sideways within a tree of programs",
