@@ -1,0 +1,125 @@
+// Package docs holds the tests of the documentation: its commands run, its code
+// compiles because it stands in programs that do.
+package docs
+
+import (
+	"encoding/json"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+var block = regexp.MustCompile("(?ms)^```(\\w+)\n(.*?)^```")
+
+// blocks is the code of one language in a document.
+func blocks(t *testing.T, path, language string) (out []string) {
+	b, err := os.ReadFile(path)
+	require.NoError(t, err)
+	for _, m := range block.FindAllStringSubmatch(string(b), -1) {
+		if m[1] == language {
+			out = append(out, m[2])
+		}
+	}
+	require.NotEmpty(t, out, "%s has no %s", path, language)
+	return out
+}
+
+// flat is code without the white space at the ends of its lines.
+func flat(code string) string {
+	var lines []string
+	for l := range strings.Lines(code) {
+		lines = append(lines, strings.TrimSpace(l))
+	}
+	return strings.TrimSpace(strings.Join(lines, "\n"))
+}
+
+// The tutorial's Go code stands, line by line, in the examples.
+func TestTutorial_codeStandsInTheExamples(t *testing.T) {
+	var code strings.Builder
+	require.NoError(t, fs.WalkDir(os.DirFS("../examples"), ".", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || filepath.Ext(path) != ".go" {
+			return err
+		}
+		b, err := os.ReadFile(filepath.Join("../examples", path))
+		code.WriteString(flat(string(b)))
+		return err
+	}))
+	for _, b := range blocks(t, "tutorial.md", "go") {
+		require.Contains(t, code.String(), flat(b))
+	}
+}
+
+// The README's program compiles.
+func TestREADME_programCompiles(t *testing.T) {
+	for _, b := range blocks(t, "../README.md", "go") {
+		program := `package main
+
+import (
+	"flag"
+	"fmt"
+	"strings"
+
+	"github.com/millrace/millrace/io/text"
+	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/runners"
+	"github.com/millrace/millrace/transforms"
+)
+
+` + b
+		// An overlay puts the program into the module without touching the tree.
+		file := filepath.Join(t.TempDir(), "main.go")
+		require.NoError(t, os.WriteFile(file, []byte(program), 0o666))
+		at, err := filepath.Abs("../examples/readme/main.go")
+		require.NoError(t, err)
+		overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{at: file}})
+		require.NoError(t, err)
+		list := filepath.Join(t.TempDir(), "overlay.json")
+		require.NoError(t, os.WriteFile(list, overlay, 0o666))
+		cmd := exec.CommandContext(t.Context(), "go", "build", "-overlay", list, "-o", os.DevNull, "./examples/readme")
+		cmd.Dir = ".."
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, "%s", out)
+	}
+}
+
+// Every command of the README and the tutorial runs, but for `go test ./...`,
+// which is running this.
+func TestCommands_run(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds all the examples")
+	}
+	commands := append(blocks(t, "../README.md", "sh"), blocks(t, "tutorial.md", "sh")...)
+	for _, c := range commands {
+		for line := range strings.Lines(c) {
+			line = strings.TrimSpace(line)
+			if line == "go test ./..." {
+				continue
+			}
+			cmd := exec.CommandContext(t.Context(), "sh", "-c", line)
+			cmd.Dir = ".."
+			out, err := cmd.CombinedOutput()
+			require.NoError(t, err, "%s\n%s", line, out)
+			require.NotEmpty(t, out, line)
+		}
+	}
+}
+
+// The picture in the tutorial is that of today's word count.
+func TestTutorial_pictureIsOfToday(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds an example")
+	}
+	cmd := exec.CommandContext(t.Context(), "go", "run", "./examples/wordcount", "-graph=svg")
+	cmd.Dir = ".."
+	got, err := cmd.Output()
+	require.NoError(t, err)
+	want, err := os.ReadFile("wordcount.svg")
+	require.NoError(t, err)
+	require.Equal(t, string(want), string(got), "go run ./examples/wordcount -graph=svg > docs/wordcount.svg")
+}
