@@ -10,8 +10,9 @@ import "encoding/binary"
 // An address counts units of 8 bytes over all blocks; 0 is "none".
 type arena struct {
 	blocks [][]byte
-	used   int   // bytes used of the last block
-	total  int64 // bytes of all blocks
+	spare  [][]byte // emptied blocks, to use again: the collector need not come
+	used   int      // bytes used of the last block
+	total  int64    // bytes of all blocks
 }
 
 const (
@@ -33,9 +34,8 @@ type chain struct {
 func (a *arena) alloc(size int) uint32 {
 	need := (segHeader + size + 7) &^ 7
 	if len(a.blocks) == 0 || a.used+need > len(a.blocks[len(a.blocks)-1]) {
-		n := max(blockBytes, need)
-		a.blocks = append(a.blocks, make([]byte, n))
-		a.total += int64(n)
+		a.blocks = append(a.blocks, a.block(need))
+		a.total += int64(len(a.blocks[len(a.blocks)-1]))
 		a.used = 0
 		if len(a.blocks) == 1 {
 			a.used = 8 // address 0 is "none"
@@ -52,6 +52,16 @@ func (a *arena) alloc(size int) uint32 {
 	binary.LittleEndian.PutUint32(h[8:], uint32(need-segHeader))
 	binary.LittleEndian.PutUint32(h[12:], 0)
 	return addr
+}
+
+// block is memory for segments of need bytes in all: a spare block if that will do.
+func (a *arena) block(need int) []byte {
+	if n := len(a.spare); n > 0 && need <= blockBytes {
+		b := a.spare[n-1]
+		a.spare = a.spare[:n-1]
+		return b
+	}
+	return make([]byte, max(blockBytes, need))
 }
 
 // seg is the memory from a segment's header on.
@@ -99,16 +109,13 @@ func (a *arena) each(c chain, f func(values []byte, n int) bool) {
 	}
 }
 
-// reset empties the arena and keeps one block.
+// reset empties the arena and keeps its blocks but for outsize ones.
 func (a *arena) reset() {
-	if len(a.blocks) > 0 {
-		first := a.blocks[0]
-		a.blocks = a.blocks[:0]
-		a.total = 0
-		if len(first) == blockBytes {
-			a.blocks = append(a.blocks, first)
-			a.total = int64(len(first))
+	for _, b := range a.blocks {
+		if len(b) == blockBytes {
+			a.spare = append(a.spare, b)
 		}
 	}
-	a.used = 8
+	clear(a.blocks)
+	a.blocks, a.total, a.used = a.blocks[:0], 0, 0
 }

@@ -184,13 +184,10 @@ type part struct {
 
 // each calls f for every segment, until it returns false.
 func (p *part) each(f func(values []byte, n int) bool) error {
-	var src io.Reader
 	if p.mem != nil || p.size == 0 {
-		src = bytes.NewReader(p.mem)
-	} else {
-		src = io.NewSectionReader(p.f, p.at, p.size)
+		return p.eachInMemory(f)
 	}
-	r := bufio.NewReaderSize(src, 1<<16)
+	r := bufio.NewReaderSize(io.NewSectionReader(p.f, p.at, p.size), 1<<16)
 	var buf []byte
 	for {
 		n, err := binary.ReadUvarint(r)
@@ -218,6 +215,23 @@ func (p *part) each(f func(values []byte, n int) bool) error {
 			return nil
 		}
 	}
+}
+
+func (p *part) eachInMemory(f func(values []byte, n int) bool) error {
+	for b := p.mem; len(b) > 0; {
+		n, rest, err := takeUint(b)
+		var values []byte
+		if err == nil {
+			values, b, err = takeBytes(rest)
+		}
+		if err != nil {
+			return fmt.Errorf("read back spilled values: %w", err)
+		}
+		if !f(values, int(n)) {
+			return nil
+		}
+	}
+	return nil
 }
 
 // countReader counts what passes.
