@@ -50,6 +50,7 @@ type (
 		Empty  struct{}
 	}
 	node   struct{ Next *node }
+	//lint:ignore U1000 the field is what is refused
 	hidden struct{ Shown, secret int }
 	deep   struct{ Rows []struct{ Bad chan int } }
 	twice  struct {

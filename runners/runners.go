@@ -35,8 +35,9 @@ const (
 func Main(build func(p *pipeline.Pipeline)) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // the second Ctrl-C is the default again
-	if code := run(ctx, flag.CommandLine, os.Args[1:], build, os.Stdout, os.Stderr); code != 0 {
-		os.Exit(code)
+	code := run(ctx, flag.CommandLine, os.Args[1:], build, os.Stdout, os.Stderr)
+	if graph := flag.CommandLine.Lookup("graph"); code != 0 || graph.Value.String() != "" {
+		os.Exit(code) // after -graph nothing has run that a program could go on with
 	}
 }
 
