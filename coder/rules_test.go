@@ -49,7 +49,7 @@ type (
 		Nested [][]string
 		Empty  struct{}
 	}
-	node   struct{ Next *node }
+	node struct{ Next *node }
 	//lint:ignore U1000 the field is what is refused
 	hidden struct{ Shown, secret int }
 	deep   struct{ Rows []struct{ Bad chan int } }
