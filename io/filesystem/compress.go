@@ -87,8 +87,12 @@ const zstdWindowMost = 128 << 20
 // name is for errors, which say how far the compressed file was read. After an
 // error of Decompress itself, r is still the caller's to close.
 func Decompress(r io.ReadCloser, name string, c Compression) (io.ReadCloser, error) {
-	if c == None {
+	switch c {
+	case None:
 		return r, nil
+	case ByName, Gzip, Zstd:
+	default:
+		return nil, unknown(name, c)
 	}
 	at := &position{r: r}
 	in := bufio.NewReaderSize(at, 64<<10)
@@ -121,10 +125,12 @@ func Decompress(r io.ReadCloser, name string, c Compression) (io.ReadCloser, err
 			return nil, d.explain(err)
 		}
 		d.z, d.close = z, z.Close
-	default:
-		return nil, fmt.Errorf("%s: compression %q is not known: it may be none, gzip or zstd", name, string(want))
 	}
 	return d, nil
+}
+
+func unknown(name string, c Compression) error {
+	return fmt.Errorf("%s: compression %q is not known: it may be none, gzip or zstd", name, string(c))
 }
 
 type decompressor struct {
@@ -197,7 +203,7 @@ func Compressor(w io.Writer, name string, c Compression) (io.WriteCloser, error)
 		z.Reset(w)
 		return &compressor{z, func() { zstds.Put(z) }}, nil
 	}
-	return nil, fmt.Errorf("%s: compression %q is not known: it may be none, gzip or zstd", name, string(c))
+	return nil, unknown(name, c)
 }
 
 // Encoders keep up to a few MiB each, too much to make anew for each snapshot.

@@ -46,6 +46,9 @@ func TestMatch(t *testing.T) {
 
 func TestMatch_sentences(t *testing.T) {
 	dir := t.TempDir()
+	put(t, dir+"/plain", "1")
+	require.NoError(t, os.Symlink(dir+"/nothing", dir+"/dangling"))
+	require.NoError(t, os.Symlink(dir+"/loop", dir+"/loop"))
 	for _, tc := range []struct{ pattern, want string }{
 		{"", "the path is empty"},
 		{dir + "/none.txt", "/none.txt: no such file"},
@@ -53,63 +56,20 @@ func TestMatch_sentences(t *testing.T) {
 		{dir + "/nowhere/*.txt", "no such file matches: there is no folder nowhere in " + dir},
 		{dir, "is a folder: name its files, as"},
 		{dir + "/[a", "not a pattern"},
+		{dir + "/{a", "not a pattern"},
+		{dir + "/a\\", "not a pattern"},
+		{dir + "/a\x00", "a path has no zero byte"},
+		{dir + "/no/where/x.txt", "no such file: there is no folder no in " + dir},
+		{dir + "/plain/*.txt", "no such file matches: " + dir + "/plain is a file, not a folder"},
+		{dir + "/dangling", "no such file"},
+		{dir + "/dang*", "no such file matches, in folder " + dir},
+		{dir + "/loop/*", "too many levels of symbolic links"},
 		{"s3://bucket/x", `add them with import _ "github.com/millrace/millrace/io/filesystem/blob/s3"`},
+		{"azblob://bucket/x", `add them with import _ "github.com/millrace/millrace/io/filesystem/blob/azure"`},
 		{"ftp://host/x", "no files are known under ftp://; this program knows local paths"},
 	} {
 		_, err := filesystem.Match(t.Context(), tc.pattern)
 		require.ErrorContains(t, err, tc.want, tc.pattern)
-	}
-}
-
-// Goal: a file is there whole or not at all, whatever happens to its writer.
-func TestCreate_visibleOnlyWhenCommitted(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "out", "x.txt")
-	put(t, path, "old")
-	w, err := filesystem.Create(t.Context(), path)
-	require.NoError(t, err)
-	_, err = io.WriteString(w, "new and more")
-	require.NoError(t, err)
-	at, err := w.Sync()
-	require.NoError(t, err)
-	require.Equal(t, int64(12), at)
-
-	again, err := filesystem.Resume(t.Context(), path, w.Temp(), 3) // as after a crash
-	require.NoError(t, err)
-	_, err = io.WriteString(again, "er")
-	require.NoError(t, err)
-	b, err := os.ReadFile(path)
-	require.NoError(t, err)
-	require.Equal(t, "old", string(b))
-	require.NoError(t, again.Commit())
-	require.NoError(t, again.Abort(), "after Commit it does nothing")
-	b, err = os.ReadFile(path)
-	require.NoError(t, err)
-	require.Equal(t, "newer", string(b))
-}
-
-func TestCreate_abortedLeavesNothing(t *testing.T) {
-	dir := t.TempDir()
-	w, err := filesystem.Create(t.Context(), filepath.Join(dir, "x"))
-	require.NoError(t, err)
-	require.NoError(t, w.Abort())
-	left, err := os.ReadDir(dir)
-	require.NoError(t, err)
-	require.Empty(t, left)
-}
-
-func TestOpenRange(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "x")
-	put(t, path, "0123456789")
-	for _, tc := range []struct {
-		offset, length int64
-		want           string
-	}{{0, -1, "0123456789"}, {3, 4, "3456"}, {8, 10, "89"}, {10, -1, ""}} {
-		r, err := filesystem.OpenRange(t.Context(), path, tc.offset, tc.length)
-		require.NoError(t, err)
-		b, err := io.ReadAll(r)
-		require.NoError(t, err)
-		require.NoError(t, r.Close())
-		require.Equal(t, tc.want, string(b))
 	}
 }
 
