@@ -10,16 +10,16 @@ func Count[K comparable, V any](c pipeline.Keyed[K, V], opts ...pipeline.Option)
 }
 
 // CountGlobally is the number of elements: 0 for an empty collection.
-func CountGlobally[T any](c pipeline.PCollection[T]) pipeline.PCollection[int64] {
+func CountGlobally[T any](c pipeline.PCollection[T], opts ...pipeline.Option) pipeline.PCollection[int64] {
 	return pipeline.Composite(c, "CountGlobally", func() pipeline.PCollection[int64] {
-		return pipeline.CombineGlobally(c, CountOf[T]())
+		return pipeline.CombineGlobally(c, CountOf[T](), opts...)
 	})
 }
 
 // CountPerElement is how often each element occurs.
-func CountPerElement[T comparable](c pipeline.PCollection[T]) pipeline.Keyed[T, int64] {
+func CountPerElement[T comparable](c pipeline.PCollection[T], opts ...pipeline.Option) pipeline.Keyed[T, int64] {
 	return pipeline.Composite(c, "CountPerElement", func() pipeline.Keyed[T, int64] {
-		return Count(pipeline.KeyBy(c, func(v T) T { return v }))
+		return Count(pipeline.KeyBy(c, func(v T) T { return v }), opts...)
 	})
 }
 

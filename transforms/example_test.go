@@ -69,7 +69,7 @@ func ExampleTopGlobally() {
 
 func ExampleQuantilesGlobally() {
 	p := pipeline.New()
-	printAll(p, transforms.QuantilesGlobally(pipeline.Create(p, 1, 2, 3, 4, 5), 0, 0.5, 1))
+	printAll(p, transforms.QuantilesGlobally(pipeline.Create(p, 1, 2, 3, 4, 5), []float64{0, 0.5, 1}))
 	// Output: [1 3 5]
 }
 

@@ -6,35 +6,61 @@ import (
 	"github.com/millrace/millrace/pipeline"
 )
 
-// Top is the n greatest values of each key and window, greatest first. less is
-// the order; of equal values any are kept.
+// Top is the n greatest values of each key and window, greatest first; all of them
+// if there are fewer. less is the order; of equal values any are kept.
 func Top[K comparable, V any](c pipeline.Keyed[K, V], n int, less func(a, b V) bool, opts ...pipeline.Option) pipeline.Keyed[K, []V] {
 	return pipeline.Composite(c, "Top", func() pipeline.Keyed[K, []V] {
-		checkTop(c, n, less == nil)
-		return pipeline.CombinePerKey(c, TopOf(n, less), opts...)
+		checkTop(report(c), "Top", n, less == nil)
+		return pipeline.CombinePerKey(c, topOf(n, less), opts...)
 	})
 }
 
-// TopGlobally is the n greatest elements, greatest first, as one element.
-func TopGlobally[V any](c pipeline.PCollection[V], n int, less func(a, b V) bool) pipeline.PCollection[[]V] {
+// TopGlobally is the n greatest elements, greatest first, as one slice. See [Top].
+func TopGlobally[V any](c pipeline.PCollection[V], n int, less func(a, b V) bool, opts ...pipeline.Option) pipeline.PCollection[[]V] {
 	return pipeline.Composite(c, "TopGlobally", func() pipeline.PCollection[[]V] {
-		checkTop(c, n, less == nil)
-		return pipeline.CombineGlobally(c, TopOf(n, less))
+		checkTop(report(c), "TopGlobally", n, less == nil)
+		return pipeline.CombineGlobally(c, topOf(n, less), opts...)
 	})
 }
 
-func checkTop(c pipeline.Signal, n int, noLess bool) {
+// Bottom is the n least values of each key and window, least first. See [Top].
+func Bottom[K comparable, V any](c pipeline.Keyed[K, V], n int, less func(a, b V) bool, opts ...pipeline.Option) pipeline.Keyed[K, []V] {
+	return pipeline.Composite(c, "Bottom", func() pipeline.Keyed[K, []V] {
+		checkTop(report(c), "Bottom", n, less == nil)
+		return pipeline.CombinePerKey(c, topOf(n, reverse(less)), opts...)
+	})
+}
+
+// BottomGlobally is the n least elements, least first, as one slice. See [Top].
+func BottomGlobally[V any](c pipeline.PCollection[V], n int, less func(a, b V) bool, opts ...pipeline.Option) pipeline.PCollection[[]V] {
+	return pipeline.Composite(c, "BottomGlobally", func() pipeline.PCollection[[]V] {
+		checkTop(report(c), "BottomGlobally", n, less == nil)
+		return pipeline.CombineGlobally(c, topOf(n, reverse(less)), opts...)
+	})
+}
+
+// TopOf is the combiner of [Top]. Most values cost one comparison with the least
+// that is kept, others about log2(n).
+func TopOf[V any](n int, less func(a, b V) bool) pipeline.Combiner[V, []V, []V] {
+	checkTop(report(nil), "TopOf", n, less == nil)
+	return topOf(n, less)
+}
+
+func checkTop(fail failer, kind string, n int, noLess bool) {
 	if n < 1 {
-		pipeline.FailAt(c, "Top: n is %d, want at least 1", n)
+		fail("%s: n is %d, want at least 1", kind, n)
 	}
 	if noLess {
-		pipeline.FailAt(c, "Top: the function is nil")
+		fail("%s: the function is nil", kind)
 	}
 }
 
-// TopOf is the combiner of [Top]: a heap of n values with the least at its root,
-// so that most values cost one comparison.
-func TopOf[V any](n int, less func(a, b V) bool) pipeline.Combiner[V, []V, []V] {
+func reverse[V any](less func(a, b V) bool) func(a, b V) bool {
+	return func(a, b V) bool { return less(b, a) }
+}
+
+// topOf keeps the n values in a heap with the least at its root.
+func topOf[V any](n int, less func(a, b V) bool) pipeline.Combiner[V, []V, []V] {
 	add := func(h *[]V, v V) {
 		if len(*h) < n {
 			*h = append(*h, v)
@@ -47,6 +73,10 @@ func TopOf[V any](n int, less func(a, b V) bool) pipeline.Combiner[V, []V, []V] 
 	return pipeline.Combiner[V, []V, []V]{
 		Add: add,
 		Merge: func(a *[]V, b []V) {
+			if len(*a) == 0 {
+				*a = b
+				return
+			}
 			for _, v := range b {
 				add(a, v)
 			}
@@ -62,7 +92,7 @@ func TopOf[V any](n int, less func(a, b V) bool) pipeline.Combiner[V, []V, []V] 
 				}
 				return 0
 			})
-			return out
+			return out[:min(max(n, 0), len(out))] // more: state that was kept under a larger n
 		},
 	}
 }

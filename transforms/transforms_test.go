@@ -50,7 +50,10 @@ func TestTransforms(t *testing.T) {
 			pipelinetest.EqualKeyed(t, transforms.Sum(pipeline.KeyBy(n, parity)), map[string]int64{"even": 30, "odd": 25})
 			pipelinetest.Equal(t, transforms.SumGlobally(n), 55)
 			pipelinetest.Satisfies(t, transforms.MeanGlobally(n), func(t *T, got []float64) { require.InDeltaSlice(t, []float64{5}, got, 1e-9) })
-			pipelinetest.Equal(t, transforms.MeanGlobally(pipeline.Create[int64](p)), 0)
+			pipelinetest.Satisfies(t, transforms.MeanGlobally(pipeline.Create[int64](p)), func(t *T, got []float64) {
+				require.Len(t, got, 1)
+				require.True(t, math.IsNaN(got[0]), "the mean of nothing is %v", got[0])
+			})
 			big := pipeline.KeyBy(pipeline.Create(p, math.MaxInt64, math.MaxInt64), func(int) string { return "big" })
 			pipelinetest.Satisfies(t, transforms.Values(transforms.Mean(big)), func(t *T, got []float64) { require.Equal(t, []float64{math.MaxInt64}, got) })
 		}},
@@ -58,8 +61,8 @@ func TestTransforms(t *testing.T) {
 			n := pipeline.Create(p, numbers(11)...)
 			pipelinetest.EqualKeyed(t, transforms.Min(pipeline.KeyBy(n, parity)), map[string]int64{"even": 0, "odd": 1})
 			pipelinetest.EqualKeyed(t, transforms.Max(pipeline.KeyBy(n, parity)), map[string]int64{"even": 10, "odd": 9})
-			pipelinetest.Equal(t, transforms.MaxGlobally(n), transforms.Best[int64]{OK: true, Value: 10})
-			pipelinetest.Equal(t, transforms.MinGlobally(pipeline.Create[string](p)), transforms.Best[string]{})
+			pipelinetest.Equal(t, transforms.MaxGlobally(n), transforms.Optional[int64]{OK: true, Value: 10})
+			pipelinetest.Equal(t, transforms.MinGlobally(pipeline.Create[string](p)), transforms.Optional[string]{})
 		}},
 		{"top", func(t *T, p *pipeline.Pipeline) {
 			n := pipeline.Create(p, numbers(100)...)
@@ -76,9 +79,9 @@ func TestTransforms(t *testing.T) {
 			}
 			pipelinetest.Satisfies(t, transforms.ApproxDistinctGlobally(pipeline.Map(n, func(i int64) int64 { return i % 500 })), near(500))
 			pipelinetest.Satisfies(t, transforms.Values(transforms.ApproxDistinct(pipeline.KeyBy(n, func(int64) string { return "k" }))), near(2000))
-			pipelinetest.Satisfies(t, transforms.QuantilesGlobally(n, 0, 0.5, 0.99, 1), func(t *T, got [][]float64) {
+			pipelinetest.Satisfies(t, transforms.QuantilesGlobally(n, []float64{0, 0.5, 0.99, 1}), func(t *T, got [][]int64) {
 				require.Len(t, got, 1)
-				require.InDeltaSlice(t, []float64{0, 1000, 1980, 1999}, got[0], 25)
+				require.InDeltaSlice(t, []int64{0, 1000, 1980, 1999}, got[0], 20)
 			})
 		}},
 		{"distinct", func(t *T, p *pipeline.Pipeline) {
@@ -104,8 +107,14 @@ func TestTransforms(t *testing.T) {
 			n := pipeline.Create(p, numbers(100)...)
 			pipelinetest.Equal(t, pipeline.Map(transforms.SampleGlobally(n, 1000, 1), func(vs []int64) int { return len(vs) }), 100)
 			s := transforms.SampleGlobally(n, 5, 7)
-			pipelinetest.Equal(t, pipeline.Map(s, func(vs []int64) int { return len(vs) }), 5)
-			pipelinetest.Contains(t, s) // the same in all ways to run
+			pipelinetest.Satisfies(t, s, func(t *T, got [][]int64) {
+				require.Len(t, got, 1)
+				require.Len(t, got[0], 5)
+				require.Subset(t, numbers(100), got[0])
+				require.Len(t, slices.Compact(slices.Sorted(slices.Values(got[0]))), 5, "drawn without putting back")
+			})
+			pipelinetest.EqualKeyed(t, pipeline.MapValues(transforms.Sample(pipeline.KeyBy(n, parity), 60, 7), func(vs []int64) int { return len(vs) }), map[string]int{"even": 50, "odd": 50})
+			pipelinetest.Equal(t, pipeline.Map(transforms.SampleGlobally(pipeline.Create[int64](p), 3, 1), func(vs []int64) int { return len(vs) }), 0)
 		}},
 		{"joins", func(t *T, p *pipeline.Pipeline) {
 			left := pipeline.FromPairs(pipeline.Create(p, pipeline.NewKV("a", 1), pipeline.NewKV("a", 2), pipeline.NewKV("b", 3)))
@@ -132,8 +141,8 @@ func TestTransforms(t *testing.T) {
 		{"latest", func(t *T, p *pipeline.Pipeline) {
 			n := pipeline.EventTimeMs(pipeline.Create(p, numbers(20)...), func(i int64) int64 { return (i * 7) % 20 }, pipeline.OutOfOrder(time.Second))
 			pipelinetest.EqualKeyed(t, transforms.Latest(pipeline.KeyBy(n, parity)), map[string]int64{"even": 14, "odd": 17})
-			pipelinetest.Equal(t, transforms.LatestGlobally(n), transforms.Best[int64]{OK: true, Value: 17})
-			pipelinetest.Equal(t, transforms.LatestGlobally(pipeline.Create[string](p)), transforms.Best[string]{})
+			pipelinetest.Equal(t, transforms.LatestGlobally(n), transforms.Optional[int64]{OK: true, Value: 17})
+			pipelinetest.Equal(t, transforms.LatestGlobally(pipeline.Create[string](p)), transforms.Optional[string]{})
 		}},
 		{"regular expressions", func(t *T, p *pipeline.Pipeline) {
 			s := pipeline.Create(p, "a1b22", "none", "c3")
@@ -157,18 +166,18 @@ func TestSentences(t *testing.T) {
 		want  string
 		build func(n pipeline.PCollection[int64], s pipeline.PCollection[string])
 	}{
-		{"Top: n is 0, want at least 1", func(n pipeline.PCollection[int64], _ pipeline.PCollection[string]) {
+		{"TopGlobally: n is 0, want at least 1", func(n pipeline.PCollection[int64], _ pipeline.PCollection[string]) {
 			transforms.TopGlobally(n, 0, less)
 		}},
-		{"Top: the function is nil", func(n pipeline.PCollection[int64], _ pipeline.PCollection[string]) {
+		{"TopGlobally: the function is nil", func(n pipeline.PCollection[int64], _ pipeline.PCollection[string]) {
 			transforms.TopGlobally(n, 1, nil)
 		}},
-		{"Sample: n is -1, want at least 1", func(n pipeline.PCollection[int64], _ pipeline.PCollection[string]) {
+		{"SampleGlobally: n is -1, want at least 1", func(n pipeline.PCollection[int64], _ pipeline.PCollection[string]) {
 			transforms.SampleGlobally(n, -1, 0)
 		}},
 		{"Batch: n is 0", func(n pipeline.PCollection[int64], _ pipeline.PCollection[string]) { transforms.Batch(n, 0) }},
-		{"Quantiles: 1.5 is no quantile", func(n pipeline.PCollection[int64], _ pipeline.PCollection[string]) {
-			transforms.QuantilesGlobally(n, 1.5)
+		{"QuantilesGlobally: 1.5 is no quantile", func(n pipeline.PCollection[int64], _ pipeline.PCollection[string]) {
+			transforms.QuantilesGlobally(n, []float64{1.5})
 		}},
 		{"Matches: error parsing regexp", func(_ pipeline.PCollection[int64], s pipeline.PCollection[string]) { transforms.Matches(s, "(") }},
 	} {
