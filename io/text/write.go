@@ -175,5 +175,7 @@ func (w *writer[T]) Finish() error { return w.f.Commit() }
 func (w *writer[T]) Abort(final bool) {
 	if final || !w.kept {
 		w.f.Abort()
+		return
 	}
+	w.f.Keep()
 }
