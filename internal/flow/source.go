@@ -54,16 +54,15 @@ type generateReader[T any] struct {
 }
 
 func (r *generateReader[T]) Poll(c *graph.Ctx, max int) (graph.ReadState, error) {
-	n, step, fill, next := r.n, r.step, r.fill, r.next
-	for ; max > 0 && r.i < n && c.Err() == nil; max -= 256 {
-		for k := 0; k < min(max, 256) && r.i < n; k++ {
-			c.Op = r.node.ID
-			fill(r.i, &r.e)
-			r.i += step
-			next(c, r.e)
-		}
+	step, fill, next, id, e := r.step, r.fill, r.next, r.node.ID, &r.e
+	for i := r.i; max > 0 && i < r.n; max-- {
+		r.i = i + step
+		c.Op = id
+		fill(i, e)
+		next(c, *e)
+		i += step
 	}
-	if r.i >= n {
+	if r.i >= r.n {
 		return graph.Done, nil
 	}
 	return graph.More, nil
