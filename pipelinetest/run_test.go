@@ -283,3 +283,35 @@ func TestGroupByKey_spillsInTests(t *testing.T) {
 			1, 1111, 1111, 111, 111, 111, 111, 111, 111, 111)
 	}, pipelinetest.MemoryBudget(1<<20))
 }
+
+// A key whose element fails waits, in order; the others run on.
+func TestPark_keyWaitsOthersRunOn(t *testing.T) {
+	pipelinetest.Run(t, func(t *pipelinetest.T, p *pipeline.Pipeline) {
+		n := pipeline.KeyBy(pipeline.Create(p, numbers(20)...), parity)
+		out := pipeline.Stateful(n, "running", func(s *pipeline.Setup[string, int64]) pipeline.Process[string, int64, int64] {
+			count := pipeline.ValueState[int64](s, "count")
+			return func(c *pipeline.Ctx[string], v int64, emit pipeline.Emit[int64]) error {
+				count.Set(c, count.Get(c)+1)
+				if c.Key() == "odd" && count.Get(c) == 3 {
+					return errors.New("the third odd one")
+				}
+				emit(count.Get(c))
+				return nil
+			}
+		})
+		pipelinetest.Equal(t, out, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 1, 2)
+		pipelinetest.Satisfies(t, pipeline.DeadLetters(p), func(t *pipelinetest.T, got []pipeline.DeadLetter) {
+			require.Len(t, got, 8)
+			failed := 0
+			for _, d := range got {
+				require.Equal(t, "running", d.Transform)
+				if d.Error == "the third odd one" {
+					failed++
+				} else {
+					require.Equal(t, "waited behind an element of its key that failed: the third odd one", d.Error)
+				}
+			}
+			require.Equal(t, 1, failed)
+		})
+	}, pipelinetest.OnError(local.Park))
+}

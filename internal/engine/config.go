@@ -21,6 +21,7 @@ const (
 	Stop       OnError = iota // the run ends with the first failure
 	Careful                   // the epoch is replayed element by element, with retries; then as Stop
 	DeadLetter                // the same, but what fails for good goes to the dead letters
+	Park                      // the same, and in keyed operators all of the failed key's later elements wait
 )
 
 // Config of a run. Zero fields mean the default.

@@ -213,12 +213,12 @@ func (s *slot) newRun(ctx context.Context, careful bool) *graph.Run {
 	run := &graph.Run{
 		Context: ctx, Nodes: s.graph.Nodes, Epochs: s.cfg.epochs(), Careful: careful, Owner: make([]uint16, keygroup.N), TempDir: s.tempDir,
 		MemoryBudget: s.cfg.MemoryBudget / int64(n*max(s.plan.spills, 1)), Retries: s.cfg.Retries,
-		Metrics: s.metrics, Letters: &graph.Letters{}, Views: make([]graph.ViewSlot, s.graph.Views),
+		Park: s.cfg.OnError == Park, Metrics: s.metrics, Letters: &graph.Letters{}, Views: make([]graph.ViewSlot, s.graph.Views),
 	}
 	for g := range run.Owner {
 		run.Owner[g] = uint16(g * n / keygroup.N)
 	}
-	if s.cfg.OnError == DeadLetter {
+	if s.cfg.OnError == DeadLetter || s.cfg.OnError == Park {
 		failed := s.metrics.NewCell(graph.CounterKind, "", "deadLetters")
 		var mu sync.Mutex // guards failed: lanes share it
 		run.OnFailure = func(c *graph.Ctx, f *graph.Failure) bool {

@@ -13,7 +13,8 @@ import (
 type guard[A any] struct {
 	node *graph.Node
 	cod  coder.Coder[A]
-	key  func(A) []byte // encoded key of a keyed operation; nil otherwise
+	key  func(A) []byte            // encoded key of a keyed operation; nil otherwise
+	park func(v A, err error) bool // takes an element that failed for good; nil: nobody but OnFailure does
 }
 
 // try runs call, with Run.Retries further tries, and reports whether it went
@@ -32,6 +33,19 @@ func (g *guard[A]) try(c *graph.Ctx, v A, call func() error, undo func()) bool {
 			break
 		}
 	}
+	if g.park != nil && g.park(v, err) {
+		return false
+	}
+	c.Op = g.node.ID
+	f := g.failure(c, v, err)
+	if c.Run.OnFailure == nil || !c.Run.OnFailure(c, f) {
+		c.Fail(err)
+	}
+	return false
+}
+
+// failure describes an element that failed.
+func (g *guard[A]) failure(c *graph.Ctx, v A, err error) *graph.Failure {
 	f := &graph.Failure{Node: g.node, Where: c.Where(), TS: c.TS, Err: err, Text: text(v)}
 	if p, ok := err.(*graph.PanicError); ok {
 		f.Stack = p.Stack
@@ -40,11 +54,7 @@ func (g *guard[A]) try(c *graph.Ctx, v A, call func() error, undo func()) bool {
 	if g.key != nil {
 		f.Key = g.key(v)
 	}
-	c.Op = g.node.ID
-	if c.Run.OnFailure == nil || !c.Run.OnFailure(c, f) {
-		c.Fail(err)
-	}
-	return false
+	return f
 }
 
 // protect runs call and turns a panic into an error.

@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"bytes"
 	"context"
 
 	"github.com/millrace/millrace/coder"
@@ -197,7 +198,13 @@ func (s *Stateful[K, V, O]) Open(c *graph.Ctx, out []any) ([]any, any) {
 		o.emit = o.held.emit
 	}
 	o.proc = s.Bind(l, o.emit)
-	if !c.Run.Careful && s.Assign.Global() {
+	if c.Run.Park {
+		o.parked = newParking(s.Key, s.Val)
+		if o.g != nil {
+			o.g.park = func(v coder.KV[K, V], err error) bool { o.parked.park(c, v, err); return true }
+		}
+	}
+	if !c.Run.Careful && !c.Run.Park && s.Assign.Global() {
 		o.tables.at(c, window.Global)
 		return []any{&batchIn[coder.KV[K, V]]{o.recvGlobal, o.recvBatch}}, o
 	}
@@ -220,6 +227,7 @@ type stateful[K comparable, V, O any] struct {
 	wins   []window.Interval
 	late   *graph.Cell
 	rows   rows
+	parked *parking[K, V]
 	gone   [][]byte // rows of closed windows, for the next delta, group before each
 	key    []byte
 
@@ -249,6 +257,9 @@ func (o *stateful[K, V, O]) recvBatch(c *graph.Ctx, b *Batch[coder.KV[K, V]]) {
 }
 
 func (o *stateful[K, V, O]) recv(c *graph.Ctx, v coder.KV[K, V]) {
+	if o.parked != nil && o.parked.waits(c, v) {
+		return
+	}
 	win := c.Win
 	o.wins = o.s.Assign.windows(c, o.wins)
 	for _, w := range o.wins {
@@ -312,6 +323,9 @@ func (o *stateful[K, V, O]) Close(c *graph.Ctx) (err error) {
 // time order, those that callbacks set among them (M77); then it closes windows.
 func (o *stateful[K, V, O]) Advance(c *graph.Ctx, wm int64) {
 	o.wm = wm
+	if wm == window.MaxTime && o.parked != nil {
+		o.parked.giveUp(c, o.node)
+	}
 	for _, t := range o.tables.all() {
 		if len(o.l.timers) > 0 {
 			o.tables.at(c, t.win)
@@ -409,6 +423,9 @@ func deleteRows(w graph.DeltaWriter, gone [][]byte) {
 func (o *stateful[K, V, O]) Delta(w graph.DeltaWriter) {
 	deleteRows(w, o.gone)
 	o.gone = nil
+	if o.parked != nil {
+		o.parked.delta(w)
+	}
 	var val []byte
 	for _, t := range o.tables.all() {
 		o.l.turn(t)
@@ -431,6 +448,9 @@ func (o *stateful[K, V, O]) Delta(w graph.DeltaWriter) {
 
 // Load implements graph.Keeper.
 func (o *stateful[K, V, O]) Load(key, val []byte) error {
+	if k, ok := bytes.CutPrefix(key, parkedRow); ok {
+		return o.parked.load(k, val)
+	}
 	w, k, err := splitRowKey(key, o.s.Key)
 	if err != nil {
 		return err

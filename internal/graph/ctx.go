@@ -71,6 +71,7 @@ type Run struct {
 	Owner        []uint16 // key group -> lane
 	TempDir      string   // of this run; removed when it ends
 	MemoryBudget int64    // bytes that one grouping may hold on one lane before it spills
+	Park         bool     // a key whose element fails for good waits, with all that comes for it
 	Retries      int      // further tries of a failing element in careful mode
 	Metrics      *Metrics
 	Letters      *Letters   // failures on their way to the dead-letter collection

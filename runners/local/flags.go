@@ -36,7 +36,7 @@ func (f *flags) register(fs *flag.FlagSet) {
 	fs.IntVar(&f.parallelism, "parallelism", 0, "lanes that run side by side; 0: one for each core")
 	fs.StringVar(&f.memory, "memory", "", "memory that groupings may use before they spill to disk, as 512MiB or 4GiB; default a quarter of what there is")
 	fs.StringVar(&f.tempDir, "temp-dir", "", "folder to spill to; default the system's")
-	fs.StringVar(&f.onError, "on-error", string(Stop), "what becomes of an element that fails: stop, dead-letter")
+	fs.StringVar(&f.onError, "on-error", string(Stop), "what becomes of an element that fails: stop, dead-letter, park (and its key waits)")
 	fs.IntVar(&f.retries, "retries", 0, "further tries of a failing element")
 	fs.StringVar(&f.progress, "progress", "auto", "progress line: auto (on a terminal), on, off")
 }

@@ -19,6 +19,10 @@ type OnError string
 const (
 	Stop       OnError = "stop"        // end the run with the error: the default
 	DeadLetter OnError = "dead-letter" // set the element aside, see [pipeline.DeadLetters], and go on
+	// Park is DeadLetter, and where a Stateful transform fails all later elements of
+	// that key wait in order behind the one that failed, while other keys run on.
+	// What still waits when the input ends goes to the dead letters, in order.
+	Park OnError = "park"
 )
 
 // Config configures a run. Zero fields mean the default.
@@ -89,13 +93,16 @@ func Run(ctx context.Context, p *pipeline.Pipeline, cfg Config) (*Result, error)
 		Epoch: cfg.Checkpoint, EpochBundles: cfg.BundleEpochs, RestartEvery: cfg.RestartEvery,
 		Retries: cfg.Retries, TempDir: cfg.TempDir, MemoryBudget: cfg.MemoryBudget,
 	}
-	if cfg.OnError == DeadLetter || cfg.Retries > 0 {
+	if cfg.OnError == DeadLetter || cfg.OnError == Park || cfg.Retries > 0 {
 		if ec.Epoch == 0 && ec.EpochBundles == 0 {
 			ec.Epoch = time.Second
 		}
 		ec.OnError = engine.Careful
-		if cfg.OnError == DeadLetter {
+		switch cfg.OnError {
+		case DeadLetter:
 			ec.OnError = engine.DeadLetter
+		case Park:
+			ec.OnError = engine.Park
 		}
 	}
 	if cfg.Progress != nil {
@@ -117,8 +124,8 @@ func (c *Config) check() error {
 	switch {
 	case c.Parallelism < 0 || c.Parallelism > 1024:
 		return fmt.Errorf("parallelism %d: want 1 to 1024, or 0 for one lane for each core", c.Parallelism)
-	case c.OnError != "" && c.OnError != Stop && c.OnError != DeadLetter:
-		return fmt.Errorf("error policy %q: want %s or %s", c.OnError, Stop, DeadLetter)
+	case c.OnError != "" && c.OnError != Stop && c.OnError != DeadLetter && c.OnError != Park:
+		return fmt.Errorf("error policy %q: want %s, %s or %s", c.OnError, Stop, DeadLetter, Park)
 	case c.Retries < 0:
 		return fmt.Errorf("retries %d: want 0 or more", c.Retries)
 	case c.MemoryBudget < 0:
