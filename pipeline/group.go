@@ -119,6 +119,9 @@ func combine[K comparable, V, A, R any](c Keyed[K, V], kind string, cb Combiner[
 	if c.windowing.Fn.Merging() && cb.Merge == nil {
 		c.p.g.Errorf("%s: the combiner has no Merge, which windows that merge (%s) need", kind, c.windowing.Fn)
 	}
+	if empty != nil || kind == "CombineGlobally" {
+		kind = "Combine" // below a scope that says the rest
+	}
 	node := &graph.Node{Kind: kind, Stateful: true, WinColumns: true, State: []string{"acc " + f.Acc.ID}, Out: []graph.Type{out}}
 	in := c.coll
 	if cb.Merge != nil && !c.placed {
