@@ -24,6 +24,9 @@ type Source[T any] interface {
 type Split[T any] interface {
 	// ID names the piece, equally in every process and run: "access.log:0-67108864".
 	ID() string
+	// Size is how much there is to read, in a unit of the source's own, bytes or
+	// elements: for progress and the time left. 0: unknown.
+	Size() int64
 	// Open begins reading behind position, which a Reader of the same piece
 	// gave, or at the start for nil.
 	Open(ctx context.Context, position []byte) (Reader[T], error)
@@ -48,8 +51,8 @@ type Reader[T any] interface {
 	Position(b []byte) []byte
 	// Where names the element emitted last, for people: "access.log:1042".
 	Where() string
-	// Progress is how much of how much has been read, in one unit; total 0 if unknown.
-	Progress() (read, total int64)
+	// Progress is how much of the piece has been read, in the unit of its Size.
+	Progress() int64
 	Close() error
 }
 

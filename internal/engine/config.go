@@ -111,14 +111,15 @@ type observed struct {
 type stageCounters struct {
 	name  string
 	root  bool
+	size  int64 // of a root's splits together, in its own unit; 0: unknown
 	lanes []laneCounters
 }
 
 // laneCounters are written by one lane and read by all.
 type laneCounters struct {
-	elements, read, total atomic.Int64
-	done                  atomic.Bool
-	_                     [32]byte // a cache line of its own
+	elements, read atomic.Int64
+	done           atomic.Bool
+	_              [40]byte // a cache line of its own
 }
 
 // Progress is how far a run is.
@@ -137,22 +138,21 @@ func (o *Observer) Progress() (p Progress) {
 	known := true
 	p.Stages = len(s.stages)
 	for i := range s.stages {
-		st, done, total := &s.stages[i], true, int64(0)
+		st, done := &s.stages[i], true
 		for j := range st.lanes {
 			l := &st.lanes[j]
 			done = done && l.done.Load()
 			if st.root {
 				p.Elements += l.elements.Load()
 				p.Read += l.read.Load()
-				total += l.total.Load()
 			}
 		}
 		if done {
 			p.StagesDone++
 		}
 		if st.root {
-			p.Total += total
-			known = known && (total > 0 || done)
+			p.Total += st.size
+			known = known && (st.size > 0 || done)
 		}
 	}
 	if !known {

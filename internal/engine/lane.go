@@ -334,9 +334,7 @@ func (st *laneStage) count(r *openReader) {
 	if c, ok := r.r.(interface{ Count() int64 }); ok {
 		st.counts.elements.Store(st.doneElements + c.Count())
 	}
-	read, total := r.r.Progress()
-	st.counts.read.Store(st.doneRead + read)
-	st.counts.total.Store(st.doneRead + total)
+	st.counts.read.Store(st.doneRead + r.r.Progress())
 }
 
 func (l *lane) openSplits(st *laneStage) error {

@@ -260,8 +260,9 @@ func (inc *incarnation) makeLanes() {
 	pools := map[int]*lockedPool{}
 	base := 0
 	for i, st := range inc.plan.stages {
-		obs.stages[i] = stageCounters{name: st.nodes[0].Name, root: st.root(), lanes: make([]laneCounters, n)}
+		obs.stages[i] = stageCounters{name: st.nodes[0].Name, root: st.root() && !st.letter, lanes: make([]laneCounters, n)}
 		if st.root() {
+			obs.stages[i].size = sizeOf(inc.slot.splits[i])
 			pools[i] = newLockedPool(st, inc.slot.splits[i], n, inc.slot.snapshot.splits[st.nodes[0].Name], base)
 			base += len(inc.slot.splits[i])
 		}
@@ -296,6 +297,18 @@ func (inc *incarnation) makeLanes() {
 		}
 		inc.lanes = append(inc.lanes, l)
 	}
+}
+
+// sizeOf is the size of all splits together; 0 if one of them does not know its own.
+func sizeOf(splits []graph.Split) (sum int64) {
+	for _, s := range splits {
+		n := s.Size()
+		if n == 0 {
+			return 0
+		}
+		sum += n
+	}
+	return sum
 }
 
 // openLanes opens all lanes' operators, side by side: setup of user code may take

@@ -43,6 +43,8 @@ type letterSplit[T any] struct {
 
 func (s letterSplit[T]) ID() string { return fmt.Sprint("lane ", s.lane) }
 
+func (s letterSplit[T]) Size() int64 { return 0 }
+
 func (s letterSplit[T]) Open(c *graph.Ctx, out any, pos []byte) (graph.Reader, error) {
 	r := &letterReader[T]{make: s.make, next: recvOf[T](out), box: c.Run.Letters}
 	if len(pos) > 0 {
@@ -98,6 +100,6 @@ func (r *letterReader[T]) Position(b []byte) []byte {
 	return append(b, pos...)
 }
 
-func (r *letterReader[T]) Where() string            { return "" }
-func (r *letterReader[T]) Progress() (int64, int64) { return 0, 0 }
-func (r *letterReader[T]) Close() error             { return nil }
+func (r *letterReader[T]) Where() string   { return "" }
+func (r *letterReader[T]) Progress() int64 { return 0 }
+func (r *letterReader[T]) Close() error    { return nil }

@@ -20,6 +20,7 @@ type generate[T any] struct {
 func (g *generate[T]) Bounded() bool { return true }
 
 func (g *generate[T]) Splits(_ *graph.Run, n int) (s []graph.Split, _ error) {
+	n = int(min(uint64(n), g.n))
 	for i := range n {
 		s = append(s, &generateSplit[T]{g, uint64(i), uint64(n)})
 	}
@@ -32,6 +33,10 @@ type generateSplit[T any] struct {
 }
 
 func (s *generateSplit[T]) ID() string { return fmt.Sprintf("%d/%d", s.first, s.step) }
+
+func (s *generateSplit[T]) Size() int64 {
+	return int64((s.n - min(s.first, s.n) + s.step - 1) / s.step)
+}
 
 func (s *generateSplit[T]) Open(c *graph.Ctx, out any, pos []byte) (graph.Reader, error) {
 	r := &generateReader[T]{generateSplit: s, next: recvOf[T](out), i: s.first, node: c.Node()}
@@ -76,9 +81,7 @@ func (r *generateReader[T]) Close() error             { return nil }
 // Count is how many elements this reader has made.
 func (r *generateReader[T]) Count() int64 { return int64(r.i / r.step) }
 
-func (r *generateReader[T]) Progress() (int64, int64) {
-	return int64(r.i / r.step), int64((r.n + r.step - 1) / r.step)
-}
+func (r *generateReader[T]) Progress() int64 { return r.Count() }
 
 // Create is a bounded source of given values. Each has its time from ts, or MIN
 // for nil. It is cut into at most n runs of neighbours.
@@ -105,6 +108,8 @@ type createSplit[T any] struct {
 }
 
 func (s *createSplit[T]) ID() string { return fmt.Sprintf("%d-%d", s.from, s.to) }
+
+func (s *createSplit[T]) Size() int64 { return int64(s.to - s.from) }
 
 func (s *createSplit[T]) Open(_ *graph.Ctx, out any, pos []byte) (graph.Reader, error) {
 	r := &createReader[T]{createSplit: s, next: recvOf[T](out), i: s.from}
@@ -148,6 +153,4 @@ func (r *createReader[T]) Close() error             { return nil }
 // Count is how many elements this reader has made.
 func (r *createReader[T]) Count() int64 { return int64(r.i - r.from) }
 
-func (r *createReader[T]) Progress() (int64, int64) {
-	return int64(r.i - r.from), int64(r.to - r.from)
-}
+func (r *createReader[T]) Progress() int64 { return r.Count() }

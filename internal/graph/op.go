@@ -95,6 +95,8 @@ type Source interface {
 type Split interface {
 	// ID is equal in every process and run for the same piece of input.
 	ID() string
+	// Size is how much there is to read, in a unit of the source's own; 0: unknown.
+	Size() int64
 	// Open begins reading behind pos (a Position of an earlier run), or at the
 	// start for nil. out is the receiver.
 	Open(c *Ctx, out any, pos []byte) (Reader, error)
@@ -118,8 +120,8 @@ type Reader interface {
 	Position(b []byte) []byte
 	// Where names the element at hand for people: "book.txt:1042".
 	Where() string
-	// Progress is how much of how much is read, in one unit; total 0 when unknown.
-	Progress() (read, total int64)
+	// Progress is how much of the split is read, in the unit of its Size.
+	Progress() (read int64)
 	Close() error
 }
 

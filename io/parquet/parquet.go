@@ -53,8 +53,8 @@ func (s *source[T]) Splits(ctx context.Context, _ int) (out []pipeline.Split[T],
 		if err != nil {
 			return nil, err
 		}
-		for g := range file.RowGroups() {
-			out = append(out, &group[T]{f, g})
+		for i, g := range file.RowGroups() {
+			out = append(out, &group[T]{f, i, g.NumRows()})
 		}
 	}
 	return out, nil
@@ -92,9 +92,13 @@ func (r *ranges) ReadAt(b []byte, off int64) (int, error) {
 type group[T any] struct {
 	file filesystem.File
 	n    int
+	rows int64
 }
 
 func (g *group[T]) ID() string { return fmt.Sprintf("%s#%d", g.file.Path, g.n) }
+
+// Size is the rows of the group.
+func (g *group[T]) Size() int64 { return g.rows }
 
 // Open begins a row group; a position is how many rows were read.
 func (g *group[T]) Open(ctx context.Context, position []byte) (r pipeline.Reader[T], err error) {
@@ -108,7 +112,7 @@ func (g *group[T]) Open(ctx context.Context, position []byte) (r pipeline.Reader
 		return nil, err
 	}
 	rg := file.RowGroups()[g.n]
-	x := &reader[T]{g: g, rows: parquet.NewGenericRowGroupReader[T](rg), total: rg.NumRows()}
+	x := &reader[T]{g: g, rows: parquet.NewGenericRowGroupReader[T](rg)}
 	if position != nil {
 		n, k := binary.Varint(position)
 		if k <= 0 {
@@ -123,9 +127,9 @@ func (g *group[T]) Open(ctx context.Context, position []byte) (r pipeline.Reader
 }
 
 type reader[T any] struct {
-	g        *group[T]
-	rows     *parquet.GenericReader[T]
-	n, total int64
+	g    *group[T]
+	rows *parquet.GenericReader[T]
+	n    int64
 }
 
 func (r *reader[T]) Read(max int, out *pipeline.Output[T]) (pipeline.ReadState, error) {
@@ -144,10 +148,10 @@ func (r *reader[T]) Read(max int, out *pipeline.Output[T]) (pipeline.ReadState, 
 	return pipeline.More, nil
 }
 
-func (r *reader[T]) Position(b []byte) []byte      { return binary.AppendVarint(b, r.n) }
-func (r *reader[T]) Where() string                 { return fmt.Sprintf("%s:%d", r.g.ID(), r.n-1) }
-func (r *reader[T]) Progress() (read, total int64) { return r.n, r.total }
-func (r *reader[T]) Close() error                  { return r.rows.Close() }
+func (r *reader[T]) Position(b []byte) []byte { return binary.AppendVarint(b, r.n) }
+func (r *reader[T]) Where() string            { return fmt.Sprintf("%s:%d", r.g.ID(), r.n-1) }
+func (r *reader[T]) Progress() int64          { return r.n }
+func (r *reader[T]) Close() error             { return r.rows.Close() }
 
 // Write writes the elements as rows, in one file for each lane: out.parquet
 // becomes out-00000-of-00004.parquet and so on. A Parquet file can't be gone on
