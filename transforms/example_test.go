@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/runners/local"
@@ -133,4 +134,194 @@ func ExampleExtract() {
 	p := pipeline.New()
 	printAll(p, transforms.Extract(pipeline.Create(p, "user=ann", "nobody"), `user=(\w+)`))
 	// Output: [user=ann ann]
+}
+
+func ExampleCountPerElement() {
+	p := pipeline.New()
+	printAll(p, pipeline.Pairs(transforms.CountPerElement(pipeline.Create(p, "a", "b", "a"))))
+	// Output:
+	// {a 2}
+	// {b 1}
+}
+
+func ExampleMax() {
+	p := pipeline.New()
+	byLength := pipeline.KeyBy(pipeline.Create(p, "pear", "fig", "plum"), func(s string) int { return len(s) })
+	printAll(p, pipeline.Pairs(transforms.Max(byLength)))
+	// Output:
+	// {3 fig}
+	// {4 plum}
+}
+
+func ExampleBottom() {
+	p := pipeline.New()
+	times := pipeline.FromPairs(pipeline.Create(p, pipeline.NewKV("run", 31), pipeline.NewKV("run", 28), pipeline.NewKV("swim", 90), pipeline.NewKV("run", 29)))
+	printAll(p, pipeline.Pairs(transforms.Bottom(times, 2, func(a, b int) bool { return a < b })))
+	// Output:
+	// {run [28 29]}
+	// {swim [90]}
+}
+
+func ExampleQuantiles() {
+	p := pipeline.New()
+	ms := pipeline.KeyBy(pipeline.Create(p, 12, 15, 11, 300, 14), func(int) string { return "/index" })
+	printAll(p, pipeline.Pairs(transforms.Quantiles(ms, []float64{0.5, 1})))
+	// Output: {/index [14 300]}
+}
+
+func ExampleApproxDistinct() {
+	p := pipeline.New()
+	visits := pipeline.FromPairs(pipeline.Create(p, pipeline.NewKV("/", "ann"), pipeline.NewKV("/", "bo"), pipeline.NewKV("/", "ann")))
+	printAll(p, pipeline.Pairs(transforms.ApproxDistinct(visits)))
+	// Output: {/ 2}
+}
+
+func ExampleDistinctPerKey() {
+	p := pipeline.New()
+	visits := pipeline.FromPairs(pipeline.Create(p, pipeline.NewKV("/", "ann"), pipeline.NewKV("/", "bo"), pipeline.NewKV("/", "ann")))
+	printAll(p, pipeline.Pairs(transforms.DistinctPerKey(visits)))
+	// Output:
+	// {/ ann}
+	// {/ bo}
+}
+
+func ExampleDistinctBy() {
+	p := pipeline.New()
+	type user struct {
+		ID   int
+		Name string
+	}
+	users := pipeline.Create(p, user{1, "ann"}, user{2, "bo"}, user{1, "ann"})
+	printAll(p, transforms.DistinctBy(users, func(u user) int { return u.ID }))
+	// Output:
+	// {1 ann}
+	// {2 bo}
+}
+
+func ExampleRightJoin() {
+	p := pipeline.New()
+	names := pipeline.FromPairs(pipeline.Create(p, pipeline.NewKV(1, "Ann")))
+	orders := pipeline.FromPairs(pipeline.Create(p, pipeline.NewKV(1, "tea"), pipeline.NewKV(2, "milk")))
+	printAll(p, pipeline.Pairs(transforms.RightJoin(names, orders)))
+	// Output:
+	// {1 {{true Ann} tea}}
+	// {2 {{false } milk}}
+}
+
+func ExampleFullJoin() {
+	p := pipeline.New()
+	names := pipeline.FromPairs(pipeline.Create(p, pipeline.NewKV(1, "Ann"), pipeline.NewKV(2, "Bo")))
+	orders := pipeline.FromPairs(pipeline.Create(p, pipeline.NewKV(1, "tea"), pipeline.NewKV(3, "milk")))
+	printAll(p, pipeline.Pairs(transforms.FullJoin(names, orders)))
+	// Output:
+	// {1 {{true Ann} {true tea}}}
+	// {2 {{true Bo} {false }}}
+	// {3 {{false } {true milk}}}
+}
+
+func ExampleKeys() {
+	p := pipeline.New()
+	printAll(p, transforms.Keys(pipeline.FromPairs(pipeline.Create(p, pipeline.NewKV("a", 1), pipeline.NewKV("b", 2)))))
+	// Output:
+	// a
+	// b
+}
+
+func ExampleValues() {
+	p := pipeline.New()
+	printAll(p, transforms.Values(pipeline.FromPairs(pipeline.Create(p, pipeline.NewKV("a", 1), pipeline.NewKV("b", 2)))))
+	// Output:
+	// 1
+	// 2
+}
+
+func ExampleSwap() {
+	p := pipeline.New()
+	printAll(p, pipeline.Pairs(transforms.Swap(pipeline.FromPairs(pipeline.Create(p, pipeline.NewKV("a", 1))))))
+	// Output: {1 a}
+}
+
+func ExampleToList() {
+	p := pipeline.New()
+	lists := transforms.ToList(pipeline.FromPairs(pipeline.Create(p, pipeline.NewKV("a", 2), pipeline.NewKV("a", 1))))
+	printAll(p, pipeline.MapKV(lists, func(k string, vs []int) string {
+		slices.Sort(vs)
+		return fmt.Sprint(k, vs)
+	}))
+	// Output: a[1 2]
+}
+
+func ExampleBatch() {
+	p := pipeline.New()
+	batches := transforms.Batch(pipeline.Create(p, 1, 2, 3, 4, 5), 2)
+	sum := pipeline.Map(batches, func(vs []int) int { // one call for up to two
+		n := 0
+		for _, v := range vs {
+			n += v
+		}
+		return n
+	})
+	printAll(p, transforms.SumGlobally(sum))
+	// Output: 15
+}
+
+func ExampleLatest() {
+	p := pipeline.New()
+	at := func(s int64) time.Time { return time.Unix(s, 0) }
+	prices := pipeline.CreateTimestamped(p,
+		pipeline.Timestamped[int]{Time: at(3), Value: 130}, pipeline.Timestamped[int]{Time: at(9), Value: 190}, pipeline.Timestamped[int]{Time: at(5), Value: 150})
+	printAll(p, pipeline.Pairs(transforms.Latest(pipeline.KeyBy(prices, func(int) string { return "tea" }))))
+	// Output: {tea 190}
+}
+
+func ExampleLatestGlobally() {
+	p := pipeline.New()
+	printAll(p, transforms.LatestGlobally(pipeline.CreateTimestamped(p, pipeline.Timestamped[string]{Time: time.Unix(1, 0), Value: "now"})))
+	// Output: {true now}
+}
+
+func ExampleMatches() {
+	p := pipeline.New()
+	printAll(p, transforms.Matches(pipeline.Create(p, "GET /a", "POST /b"), `^GET `))
+	// Output: GET /a
+}
+
+func ExampleFindAll() {
+	p := pipeline.New()
+	printAll(p, transforms.FindAll(pipeline.Create(p, "to #be or #not"), `#\w+`))
+	// Output:
+	// #be
+	// #not
+}
+
+func ExampleReplace() {
+	p := pipeline.New()
+	printAll(p, transforms.Replace(pipeline.Create(p, "2026-11-24"), `(\d+)-(\d+)-(\d+)`, "$3.$2.$1"))
+	// Output: 24.11.2026
+}
+
+func ExampleSplit() {
+	p := pipeline.New()
+	printAll(p, transforms.Split(pipeline.Create(p, "a, b;c"), `[,;]\s*`))
+	// Output:
+	// a
+	// b
+	// c
+}
+
+// A combiner keeps a sum in the state of each key.
+func ExampleSumOf() {
+	p := pipeline.New()
+	spent := pipeline.FromPairs(pipeline.Create(p, pipeline.NewKV("ann", 40), pipeline.NewKV("ann", 70), pipeline.NewKV("bo", 30)))
+	warnings := pipeline.Stateful(spent, "limit", func(s *pipeline.Setup[string, string]) pipeline.Process[string, int, string] {
+		total := pipeline.CombiningState(s, "total", transforms.SumOf[int]())
+		return func(c *pipeline.Ctx[string], v int, emit pipeline.Emit[string]) error {
+			if total.Add(c, v); total.Get(c) > 100 {
+				emit(fmt.Sprintf("%s spent %d", c.Key(), total.Get(c)))
+			}
+			return nil
+		}
+	})
+	printAll(p, warnings)
+	// Output: ann spent 110
 }

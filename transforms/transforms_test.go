@@ -284,7 +284,7 @@ func TestSentences(t *testing.T) {
 		{"TopOf: n is 0, want at least 1", func(n pipeline.PCollection[int64], _ pipeline.PCollection[string]) {
 			pipeline.CombineGlobally(n, transforms.TopOf(0, less))
 		}},
-		{"Count: its input is an empty collection", func(pipeline.PCollection[int64], pipeline.PCollection[string]) {
+		{"CombinePerKey: its input is an empty collection", func(pipeline.PCollection[int64], pipeline.PCollection[string]) {
 			var none pipeline.Keyed[string, int64]
 			transforms.Count(none)
 		}},
