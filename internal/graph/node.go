@@ -192,7 +192,7 @@ func Caller() string {
 	frames := runtime.CallersFrames(pc[:runtime.Callers(2, pc[:])])
 	for {
 		f, more := frames.Next()
-		if !Ours(f.Function, f.File) {
+		if !Ours(f.Function, f.File) && !strings.HasPrefix(f.Function, "runtime.") {
 			return ShortFile(f.File, f.Line)
 		}
 		if !more {
