@@ -12,9 +12,9 @@ import (
 )
 
 // ApproxDistinct is about how many different values each key and window has, by
-// HyperLogLog with 2^14 registers: the standard error is 0.8 %, a key takes up to
-// 16 KiB, and less while it has few values. Values are different if their coder's
-// bytes are.
+// HyperLogLog with 2^14 registers: the standard error is 0.8 %. A key takes about
+// 16 KiB, less while it has few values. Values are different if their coder's bytes
+// are.
 func ApproxDistinct[K comparable, V any](c pipeline.Keyed[K, V], opts ...pipeline.Option) pipeline.Keyed[K, int64] {
 	return pipeline.Composite(c, "ApproxDistinct", func() pipeline.Keyed[K, int64] {
 		return pipeline.CombinePerKey(c, approxDistinctOf[V](report(c), "ApproxDistinct"), opts...)

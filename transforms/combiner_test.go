@@ -164,7 +164,6 @@ func TestQuantiles_memory(t *testing.T) {
 func TestSample_isFair(t *testing.T) {
 	const values, n, rounds = 40, 5, 8000
 	drawn := make([]float64, values)
-	cb := transforms.SampleOf[int](n, 0)
 	rnd := rand.New(rand.NewPCG(3, 3))
 	for round := range rounds {
 		cb := transforms.SampleOf[int](n, uint64(round))
@@ -203,8 +202,7 @@ func TestSample_isFair(t *testing.T) {
 	}
 	ones := 0
 	for seed := range uint64(400) {
-		cb = transforms.SampleOf[int](10, seed)
-		for _, v := range fold(t, cb, common, 4, rnd) {
+		for _, v := range fold(t, transforms.SampleOf[int](10, seed), common, 4, rnd) {
 			ones += v
 		}
 	}
