@@ -292,6 +292,17 @@ func EventTimer[K comparable, O any](s *Setup[K, O], name string, fire func(c *C
 	return Timer[K]{s.lane.AddTimer(s.declare("event-timer", name), func() error { return fire(ctx, emit) })}
 }
 
+// ProcessingTimer declares a [Timer] on the clock of the machine: it fires once the
+// clock has passed the time it was set to. The local runner does not run pipelines
+// with one yet, and says so.
+func ProcessingTimer[K comparable, O any](s *Setup[K, O], name string, fire func(c *Ctx[K], emit Emit[O]) error) Timer[K] {
+	if fire == nil && s.p != nil {
+		s.p.g.Errorf("Stateful: the function of timer %q is nil", name)
+	}
+	ctx, emit := s.ctx, s.emit
+	return Timer[K]{s.lane.AddTimer(s.declare(graph.ProcessingTimerKind, name), func() error { return fire(ctx, emit) })}
+}
+
 // Set sets the timer, replacing an earlier time. A time that the watermark has
 // passed fires as soon as the element at hand is done with its batch.
 func (t Timer[K]) Set(c *Ctx[K], at time.Time) { t.SetMs(c, at.UnixMilli()) }

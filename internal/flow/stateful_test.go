@@ -19,8 +19,7 @@ func counting(t testing.TB, s window.Strategy, fail func(v int64) error) graph.O
 		Bind: func(l *Lane[string], emit func(int64)) func(int64) error {
 			n := NewValueCell(cod[int64](t))
 			l.AddCell("value n", n)
-			var timer *Timer
-			timer = l.AddTimer("event-timer flush", func() error {
+			timer := l.AddTimer("event-timer flush", func() error {
 				emit(-n.Get(l.K.Row))
 				n.Clear(l.K.Row)
 				l.K.Touch()

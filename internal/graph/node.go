@@ -48,6 +48,9 @@ type Node struct {
 	DeadLetter bool            // the root that brings failed elements back into the graph
 }
 
+// ProcessingTimerKind begins the declaration of a timer on the machine's clock in Node.State.
+const ProcessingTimerKind = "processing-timer"
+
 // Graph is what a pipeline builds. It is immutable once run; one graph may be
 // run many times, at once too.
 type Graph struct {

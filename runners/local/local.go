@@ -145,6 +145,11 @@ func runnable(g *graph.Graph) error {
 		if why := unsupported(n.Windowing); why != "" {
 			bad = append(bad, fmt.Sprintf("%s: %s: %s", n.Pos, n.Name, why))
 		}
+		for _, decl := range n.State {
+			if strings.HasPrefix(decl, graph.ProcessingTimerKind) {
+				bad = append(bad, fmt.Sprintf("%s: %s: processing-time timers are not run yet; use an event timer", n.Pos, n.Name))
+			}
+		}
 	}
 	if bad == nil {
 		return nil
