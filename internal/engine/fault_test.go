@@ -52,6 +52,31 @@ func TestRun_cancelledWhileBlocked(t *testing.T) {
 	}
 }
 
+// A cancel that meets a lane waiting for room inside FinishBundle is a cancel,
+// not a failure of the user's.
+func TestRun_cancelledInFinishBundle(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	p := pipeline.New()
+	many := pipeline.ParDo(numbers(p, 1<<40), func(d *pipeline.DoFn, emit pipeline.Emit[uint64]) func(pipeline.Elem, uint64) error {
+		d.OnFinishBundle(func() error {
+			for i := range uint64(10_000) {
+				emit(i)
+			}
+			return nil
+		})
+		return func(pipeline.Elem, uint64) error { return nil }
+	})
+	pipeline.ForEach(pipeline.Reshuffle(many), func(ctx context.Context, i uint64) error {
+		if i == 500 {
+			cancel()
+			<-ctx.Done()
+		}
+		return nil
+	})
+	_, err := engine.Run(ctx, p.Graph(), engine.Config{Lanes: 3, Batch: 1, Queue: 1})
+	require.Equal(t, context.Canceled, err)
+}
+
 // faulty is a sink that fails where it is told to, and notes what it was asked.
 type faulty struct {
 	at    string

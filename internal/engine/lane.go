@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime"
 	"strings"
@@ -575,9 +574,6 @@ func (l *lane) noteBarrier(st *laneStage, index, from, n int) {
 	l.pass(st, msg{barrier: n}, func(to *laneStage, in *input) { l.noteBarrier(to, in.index, l.id, n) })
 }
 
-// errStopped unwinds a lane whose run is over while it waits for room.
-var errStopped = errors.New("the run is over")
-
 // send puts m into q. A lane that waits for room drains its own inputs into the
 // stage it waits for and later ones, and no others. So an operator on the stack
 // is never entered again, for the stack holds only stages before that one; and
@@ -613,7 +609,7 @@ func (l *lane) sendSlow(in *input, q *queue, m msg) {
 		}
 		if l.drain(in.to.id) {
 			if l.c.Err() != nil {
-				panic(errStopped) // unwinds to the lane's loop; the run ends with the failure
+				panic(graph.ErrStopped) // unwinds to the lane's loop; the run ends with the failure
 			}
 			continue
 		}
@@ -624,7 +620,7 @@ func (l *lane) sendSlow(in *input, q *queue, m msg) {
 		case <-l.wake:
 			l.waker.tokenTakenBelow()
 		case <-l.inc.ctx.Done():
-			panic(errStopped)
+			panic(graph.ErrStopped)
 		}
 	}
 }
@@ -820,7 +816,7 @@ func (l *lane) recovered(err *error) {
 	if r == nil {
 		return
 	}
-	if r == error(errStopped) {
+	if r == error(graph.ErrStopped) {
 		if *err = l.c.Err(); *err == nil {
 			*err = context.Cause(l.inc.ctx)
 		}

@@ -60,7 +60,11 @@ func (g *guard[A]) failure(c *graph.Ctx, v A, err error) *graph.Failure {
 // protect runs call and turns a panic into an error.
 func protect(c *graph.Ctx, n *graph.Node, call func() error) (err error) {
 	defer func() {
-		if r := recover(); r != nil {
+		switch r := recover(); r {
+		case nil:
+		case error(graph.ErrStopped):
+			panic(r)
+		default:
 			err = graph.Recovered(r)
 		}
 	}()

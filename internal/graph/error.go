@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"strings"
@@ -34,6 +35,11 @@ func (e *UserError) Error() string {
 }
 
 func (e *UserError) Unwrap() error { return e.Err }
+
+// ErrStopped is what unwinds a lane whose run is over while it waits for room, by
+// a panic, because user code that emits has no other way out. Whoever recovers
+// user panics passes it on.
+var ErrStopped = errors.New("the run is over")
 
 // PanicError is a panic of user code: its value and the user's own frames.
 type PanicError struct {
