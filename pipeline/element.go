@@ -114,7 +114,11 @@ func KeyBy[K comparable, V any](c PCollection[V], key func(V) K, opts ...Option)
 		return Keyed[K, V]{coll: poison}
 	}
 	c.nilFunc("KeyBy", key == nil)
-	t := flow.KeyedType(keyCoder[K](c.p, "KeyBy"), coderOf[V](c.coll))
+	cod, ok := keyCoder[K](c.p, "KeyBy")
+	if !ok {
+		return Keyed[K, V]{coll: poison}
+	}
+	t := flow.KeyedType(cod, coderOf[V](c.coll))
 	return Keyed[K, V]{coll: elementwise[V](c.coll, "KeyBy", t, flow.KeyBy(key, coderOf[V](c.coll)), opts).coll}
 }
 
@@ -124,7 +128,11 @@ func TryKeyBy[K comparable, V any](c PCollection[V], key func(context.Context, V
 		return Keyed[K, V]{coll: poison}
 	}
 	c.nilFunc("TryKeyBy", key == nil)
-	t := flow.KeyedType(keyCoder[K](c.p, "TryKeyBy"), coderOf[V](c.coll))
+	cod, ok := keyCoder[K](c.p, "TryKeyBy")
+	if !ok {
+		return Keyed[K, V]{coll: poison}
+	}
+	t := flow.KeyedType(cod, coderOf[V](c.coll))
 	return Keyed[K, V]{coll: elementwise[V](c.coll, "KeyBy", t, flow.TryKeyBy(key, coderOf[V](c.coll)), opts).coll}
 }
 
@@ -211,7 +219,11 @@ func FromPairs[K comparable, V any](c PCollection[KV[K, V]], opts ...Option) Key
 	if !c.ok("FromPairs") {
 		return Keyed[K, V]{coll: poison}
 	}
-	t := flow.KeyedType(keyCoder[K](c.p, "FromPairs"), coderFor[V](c.p, "FromPairs"))
+	cod, ok := keyCoder[K](c.p, "FromPairs")
+	if !ok {
+		return Keyed[K, V]{coll: poison}
+	}
+	t := flow.KeyedType(cod, coderFor[V](c.p, "FromPairs"))
 	return Keyed[K, V]{coll: elementwise[V](c.coll, "FromPairs", t, flow.Identity[KV[K, V]](), opts).coll}
 }
 

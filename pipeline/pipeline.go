@@ -147,17 +147,18 @@ func (c coll) nilFunc(kind string, missing bool) {
 	}
 }
 
-// keyCoder infers a key's coder and refuses keys that are not canonical.
-func keyCoder[K comparable](p *Pipeline, kind string) coder.Coder[K] {
+// keyCoder infers a key's coder and refuses keys that are not canonical. Without
+// one nothing behind can be built: the transform's output is then poison.
+func keyCoder[K comparable](p *Pipeline, kind string) (cod coder.Coder[K], ok bool) {
 	if err := coder.CheckKey[K](); err != nil {
 		p.g.Errorf("%s: %w", kind, err)
-		return coder.Coder[K]{}
+		return cod, false
 	}
 	cod, err := coder.For[K]()
 	if err != nil {
 		p.g.Errorf("%s: its key of type %v has no coder: %w", kind, reflect.TypeFor[K](), err)
 	}
-	return cod
+	return cod, err == nil
 }
 
 // same records a mistake if a and b belong to different pipelines.

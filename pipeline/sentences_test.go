@@ -31,7 +31,9 @@ func TestWrongPrograms_getSentences(t *testing.T) {
 			pipeline.Map(ints(p), func(int) struct{ F func() } { return struct{ F func() }{} })
 		}, []string{"Map: its output of type struct { F func() } can't leave this process: ", "F"}},
 		{"key of pointer type", func(p *pipeline.Pipeline) {
-			pipeline.KeyBy(ints(p), func(i int) *int { return &i })
+			byPointer := pipeline.KeyBy(ints(p), func(i int) *int { return &i })
+			pipeline.CombinePerKey(byPointer, pipeline.Combiner[int, int, int]{Add: func(*int, int) {}, Extract: func(a int) int { return a }})
+			pipeline.GroupByKey(byPointer)
 		}, []string{"KeyBy: ", "*int"}},
 		{"key of float type", func(p *pipeline.Pipeline) {
 			pipeline.KeyBy(ints(p), func(int) float64 { return 0 })

@@ -12,8 +12,11 @@ type arena struct {
 	blocks [][]byte
 	spare  [][]byte // emptied blocks, to use again: the collector need not come
 	used   int      // bytes used of the last block
-	total  int64    // bytes of all blocks
+	total  int64    // bytes of all blocks but the last
 }
+
+// size is the bytes that are in use.
+func (a *arena) size() int64 { return a.total + int64(a.used) }
 
 const (
 	blockUnits = 1 << 17 // units of 8 bytes in a block: 1 MiB
@@ -34,8 +37,10 @@ type chain struct {
 func (a *arena) alloc(size int) uint32 {
 	need := (segHeader + size + 7) &^ 7
 	if len(a.blocks) == 0 || a.used+need > len(a.blocks[len(a.blocks)-1]) {
+		if n := len(a.blocks); n > 0 {
+			a.total += int64(len(a.blocks[n-1]))
+		}
 		a.blocks = append(a.blocks, a.block(need))
-		a.total += int64(len(a.blocks[len(a.blocks)-1]))
 		a.used = 0
 		if len(a.blocks) == 1 {
 			a.used = 8 // address 0 is "none"

@@ -83,7 +83,7 @@ func (o *group[K, V]) recv(c *graph.Ctx, v coder.KV[K, V]) {
 			o.log = append(o.log, appended{k, appendBytes(nil, o.buf)})
 		}
 	}
-	if o.arena.total > o.budget {
+	if o.arena.size() > o.budget {
 		if err := o.spill(c); err != nil {
 			c.Fail(err)
 		}
@@ -128,7 +128,7 @@ func (o *group[K, V]) spill(c *graph.Ctx) error {
 	if err != nil {
 		return err
 	}
-	o.spills.Add(o.arena.total)
+	o.spills.Add(o.arena.size())
 	for _, t := range o.tables.all() {
 		for _, r := range o.sorted(t) {
 			ch := t.chain.Vals[r]
@@ -142,9 +142,58 @@ func (o *group[K, V]) spill(c *graph.Ctx) error {
 	if err != nil {
 		return err
 	}
-	o.runs = append(o.runs, run)
+	if o.runs = append(o.runs, run); len(o.runs) >= mostRuns {
+		if err := o.compact(c); err != nil {
+			return err
+		}
+	}
 	o.tables.open, o.tables.last = nil, nil
 	o.arena.reset()
+	return nil
+}
+
+// mostRuns is how many files one grouping keeps open on one lane.
+const mostRuns = 64
+
+// compact merges all runs into one.
+func (o *group[K, V]) compact(c *graph.Ctx) error {
+	w, err := newRunWriter(c.Run.TempDir)
+	if err != nil {
+		return err
+	}
+	for {
+		var least *run
+		for _, r := range o.runs {
+			if !r.done && (least == nil || r.row.compare(&least.row) < 0) {
+				least = r
+			}
+		}
+		if least == nil {
+			break
+		}
+		row := spillRow{win: least.row.win, hash: least.row.hash, key: slices.Clone(least.row.key)}
+		var parts []*run
+		for _, r := range o.runs {
+			if !r.done && r.row.compare(&row) == 0 {
+				parts = append(parts, r)
+				row.n, row.bytes = row.n+r.row.n, row.bytes+r.row.bytes
+			}
+		}
+		w.row(&row)
+		for _, r := range parts {
+			if err := r.copyTo(w.w); err != nil {
+				return err
+			}
+		}
+	}
+	merged, err := w.finish()
+	if err != nil {
+		return err
+	}
+	for _, r := range o.runs {
+		r.close()
+	}
+	o.runs = []*run{merged}
 	return nil
 }
 

@@ -71,6 +71,7 @@ func TestGroup_spilledAndRestoredLikeInMemory(t *testing.T) {
 	for _, s := range []window.Strategy{{}, window.New(window.Fixed(25 * time.Millisecond)), window.New(window.Sliding(50*time.Millisecond, 25*time.Millisecond))} {
 		want := groups(t, s, 0, in, 0)
 		require.Equal(t, want, groups(t, s, 1<<20, in, 0), "%v: spilled", s.Fn)
+		require.Equal(t, want, groups(t, s, 20_000, in, 0), "%v: spilled into more runs than there may be", s.Fn)
 		few := in[:3000]
 		require.Equal(t, groups(t, s, 0, few, 0), groups(t, s, 0, few, 400), "%v: restored", s.Fn)
 	}

@@ -154,6 +154,16 @@ func (r *run) skip() error {
 	return r.next()
 }
 
+// copyTo copies the body of the row at hand.
+func (r *run) copyTo(w io.Writer) error {
+	n, err := io.CopyN(w, r.r, r.row.bytes)
+	r.at += n
+	if err != nil {
+		return fmt.Errorf("merge %s at %d: %w", r.f.Name(), r.at, err)
+	}
+	return r.next()
+}
+
 // part copies a small body into memory, and names where a big one stands.
 func (r *run) part() (p part, err error) {
 	p = part{f: r.f, at: r.body, size: r.row.bytes, n: r.row.n}
