@@ -6,6 +6,7 @@ package parquet
 import (
 	"fmt"
 	"reflect"
+	"strings"
 
 	"github.com/parquet-go/parquet-go"
 
@@ -15,8 +16,9 @@ import (
 
 // Read is the rows of all files that the pattern matches, looked up when the
 // pipeline runs. Each row group is a piece of its own: a file of one row group is
-// read by one lane. Only the columns that T has are read; fields without a column
-// are zero.
+// read by one lane. Only the columns that T has are read. One that a file lacks is
+// an error, unless T has it as an optional one: then it is zero. Numbers and
+// strings of another type than the field's are converted where the library can.
 func Read[T any](p *pipeline.Pipeline, pattern string) pipeline.PCollection[T] {
 	if err := filesystem.CheckPattern(pattern); err != nil {
 		pipeline.Fail(p, "parquet.Read: %w", err)
@@ -36,6 +38,28 @@ func checkSchema[T any]() error {
 		parquet.SchemaOf(new(T))
 		return nil
 	})
+}
+
+// checkColumns reports columns that T needs and the file does not have. The library
+// would leave their fields zero.
+func checkColumns[T any](file *parquet.File) error {
+	want, have := parquet.SchemaOf(new(T)), file.Schema()
+	var missing []string
+	for _, path := range want.Columns() {
+		leaf, _ := want.Lookup(path...)
+		optional := leaf.MaxDefinitionLevel > leaf.MaxRepetitionLevel // it, or what it is in
+		if _, ok := have.Lookup(path...); !ok && !optional {
+			missing = append(missing, strings.Join(path, "."))
+		}
+	}
+	if missing == nil {
+		return nil
+	}
+	var there []string
+	for _, path := range have.Columns() {
+		there = append(there, strings.Join(path, "."))
+	}
+	return fmt.Errorf("missing columns: %s; there are: %s", strings.Join(missing, ", "), strings.Join(there, ", "))
 }
 
 // guard calls the library, which panics where a schema or a file is not as it should be.

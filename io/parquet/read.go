@@ -25,9 +25,12 @@ func (s *source[T]) Splits(ctx context.Context, _ int) (out []pipeline.Split[T],
 		return nil, err
 	}
 	for _, f := range files {
-		file, err := open(ctx, f)
+		file, _, err := open(ctx, f)
 		if err != nil {
 			return nil, err
+		}
+		if err := checkColumns[T](file); err != nil {
+			return nil, fmt.Errorf("%s: %w", f.Path, err)
 		}
 		for i, g := range file.RowGroups() {
 			out = append(out, &group[T]{f, i, g.NumRows()})
@@ -41,19 +44,19 @@ func (s *source[T]) Splits(ctx context.Context, _ int) (out []pipeline.Split[T],
 const readBuffer = 1 << 20
 
 // open reads a file's metadata, all but what is for searching in it.
-func open(ctx context.Context, f filesystem.File) (file *parquet.File, err error) {
-	in := &ranges{ctx: ctx, path: f.Path}
+func open(ctx context.Context, f filesystem.File) (file *parquet.File, in *ranges, err error) {
+	in = &ranges{ctx: ctx, path: f.Path}
 	err = guard("its metadata is damaged", func() (err error) {
 		file, err = parquet.OpenFile(in, f.Size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true), parquet.ReadBufferSize(readBuffer))
 		return err
 	})
 	switch {
 	case in.err != nil:
-		return nil, in.err
+		return nil, nil, in.err
 	case err != nil:
-		return nil, fmt.Errorf("%s: not a Parquet file: %w", f.Path, err)
+		return nil, nil, fmt.Errorf("%s: not a Parquet file: %w", f.Path, err)
 	}
-	return file, nil
+	return file, in, nil
 }
 
 // ranges reads a file at offsets.
@@ -92,14 +95,14 @@ func (g *group[T]) Size() int64 { return g.rows }
 
 // Open begins a row group; a position is how many rows were read.
 func (g *group[T]) Open(ctx context.Context, position []byte) (pipeline.Reader[T], error) {
-	file, err := open(ctx, g.file)
+	file, in, err := open(ctx, g.file)
 	if err != nil {
 		return nil, err
 	}
 	if n := len(file.RowGroups()); g.n >= n {
 		return nil, fmt.Errorf("%s: it has %d row groups by now", g.ID(), n)
 	}
-	r := &reader[T]{g: g}
+	r := &reader[T]{g: g, in: in}
 	err = guard(fmt.Sprintf("its columns don't fit type %v", reflect.TypeFor[T]()), func() error {
 		r.rows = parquet.NewGenericRowGroupReader[T](file.RowGroups()[g.n])
 		return nil
@@ -115,7 +118,7 @@ func (g *group[T]) Open(ctx context.Context, position []byte) (pipeline.Reader[T
 		err = errors.New("damaged position")
 	} else {
 		r.n = n
-		err = guard("damaged data", func() error { return r.rows.SeekToRow(n) })
+		err = guard("damaged", func() error { return r.rows.SeekToRow(n) })
 	}
 	if err != nil {
 		r.Close()
@@ -126,6 +129,7 @@ func (g *group[T]) Open(ctx context.Context, position []byte) (pipeline.Reader[T
 
 type reader[T any] struct {
 	g    *group[T]
+	in   *ranges
 	rows *parquet.GenericReader[T]
 	buf  []T
 	n    int64 // rows read
@@ -156,10 +160,16 @@ func (r *reader[T]) next(max int) (rows []T, err error) {
 	}
 	clear(r.buf) // or the slices of rows that were emitted would be written to
 	n := 0
-	err = guard("damaged data", func() error {
+	err = guard("damaged", func() error {
 		n, err = r.rows.Read(r.buf[:max])
 		return err
 	})
+	switch {
+	case r.in.err != nil:
+		err = r.in.err
+	case err != nil && err != io.EOF:
+		err = fmt.Errorf("the row group can't be read: %w", err)
+	}
 	return r.buf[:n], err
 }
 
