@@ -6,7 +6,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-	"unsafe"
+	"slices"
+	"strings"
 
 	"github.com/millrace/millrace/io/filesystem"
 )
@@ -16,9 +17,11 @@ const (
 	tailSize  = 4 << 10   // bytes read at once behind a piece's end, for its last line
 )
 
-// reader reads the lines of a piece in blocks.
+// reader reads the lines of a piece in blocks. A block becomes one string that its
+// lines share: an allocation for each line would cost more than all the rest.
 //
-// Invariant: next is at plus pos, unless the piece has ended.
+// Invariant: in the file, block is at at, and what buf holds is behind it; next is
+// at plus pos, unless the piece has ended.
 type reader struct {
 	*source
 	file     filesystem.File
@@ -27,12 +30,13 @@ type reader struct {
 	raw      *counter // below in, if in decompresses
 
 	seek  bool   // the rest of the line at hand belongs to the piece before
-	at    int64  // offset of block's first byte
-	block []byte // whole lines, and the beginning of one; never written again: lines share it
-	pos   int    // in block, of the next line
+	buf   []byte // read, but not yet in a block: the beginning of a line
 	eof   bool
-	next  int64 // offset of the next line
-	place int64 // offset of the line read last
+	at    int64  // offset of block
+	block string // whole lines
+	pos   int    // in block, of the next line
+	next  int64  // offset of the next line
+	place int64  // offset of the line read last
 }
 
 func (r *reader) open(ctx context.Context) (err error) {
@@ -79,29 +83,60 @@ func (c *counter) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// fill makes the block begin with the line at pos and adds what can be read.
+// fill makes the next block; it is empty behind the last one.
 func (r *reader) fill() error {
-	rest := r.block[r.pos:]
-	if len(rest) > r.maxLine+1 { // 1 for a \r
-		return r.tooLong()
+	r.at += int64(len(r.block))
+	r.block, r.pos = "", 0
+	for {
+		seen := len(r.buf)
+		if err := r.read(); err != nil {
+			r.place = r.next
+			return err
+		}
+		i := bytes.LastIndexByte(r.buf[seen:], '\n')
+		switch {
+		case i >= 0:
+			r.take(seen + i + 1)
+			return nil
+		case r.eof:
+			r.take(len(r.buf))
+			return nil
+		case r.seek: // not ours: no need to keep it
+			r.at += int64(len(r.buf))
+			r.buf = r.buf[:0]
+			if r.at >= r.to {
+				return nil
+			}
+		case len(r.buf) > r.maxLine+1: // 1 for a \r
+			return r.tooLong()
+		}
 	}
-	more := max(blockSize-len(rest), len(rest))
+}
+
+// take makes a block of the first n bytes of what was read.
+func (r *reader) take(n int) {
+	r.block = string(r.buf[:n])
+	r.buf = r.buf[:copy(r.buf, r.buf[n:])]
+}
+
+// read adds to buf what can be read at once.
+func (r *reader) read() error {
+	rest := len(r.buf)
+	more := max(blockSize-rest, rest)
 	if r.to != toEnd { // not much more than the piece: others read what is behind it
-		more = int(min(int64(more), max(r.to-r.at-int64(len(r.block)), 0)+max(tailSize, int64(len(rest)))))
+		left := max(r.to-r.at-int64(rest), 0)
+		more = int(min(int64(more), left+max(tailSize, int64(rest))))
 	}
-	block := make([]byte, len(rest)+more)
-	copy(block, rest)
-	n, err := io.ReadFull(r.in, block[len(rest):])
-	r.at += int64(r.pos)
-	r.block, r.pos = block[:len(rest)+n], 0
+	r.buf = slices.Grow(r.buf, more)[:rest+more]
+	n, err := io.ReadFull(r.in, r.buf[rest:])
+	r.buf = r.buf[:rest+n]
 	switch {
 	case err == io.EOF, err == io.ErrUnexpectedEOF: // a damaged compressed file's error is wrapped
 		r.eof = true
 	case err != nil:
-		r.place = r.next
 		return err
 	}
-	if r.at == 0 && r.to != toEnd && r.compression == filesystem.ByName && packed(r.block) {
+	if r.at == 0 && rest == 0 && r.to != toEnd && r.compression == filesystem.ByName && packed(r.buf) {
 		return fmt.Errorf("%s holds compressed data, which its name does not say; text.Compression does", r.file.Path)
 	}
 	return nil
@@ -128,58 +163,40 @@ func (r *reader) line() (line string, ok bool, err error) {
 	if r.to != toEnd && r.next >= r.to {
 		return "", false, nil
 	}
-	var b []byte
-	for {
-		b = r.block[r.pos:]
-		if i := bytes.IndexByte(b, '\n'); i >= 0 {
-			b = b[:i]
-			break
-		}
-		if r.eof {
-			if len(b) == 0 {
-				return "", false, nil
-			}
-			break
-		}
-		if err := r.fill(); err != nil {
+	if r.pos == len(r.block) {
+		if err := r.fill(); err != nil || r.block == "" {
 			return "", false, err
 		}
 	}
-	start := r.next
-	r.pos = min(r.pos+len(b)+1, len(r.block))
-	r.next = r.at + int64(r.pos)
-	if len(b) > 0 && b[len(b)-1] == '\r' {
-		b = b[:len(b)-1]
+	line = r.block[r.pos:]
+	end := len(line) // of a last line without an end
+	if i := strings.IndexByte(line, '\n'); i >= 0 {
+		line, end = line[:i], i+1
 	}
-	if len(b) > r.maxLine {
-		r.next = start
+	line = strings.TrimSuffix(line, "\r")
+	if len(line) > r.maxLine {
 		return "", false, r.tooLong()
 	}
-	r.place = start
-	return unsafe.String(unsafe.SliceData(b), len(b)), true, nil // see block
+	r.place = r.next
+	r.pos += end
+	r.next += int64(end)
+	return line, true, nil
 }
 
 // passRest passes the line that began in the piece before, or the whole piece if
 // there is no other.
 func (r *reader) passRest() error {
-	for r.next < r.to {
-		b := r.block[r.pos:]
-		if i := bytes.IndexByte(b, '\n'); i >= 0 {
-			r.pos += i + 1
-			r.next = r.at + int64(r.pos)
-			break
-		}
-		r.pos = len(r.block)
-		r.next = r.at + int64(r.pos)
-		if r.eof {
-			r.next = max(r.next, r.to)
-			break
-		}
-		if err := r.fill(); err != nil {
-			return err
-		}
+	if err := r.fill(); err != nil {
+		return err
 	}
 	r.seek = false
+	r.next = r.at
+	if i := strings.IndexByte(r.block, '\n'); i >= 0 {
+		r.pos = i + 1
+		r.next += int64(r.pos)
+		return nil
+	}
+	r.next = max(r.next, r.to) // nothing begins here
 	return nil
 }
 

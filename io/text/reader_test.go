@@ -196,5 +196,5 @@ func TestReader_readsLittleMoreThanItsPiece(t *testing.T) {
 	}
 	require.Len(t, lines, 1000)
 	require.True(t, slices.Equal(lines[:1], []string{"some line"}))
-	require.LessOrEqual(t, cap(r.block), 10_000+2*tailSize)
+	require.LessOrEqual(t, cap(r.buf), 10_000+2*tailSize)
 }
