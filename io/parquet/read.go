@@ -39,9 +39,10 @@ func (s *source[T]) Splits(ctx context.Context, _ int) (out []pipeline.Split[T],
 	return out, nil
 }
 
-// readBuffer is how much of a column is read at once: a file is opened anew for
-// each read, which is a request where files are far away.
-const readBuffer = 1 << 20
+// readBuffer is how many bytes of a column are read at once: a file is opened anew
+// for each read, which is a request where files are far away. Each open row group
+// takes this much memory for each column that is read.
+const readBuffer = 256 << 10
 
 // open reads a file's metadata, all but what is for searching in it.
 func open(ctx context.Context, f filesystem.File) (file *parquet.File, in *ranges, err error) {
