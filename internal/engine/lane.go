@@ -781,9 +781,7 @@ func (l *lane) committers(f func(graph.Committer) error) error {
 func (l *lane) shut(abort, final bool) (err error) {
 	for _, st := range l.stages {
 		for _, r := range st.readers {
-			if e := r.r.Close(); e != nil && err == nil {
-				err = e
-			}
+			l.guard(func() error { return l.blame(st.nodes[0], r.r.Close()) }, &err)
 		}
 		for _, o := range st.ops {
 			if abort && o.committer != nil {
@@ -791,11 +789,19 @@ func (l *lane) shut(abort, final bool) (err error) {
 			}
 			if c, ok := o.live.(graph.Closer); ok {
 				l.c.Op = o.node.ID
-				l.guard(func() error { return c.Close(l.c) }, &err)
+				l.guard(func() error { return l.blame(o.node, c.Close(l.c)) }, &err)
 			}
 		}
 	}
 	return err
+}
+
+// blame says that err, if there is one, is of n's letting go.
+func (l *lane) blame(n *graph.Node, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &graph.UserError{Node: n, Err: fmt.Errorf("stop: %w", err)}
 }
 
 // guard calls f; its error or panic goes to err if nothing is there yet.
