@@ -126,6 +126,21 @@ func TestRun_failingSinkIsAbortedAndNamed(t *testing.T) {
 	}
 }
 
+// A sink that can't commit ends the run under any policy: its neighbours have
+// shown what belongs to the snapshot. One that can't prepare is tried again.
+func TestRun_failingCommitEndsTheRun(t *testing.T) {
+	for at, final := range map[string]bool{"commit": true, "finish": true} {
+		f := &faulty{at: at}
+		p := pipeline.New()
+		in := numbers(p, 100)
+		pipeline.Write(in, "test.Write", f)
+		_, err := engine.Run(t.Context(), p.Graph(), engine.Config{Lanes: 1, OnError: engine.Careful, EpochBundles: 5})
+		require.ErrorContains(t, err, at+" failed")
+		require.Equal(t, fmt.Sprint("abort final=", final), f.calls[len(f.calls)-1])
+		require.Equal(t, 1, strings.Count(strings.Join(f.calls, " "), "open"))
+	}
+}
+
 // Goal: a failure that goes away by itself costs a replay and nothing else, for
 // any lanes. Method: a function that fails once in the middle, with and without retries.
 func TestRun_transientFailureIsReplayed(t *testing.T) {

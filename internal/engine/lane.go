@@ -722,7 +722,7 @@ func (l *lane) cut(ctx context.Context, n int) (end bool, err error) {
 		switch d {
 		case commit:
 			if err := l.committers(func(c graph.Committer) error { return c.Commit(l.c) }); err != nil {
-				return true, err
+				return true, &lastError{err}
 			}
 			l.inc.tell(report{lane: l.id, kind: committed})
 		case release:
@@ -731,7 +731,7 @@ func (l *lane) cut(ctx context.Context, n int) (end bool, err error) {
 			return true, nil
 		case finish:
 			if err := l.committers(func(c graph.Committer) error { return c.Finish(l.c) }); err != nil {
-				return true, err
+				return true, &lastError{err}
 			}
 			l.inc.tell(report{lane: l.id, kind: laneEnded})
 			return true, nil

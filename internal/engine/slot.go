@@ -94,7 +94,10 @@ func (s *slot) run(ctx context.Context) error {
 			return nil
 		case err == nil: // the cut is committed: go on from it, in fast mode
 			careful = false
-		case s.endsRun(careful, ctx):
+		case s.endsRun(err, careful, ctx):
+			if last, ok := errors.AsType[*lastError](err); ok {
+				return last.err
+			}
 			return err
 		default:
 			if time.Since(began) < 2*stretch {
@@ -109,9 +112,18 @@ func (s *slot) run(ctx context.Context) error {
 }
 
 // endsRun reports that a failure is for good.
-func (s *slot) endsRun(careful bool, parent context.Context) bool {
-	return careful || s.cfg.OnError == Stop || parent.Err() != nil
+func (s *slot) endsRun(err error, careful bool, parent context.Context) bool {
+	_, last := errors.AsType[*lastError](err)
+	return last || careful || s.cfg.OnError == Stop || parent.Err() != nil
 }
+
+// lastError is a failure to commit or finish a sink. The snapshot is taken by
+// then, and other sinks have shown what belongs to it: to go on from it would lose
+// what this sink has not shown, to go back would show the others' twice. So it
+// ends the run, whatever the policy.
+type lastError struct{ err error }
+
+func (e *lastError) Error() string { return e.err.Error() }
 
 // incarnation is the lanes between two openings.
 type incarnation struct {
@@ -177,6 +189,7 @@ func (s *slot) incarnate(parent context.Context, careful bool, stretch time.Dura
 	inc := &incarnation{slot: s, cfg: &s.cfg, plan: s.plan, ctx: ctx, cancel: cancel, queues: map[*input][][]*queue{},
 		roundsPerCut: s.cfg.EpochBundles, up: make(chan report, 4*n), exits: make(chan error, n)}
 	inc.run = s.newRun(ctx, careful)
+	inc.run.Cancel = cancel
 	inc.makeQueues()
 	inc.makeLanes()
 	if err := inc.openLanes(); err != nil {
@@ -201,7 +214,7 @@ func (s *slot) incarnate(parent context.Context, careful bool, stretch time.Dura
 	}
 	end, err := inc.coordinate(c, every)
 	wg.Wait()
-	final := err != nil && s.endsRun(careful, parent)
+	final := err != nil && s.endsRun(err, careful, parent)
 	if e := inc.shut(err != nil || end != done, final); e != nil && err == nil {
 		err = e
 	}

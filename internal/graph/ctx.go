@@ -31,6 +31,9 @@ type Ctx struct {
 func (c *Ctx) Fail(err error) {
 	if c.err == nil && err != nil {
 		c.err = &UserError{Node: c.Node(), Where: c.Where(), Err: err}
+		if c.Run.Cancel != nil {
+			c.Run.Cancel(c.err)
+		}
 	}
 }
 
@@ -65,14 +68,15 @@ func (c *Ctx) Where() string {
 // Run is what the lanes of one run of a slot share.
 type Run struct {
 	Context      context.Context
-	Nodes        []*Node  // of the graph, by ID
-	Epochs       bool     // state changes are asked for (Keeper.Delta); false: nobody will
-	Careful      bool     // user calls are guarded one by one, and a failure goes to OnFailure
-	Owner        []uint16 // key group -> lane
-	TempDir      string   // of this run; removed when it ends
-	MemoryBudget int64    // bytes that one grouping may hold on one lane before it spills
-	Park         bool     // a key whose element fails for good waits, with all that comes for it
-	Retries      int      // further tries of a failing element in careful mode
+	Cancel       context.CancelCauseFunc // ends Context: user code that waits, here or on other lanes, must not keep a failed run from ending
+	Nodes        []*Node                 // of the graph, by ID
+	Epochs       bool                    // state changes are asked for (Keeper.Delta); false: nobody will
+	Careful      bool                    // user calls are guarded one by one, and a failure goes to OnFailure
+	Owner        []uint16                // key group -> lane
+	TempDir      string                  // of this run; removed when it ends
+	MemoryBudget int64                   // bytes that one grouping may hold on one lane before it spills
+	Park         bool                    // a key whose element fails for good waits, with all that comes for it
+	Retries      int                     // further tries of a failing element in careful mode
 	Metrics      *Metrics
 	Letters      *Letters   // failures on their way to the dead-letter collection
 	Views        []ViewSlot // by view number (Node.View): what side inputs read
