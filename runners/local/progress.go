@@ -68,8 +68,8 @@ func count(n float64) string {
 	for _, u := range []struct {
 		n    float64
 		name string
-	}{{1e9, "G"}, {1e6, "M"}, {1e3, "k"}} {
-		if n >= u.n {
+	}{{1e12, "T"}, {1e9, "G"}, {1e6, "M"}, {1e3, "k"}} {
+		if n >= 0.9995*u.n { // what would be rounded to 1000 of the smaller unit
 			return fmt.Sprintf("%.3g%s", n/u.n, u.name)
 		}
 	}
