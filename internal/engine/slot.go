@@ -359,8 +359,8 @@ func (inc *incarnation) coordinate(c *coordinator, every time.Duration) (end dec
 		case e := <-inc.exits:
 			gone++
 			if e != nil && err == nil {
-				err = e
 				inc.cancel(e)
+				err = context.Cause(inc.ctx) // not e, which may be a lane's answer to another one's failure
 			}
 		}
 	}

@@ -18,7 +18,8 @@ type guard[A any] struct {
 }
 
 // try runs call, with Run.Retries further tries, and reports whether it went
-// well. If not, the element v has been handed to Run.OnFailure, or the lane has failed.
+// well. If not, the element v has been handed to Run.OnFailure, or the lane has
+// failed. When the run is over, try unwinds the lane instead.
 // undo, if not nil, takes back what a failed try left behind.
 func (g *guard[A]) try(c *graph.Ctx, v A, call func() error, undo func()) bool {
 	var err error
@@ -32,6 +33,11 @@ func (g *guard[A]) try(c *graph.Ctx, v A, call func() error, undo func()) bool {
 		if n >= c.Run.Retries || !pause(c.Run.Context, n) {
 			break
 		}
+	}
+	if c.Run.Context.Err() != nil {
+		// A cancel may be why the element fails, and cuts its tries short: it must
+		// not be taken for one that failed for good.
+		panic(graph.ErrStopped)
 	}
 	if g.park != nil && g.park(v, err) {
 		return false
