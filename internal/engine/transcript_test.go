@@ -80,6 +80,12 @@ func shape(name string) *graph.Graph {
 	case "side":
 		view := add("View", by(add("Source"), graph.Gather))
 		add("ParDo", fwd(add("Gate", fwd(src), graph.In{Ref: view, Kind: graph.Broadcast, Signal: true})))
+	case "clocks":
+		add("EventTime", fwd(add("EventTime", fwd(src))))
+	case "tee":
+		add("ForEach", fwd(src))
+		add("Filter", fwd(add("Map", fwd(src))))
+		add("Reshuffle", by(src, graph.Rebalance))
 	case "letters":
 		add("Map", fwd(src))
 		add("Write", by(add("DeadLetters"), graph.Gather))
@@ -154,6 +160,9 @@ func TestProgress(t *testing.T) {
 		case "tick": // tick STAGE WM
 			wm, rises := p.tick(arg(1), num(w[2]))
 			return p.risen(arg(1), wm, rises)
+		case "raise": // raise STAGE WM, without asking
+			p.raise(arg(1), num(w[2]))
+			return "raised"
 		case "barrier": // barrier STAGE INPUT FROM N
 			if p.barrier(arg(1), arg(2), arg(3), arg(4)) {
 				return fmt.Sprintf("stage %d passes barrier %d; all have: %v", arg(1), arg(4), p.allAligned(arg(4)))
