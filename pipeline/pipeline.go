@@ -140,11 +140,12 @@ func elemType[T any](p *Pipeline, kind string, like coll) graph.Type {
 	return flow.Type(coderFor[T](p, kind))
 }
 
-// nilFunc records that a function is missing.
-func (c coll) nilFunc(kind string, missing bool) {
+// nilFunc records that a function is missing, and says so.
+func (c coll) nilFunc(kind string, missing bool) bool {
 	if missing {
 		c.p.g.Errorf("%s: the function is nil", kind)
 	}
+	return missing
 }
 
 // keyCoder infers a key's coder and refuses keys that are not canonical. Without
