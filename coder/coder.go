@@ -3,7 +3,6 @@ package coder
 import (
 	"fmt"
 	"reflect"
-	"runtime"
 	"sync"
 	"unsafe"
 )
@@ -114,22 +113,31 @@ func typedOf[T any](k *codec) Coder[T] {
 	if c, ok := direct[T](k); ok {
 		return c
 	}
+	// A codec is called through a function value with a pointer to the value, which
+	// therefore can't be on the stack: hiding it there from escape analysis, as the
+	// runtime does, lost values when the stack moved. So values pass through boxes, used again.
+	boxes := sync.Pool{New: func() any { return new(T) }}
 	return Coder[T]{
 		ID:    k.id,
 		outer: outerOf[T](k),
 		Append: func(b []byte, v T) []byte {
-			b = k.enc(b, noescape(unsafe.Pointer(&v)))
-			runtime.KeepAlive(&v)
+			box := boxes.Get().(*T)
+			*box = v
+			b = k.enc(b, unsafe.Pointer(box))
+			var zero T
+			*box = zero // keep nothing alive
+			boxes.Put(box)
 			return b
 		},
 		Decode: func(b []byte) (T, []byte, error) {
-			var v T
-			rest, err := k.dec(noescape(unsafe.Pointer(&v)), b)
-			if err != nil {
-				var zero T
-				return zero, nil, err
+			box := boxes.Get().(*T)
+			rest, err := k.dec(unsafe.Pointer(box), b)
+			var v, zero T
+			if v, *box = *box, zero; err != nil {
+				v, rest = zero, nil
 			}
-			return v, rest, nil
+			boxes.Put(box)
+			return v, rest, err
 		},
 	}
 }
@@ -170,12 +178,4 @@ func direct[T any](k *codec) (Coder[T], bool) {
 		return c, false
 	}
 	return c, true
-}
-
-// noescape hides p from escape analysis, so that a value can stay on the stack
-// while it is encoded through a function value. It is sound because no codec keeps
-// the pointer it is given.
-func noescape(p unsafe.Pointer) unsafe.Pointer {
-	x := uintptr(p)
-	return *(*unsafe.Pointer)(unsafe.Pointer(&x))
 }
