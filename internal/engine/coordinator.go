@@ -18,7 +18,8 @@ type coordinator struct {
 	finished  int // lanes whose stages have all ended
 	core      int // lanes whose stages have ended but for what dead letters bring
 	last      bool
-	restartAt int // reopen after this cut; 0: never
+	restartAt int  // reopen after this cut; 0: never
+	moved     bool // some source has got further in this incarnation: without that a restart would only repeat
 }
 
 type phase uint8
@@ -114,7 +115,7 @@ func (c *coordinator) committed() decision {
 	case c.last:
 		c.phase, c.waiting = finishing, c.lanes
 		return finish
-	case c.restartAt > 0 && c.n >= c.restartAt && c.finished < c.lanes: // else only the last cut is missing
+	case c.restartAt > 0 && c.n >= c.restartAt && c.moved && c.finished < c.lanes: // else only the last cut is missing
 		c.phase = ended
 		return restart
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -233,6 +234,9 @@ func (l *lane) run(ctx context.Context) (err error) {
 	defer l.recovered(&err)
 	for {
 		busy, err := l.round()
+		if err == nil && l.wantsCut() {
+			err = l.awaitCut(ctx)
+		}
 		if err != nil {
 			return err
 		}
@@ -273,13 +277,34 @@ func (l *lane) round() (busy bool, err error) {
 	l.finishBundles()
 	l.clocks(!busy)
 	if busy {
-		if l.rounds++; l.rounds >= l.inc.roundsPerCut && l.inc.roundsPerCut > 0 {
-			l.rounds = 0
-			l.inc.tell(report{lane: l.id, kind: cutWanted})
-		}
+		l.rounds++
 	}
 	l.tellFinished()
 	return busy, l.c.Err()
+}
+
+// wantsCut reports that cuts are by count and this lane has done its rounds.
+func (l *lane) wantsCut() bool {
+	return l.inc.roundsPerCut > 0 && l.rounds >= l.inc.roundsPerCut
+}
+
+// awaitCut asks for a cut and reads nothing more until it comes, so that cuts by
+// count are where they should be. What others send is taken in meanwhile.
+func (l *lane) awaitCut(ctx context.Context) error {
+	l.inc.tell(report{lane: l.id, kind: cutWanted})
+	for int(l.inc.asked.Load()) <= l.cutN && !l.toldAll {
+		if !l.drain(0) {
+			l.flushAll()
+			if err := l.sleep(ctx); err != nil {
+				return err
+			}
+		}
+		if l.c.Err() != nil {
+			return l.c.Err()
+		}
+		l.tellFinished()
+	}
+	return nil
 }
 
 // poll reads a quantum of each of the root's open splits, opening the next one
@@ -298,8 +323,8 @@ func (l *lane) poll(st *laneStage) (busy bool, err error) {
 			}
 		}
 	}
-	kept := st.readers[:0]
-	for _, r := range st.readers {
+	for i := 0; i < len(st.readers); {
+		r := st.readers[i]
 		l.c.Src, l.c.Split, l.c.WM = r.r, st.pool.base+r.split, window.MinTime
 		state, err := r.r.Poll(l.c, l.quantum)
 		if err != nil {
@@ -313,15 +338,15 @@ func (l *lane) poll(st *laneStage) (busy bool, err error) {
 			return false, nil
 		}
 		if state != graph.Done {
-			kept = append(kept, r)
+			i++
 			continue
 		}
 		busy = true
+		st.readers = slices.Delete(st.readers, i, i+1)
 		if err := l.close(st, r); err != nil {
 			return false, err
 		}
 	}
-	st.readers = kept
 	if wm := l.sourceWatermark(st); wm > window.MinTime {
 		l.note(st, 0, l.id, wm)
 	}

@@ -1,5 +1,7 @@
 package engine
 
+import "bytes"
+
 // pool is the splits of one root: which wait, which lane reads which, which are
 // done. A pure core; the slot guards it with a mutex, since lanes take from it.
 //
@@ -30,6 +32,8 @@ type savedSplit struct {
 	done bool
 	pos  []byte
 }
+
+func (s savedSplit) equal(o savedSplit) bool { return s.done == o.done && bytes.Equal(s.pos, o.pos) }
 
 // newPool makes a pool of splits as a snapshot left them; saved is nil at the start.
 func newPool(ids []string, bounded bool, lanes int, saved map[string]savedSplit) *pool {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -21,7 +22,7 @@ func Run(ctx context.Context, g *graph.Graph, cfg Config) (*Result, error) {
 	if cfg.OnError != Stop && !cfg.epochs() {
 		return nil, errors.New("BUG: engine: an error policy other than stop without epochs")
 	}
-	s := &slot{graph: g, cfg: cfg, plan: newPlan(g, cfg), snapshot: newSnapshot(), metrics: &graph.Metrics{}, splits: map[int][]graph.Split{}}
+	s := &slot{graph: g, cfg: cfg, plan: newPlan(g, cfg), snapshot: newSnapshot(), metrics: &graph.Metrics{}, roots: map[int]*rootSplits{}}
 	if err := s.prepare(ctx); err != nil {
 		return nil, err
 	}
@@ -38,7 +39,7 @@ type slot struct {
 	cfg      Config
 	plan     *plan
 	snapshot *snapshot
-	splits   map[int][]graph.Split // by root stage; found once, so that restarts see the same
+	roots    map[int]*rootSplits // by root stage; found once, so that restarts see the same
 	metrics  *graph.Metrics
 	tempDir  string
 
@@ -53,11 +54,11 @@ func (s *slot) prepare(ctx context.Context) error {
 		if !st.root() {
 			continue
 		}
-		splits, err := st.nodes[0].Src.Splits(run, s.cfg.Lanes)
+		r, err := findSplits(st.nodes[0], run, s.cfg.Lanes)
 		if err != nil {
 			return &graph.UserError{Node: st.nodes[0], Err: err}
 		}
-		s.splits[st.id] = splits
+		s.roots[st.id] = r
 	}
 	if s.plan.spills == 0 {
 		return nil
@@ -68,6 +69,38 @@ func (s *slot) prepare(ctx context.Context) error {
 	}
 	s.tempDir = dir
 	return nil
+}
+
+// rootSplits is what a source has said of its splits.
+type rootSplits struct {
+	bounded bool
+	splits  []graph.Split
+	ids     []string
+	size    int64 // of all together; 0 if one of them does not know its own
+}
+
+// findSplits asks a source, whose code is the user's and may panic.
+func findSplits(n *graph.Node, run *graph.Run, lanes int) (r *rootSplits, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = graph.Recovered(p)
+		}
+	}()
+	r = &rootSplits{bounded: n.Src.Bounded()}
+	if r.splits, err = n.Src.Splits(run, lanes); err != nil {
+		return nil, err
+	}
+	known := true
+	for _, sp := range r.splits {
+		size := sp.Size()
+		known = known && size > 0
+		r.size += size
+		r.ids = append(r.ids, sp.ID())
+	}
+	if !known {
+		r.size = 0
+	}
+	return r, nil
 }
 
 func (s *slot) cleanUp() {
@@ -87,7 +120,7 @@ const (
 func (s *slot) run(ctx context.Context) error {
 	careful, stretch := false, carefulFirst
 	for {
-		began := time.Now()
+		before := s.epochs
 		end, err := s.incarnate(ctx, careful, stretch)
 		switch {
 		case err == nil && end == done:
@@ -100,9 +133,8 @@ func (s *slot) run(ctx context.Context) error {
 			}
 			return err
 		default:
-			if time.Since(began) < 2*stretch {
-				stretch = min(2*stretch, carefulMost)
-			} else {
+			stretch = min(2*stretch, carefulMost)
+			if s.epochs > before { // fast mode has got somewhere
 				stretch = carefulFirst
 			}
 			careful = true
@@ -165,15 +197,8 @@ const (
 	laneEnded
 )
 
-// tell reports to the coordinator; a wish for a cut may be lost.
+// tell reports to the coordinator.
 func (inc *incarnation) tell(r report) {
-	if r.kind == cutWanted {
-		select {
-		case inc.up <- r:
-		default:
-		}
-		return
-	}
 	select {
 	case inc.up <- r:
 	case <-inc.ctx.Done():
@@ -193,7 +218,7 @@ func (s *slot) incarnate(parent context.Context, careful bool, stretch time.Dura
 	inc.makeQueues()
 	inc.makeLanes()
 	if err := inc.openLanes(); err != nil {
-		inc.shut(true, true)
+		inc.shut(true, s.endsRun(err, careful, parent))
 		return nothing, err
 	}
 	var wg sync.WaitGroup
@@ -275,9 +300,10 @@ func (inc *incarnation) makeLanes() {
 	for i, st := range inc.plan.stages {
 		obs.stages[i] = stageCounters{name: st.nodes[0].Name, root: st.root() && !st.letter, lanes: make([]laneCounters, n)}
 		if st.root() {
-			obs.stages[i].size = sizeOf(inc.slot.splits[i])
-			pools[i] = newLockedPool(st, inc.slot.splits[i], n, inc.slot.snapshot.splits[st.nodes[0].Name], base)
-			base += len(inc.slot.splits[i])
+			r := inc.slot.roots[i]
+			obs.stages[i].size = r.size
+			pools[i] = newLockedPool(r, n, inc.slot.snapshot.splits[st.nodes[0].Name], base)
+			base += len(r.splits)
 		}
 	}
 	inc.cfg.Observe.state.Store(obs)
@@ -310,18 +336,6 @@ func (inc *incarnation) makeLanes() {
 		}
 		inc.lanes = append(inc.lanes, l)
 	}
-}
-
-// sizeOf is the size of all splits together; 0 if one of them does not know its own.
-func sizeOf(splits []graph.Split) (sum int64) {
-	for _, s := range splits {
-		n := s.Size()
-		if n == 0 {
-			return 0
-		}
-		sum += n
-	}
-	return sum
 }
 
 // openLanes opens all lanes' operators, side by side: setup of user code may take
@@ -451,7 +465,9 @@ func (d *driver) take() {
 		}
 		for i, st := range inc.plan.stages {
 			if st.root() {
-				s.snapshot.splits[st.nodes[0].Name] = inc.lanes[0].stages[i].pool.save(at[i])
+				name, now := st.nodes[0].Name, inc.lanes[0].stages[i].pool.save(at[i])
+				d.c.moved = d.c.moved || !maps.EqualFunc(s.snapshot.splits[name], now, savedSplit.equal)
+				s.snapshot.splits[name] = now
 			}
 		}
 	}
@@ -496,12 +512,8 @@ type lockedPool struct {
 	left atomic.Int64 // splits that wait
 }
 
-func newLockedPool(st *stage, splits []graph.Split, lanes int, saved map[string]savedSplit, base int) *lockedPool {
-	ids := make([]string, len(splits))
-	for i, sp := range splits {
-		ids[i] = sp.ID()
-	}
-	p := &lockedPool{splits: splits, base: base, outs: make([]any, lanes), pool: newPool(ids, st.nodes[0].Src.Bounded(), lanes, saved)}
+func newLockedPool(r *rootSplits, lanes int, saved map[string]savedSplit, base int) *lockedPool {
+	p := &lockedPool{splits: r.splits, base: base, outs: make([]any, lanes), pool: newPool(r.ids, r.bounded, lanes, saved)}
 	p.left.Store(int64(p.pool.waiting))
 	return p
 }

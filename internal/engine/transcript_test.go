@@ -207,6 +207,8 @@ func TestCoordinator(t *testing.T) {
 			}
 		case "due":
 			d = c.cutDue()
+		case "moved":
+			c.moved = true
 		case "core":
 			d = c.coreFinished()
 		case "finished":
