@@ -197,6 +197,16 @@ func Generate[T any](p *Pipeline, n uint64, fill func(i uint64, e *T), opts ...O
 	return root[T](p, "Generate", flow.Generate(n, fill), opts)
 }
 
+// GenerateSequence is the numbers 0 to n-1: lane l of P makes those that are l
+// modulo P, in order. It is the quickest source, and the root of generated data.
+func GenerateSequence(p *Pipeline, n uint64, opts ...Option) PCollection[uint64] {
+	if p == nil {
+		graph.Orphanf("GenerateSequence: the pipeline is nil: use pipeline.New or the one that runners.Main gives")
+		return PCollection[uint64]{poison}
+	}
+	return root[uint64](p, "GenerateSequence", flow.Sequence(n), opts)
+}
+
 // DeadLetter is an element that user code could not handle, where the run's
 // policy is to set it aside.
 type DeadLetter struct {

@@ -42,6 +42,10 @@ func TestOperations(t *testing.T) {
 		name  string
 		build func(t *pipelinetest.T, p *pipeline.Pipeline)
 	}{
+		{"sequence", func(t *pipelinetest.T, p *pipeline.Pipeline) {
+			pipelinetest.Equal(t, pipeline.CombineGlobally(pipeline.Map(pipeline.GenerateSequence(p, 1000), func(i uint64) int64 { return int64(i) }), sum), 999*1000/2)
+			pipelinetest.Empty(t, pipeline.GenerateSequence(p, 0))
+		}},
 		{"map and filter", func(t *pipelinetest.T, p *pipeline.Pipeline) {
 			n := pipeline.Create(p, numbers(20)...)
 			tens := pipeline.Map(n, func(i int64) int64 { return 10 * i }).Filter(func(i int64) bool { return i%40 == 0 })

@@ -24,17 +24,6 @@ func check(c pipeline.PCollection[uint64]) *[1024]checksum {
 	return &lanes
 }
 
-// bids is the bids among n events.
-func bids(p *pipeline.Pipeline, n uint64) pipeline.PCollection[gen.Bid] {
-	numbers := pipeline.Generate(p, n, func(i uint64, e *uint64) { *e = i })
-	return pipeline.FlatMapEmit(numbers, func(i uint64, emit pipeline.Emit[gen.Bid]) {
-		var b gen.Bid
-		if gen.FillBid(&b, i) {
-			emit(b)
-		}
-	})
-}
-
 // queries build each query of n events; what they return is read after the run.
 var queries = map[string]func(p *pipeline.Pipeline, n uint64) *[1024]checksum{
 	// q0 passes every bid through.
