@@ -21,16 +21,16 @@ func TestWrite_shardsAndSingle(t *testing.T) {
 		dir := t.TempDir()
 		for _, cfg := range []local.Config{{Parallelism: 3}, {Parallelism: 2, BundleEpochs: 1, RestartEvery: 1}} {
 			p := pipeline.New()
-			lines := pipeline.Map(pipeline.Generate(p, 1000, func(i uint64, e *uint64) { *e = i }), func(i uint64) string { return fmt.Sprint("line ", i) })
+			lines := pipeline.Map(pipeline.Generate(p, 300, func(i uint64, e *uint64) { *e = i }), func(i uint64) string { return fmt.Sprint("line ", i) })
 			Write(lines, filepath.Join(dir, "sub", name))
 			Write(lines, filepath.Join(dir, name), Single(), Header("# all"))
 			_, err := local.Run(t.Context(), p, cfg)
 			require.NoError(t, err)
 			ext := strings.TrimPrefix(name, "out")
 			shards := read(t, filepath.Join(dir, "sub", fmt.Sprintf("out-*-of-%05d%s", cfg.Parallelism, ext)), 1)
-			require.Len(t, shards, 1000, "%+v", cfg)
-			require.Len(t, slices.Compact(shards), 1000)
-			require.Len(t, read(t, filepath.Join(dir, name), 1), 1001)
+			require.Len(t, shards, 300, "%+v", cfg)
+			require.Len(t, slices.Compact(shards), 300)
+			require.Len(t, read(t, filepath.Join(dir, name), 1), 301)
 			left, err := filepath.Glob(filepath.Join(dir, "*", ".*"))
 			require.NoError(t, err)
 			require.Empty(t, left, "no unfinished file stays")
@@ -42,14 +42,14 @@ func TestWrite_failedRunLeavesNothing(t *testing.T) {
 	for _, cfg := range []local.Config{{Parallelism: 2}, {Parallelism: 2, BundleEpochs: 1}} {
 		dir := t.TempDir()
 		p := pipeline.New()
-		Write(pipeline.Map(pipeline.Generate(p, 100_000, func(i uint64, e *uint64) { *e = i }), func(i uint64) string {
-			if i == 90_000 {
-				panic("90,000")
+		Write(pipeline.Map(pipeline.Generate(p, 3000, func(i uint64, e *uint64) { *e = i }), func(i uint64) string {
+			if i == 2700 {
+				panic("2,700")
 			}
 			return "x"
 		}), filepath.Join(dir, "out.txt"))
 		_, err := local.Run(t.Context(), p, cfg)
-		require.ErrorContains(t, err, "panic: 90,000")
+		require.ErrorContains(t, err, "panic: 2,700")
 		left, err := os.ReadDir(dir)
 		require.NoError(t, err)
 		require.Empty(t, left, "%+v", cfg)
