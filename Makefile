@@ -42,7 +42,7 @@ newest:
 	GOTOOLCHAIN=$(GO_NEWEST) go vet ./...
 	GOTOOLCHAIN=$(GO_NEWEST) go test -short ./...
 
-# fuzz gives each fuzz target a few seconds: FUZZTIME=1m for longer.
+# fuzz gives each fuzz target some thousand inputs: FUZZTIME=1m for longer.
 fuzz:
 	.ci/fuzz
 
