@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"time"
 
 	"github.com/millrace/millrace/coder"
 	"github.com/millrace/millrace/internal/flow"
@@ -298,53 +297,5 @@ func Reshuffle[T any](c PCollection[T], opts ...Option) PCollection[T] {
 		return c
 	}
 	n := c.add(&graph.Node{Kind: "Reshuffle", Op: flow.Identity[T](), Out: []graph.Type{c.typ()}}, graph.Rebalance, nameOf(opts))
-	return PCollection[T]{c.to(n, 0)}
-}
-
-// EventTimeOption configures [EventTime].
-type EventTimeOption func(*eventTime)
-
-type eventTime struct {
-	lag  time.Duration
-	name string
-}
-
-// OutOfOrder is how late an element may come behind the newest one of its
-// source split before it counts as late; default 0. The watermark stays so far behind.
-func OutOfOrder(d time.Duration) EventTimeOption { return func(e *eventTime) { e.lag = d } }
-
-// EventTime gives each element its time, to the millisecond, and from here on
-// the watermark is that of these times: the newest seen, of the split that is
-// furthest behind, less the allowed disorder.
-func EventTime[T any](c PCollection[T], at func(T) time.Time, opts ...EventTimeOption) PCollection[T] {
-	c.okNil("EventTime", at == nil)
-	return eventTimeMs(c, func(v T) int64 { return at(v).UnixMilli() }, opts)
-}
-
-// EventTimeMs is [EventTime] by Unix milliseconds: the quicker form.
-func EventTimeMs[T any](c PCollection[T], at func(T) int64, opts ...EventTimeOption) PCollection[T] {
-	c.okNil("EventTimeMs", at == nil)
-	return eventTimeMs(c, at, opts)
-}
-
-func (c coll) okNil(kind string, missing bool) {
-	if c.p != nil {
-		c.nilFunc(kind, missing)
-	}
-}
-
-func eventTimeMs[T any](c PCollection[T], at func(T) int64, opts []EventTimeOption) PCollection[T] {
-	if !c.ok("EventTime") {
-		return c
-	}
-	var e eventTime
-	for _, f := range opts {
-		f(&e)
-	}
-	if e.lag < 0 {
-		c.p.g.Errorf("EventTime: OutOfOrder(%v): want 0 or more", e.lag)
-	}
-	op := flow.EventTime(at, e.lag.Milliseconds(), coderOf[T](c.coll))
-	n := c.add(&graph.Node{Kind: "EventTime", Op: op, Out: []graph.Type{c.typ()}}, graph.Forward, e.name)
 	return PCollection[T]{c.to(n, 0)}
 }

@@ -61,18 +61,21 @@ type Output[T any] struct {
 	c    *graph.Ctx
 	next flow.Recv[T]
 	wm   int64
+	idle bool
 	n    int64
 }
 
 // Emit passes v on with no time of its own (the smallest).
 func (o *Output[T]) Emit(v T) {
 	o.n++
+	o.idle = false
 	o.next(o.c, v)
 }
 
 // EmitAt passes v on with event time ts, in Unix milliseconds.
 func (o *Output[T]) EmitAt(ts int64, v T) {
 	o.n++
+	o.idle = false
 	old := o.c.TS
 	o.c.TS = ts
 	o.next(o.c, v)
@@ -82,7 +85,17 @@ func (o *Output[T]) EmitAt(ts int64, v T) {
 // Watermark promises that no element before ts will come from this piece, in
 // Unix milliseconds. Without a promise the watermark waits for the piece's end,
 // unless an EventTime behind the source makes it.
-func (o *Output[T]) Watermark(ts int64) { o.wm = max(o.wm, ts) }
+func (o *Output[T]) Watermark(ts int64) { o.wm, o.idle = max(o.wm, ts), false }
+
+// Idle says that nothing is expected from this piece for now: until it emits or
+// promises something again the watermark does not wait for it, and what it then
+// brings may be late (M19). An EventTime behind the source judges by itself: see
+// [IdleAfter].
+func (o *Output[T]) Idle() { o.idle = true }
+
+// Now is processing time, in Unix milliseconds: the run's clock, which tests may
+// set, rather than the machine's.
+func (o *Output[T]) Now() int64 { return o.c.Run.Clock() }
 
 // Stopped reports that the run has failed or was cancelled: return from Read soon.
 func (o *Output[T]) Stopped() bool { return o.c.Err() != nil }
@@ -140,6 +153,7 @@ func (r *reader[T]) Poll(c *graph.Ctx, max int) (graph.ReadState, error) {
 }
 
 func (r *reader[T]) Watermark() int64 { return r.out.wm }
+func (r *reader[T]) Idle() bool       { return r.out.idle }
 
 // Count is how many elements were emitted.
 func (r *reader[T]) Count() int64 { return r.out.n }

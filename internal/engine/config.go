@@ -41,7 +41,17 @@ type Config struct {
 	TempDir      string // where groupings spill; default: the system's
 	MemoryBudget int64  // bytes that all groupings may hold; default: a quarter of the memory there is
 
+	Now func() time.Time // processing time; default the machine's clock
+
 	Observe *Observer // may be nil
+}
+
+// clock is processing time in Unix ms.
+func (c *Config) clock() func() int64 {
+	if now := c.Now; now != nil {
+		return func() int64 { return now().UnixMilli() }
+	}
+	return func() int64 { return time.Now().UnixMilli() }
 }
 
 func (c Config) withDefaults() Config {

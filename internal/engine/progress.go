@@ -16,20 +16,24 @@ type progress struct{ stages []stageProgress }
 
 type stageProgress struct {
 	wm      int64
+	idle    bool // nothing says anything about time: others need not wait
 	clock   bool
 	clockWM int64
-	aligned int // the newest barrier that has passed
+	resting bool // the clock is idle
+	aligned int  // the newest barrier that has passed
 	in      []inputProgress
 }
 
 type inputProgress struct {
 	wm      int64
+	idle    bool // all its senders are
 	senders []senderProgress
 }
 
 type senderProgress struct {
 	lane    int
 	wm      int64
+	idle    bool
 	barrier int
 }
 
@@ -47,63 +51,77 @@ func newProgress(p *plan, lane, lanes int) *progress {
 			sp.in = append(sp.in, ip)
 		}
 		if s.root() {
-			sp.in = []inputProgress{{window.MinTime, []senderProgress{{lane: lane, wm: window.MinTime}}}}
+			sp.in = []inputProgress{{wm: window.MinTime, senders: []senderProgress{{lane: lane, wm: window.MinTime}}}}
 		}
 		pr.stages = append(pr.stages, sp)
 	}
 	return pr
 }
 
-// watermark notes that sender from of an input is at wm. It answers the input's
-// watermark and whether it rose, and the stage's and whether that rises: then
-// the lane fires it and calls raise.
-func (p *progress) watermark(stage, input, from int, wm int64) (inWM int64, inRose bool, stageWM int64, rises bool) {
+// watermark notes that sender from of an input is at wm, or idle (idleWM). It
+// answers the input's watermark and whether it rose, and whether the stage's
+// changes: then the lane calls raise and lets the stage fire.
+func (p *progress) watermark(stage, input, from int, wm int64) (inWM int64, inRose, changes bool) {
 	s := &p.stages[stage]
 	in := &s.in[input]
-	low := int64(window.MaxTime)
+	low, idle := int64(window.MaxTime), true
 	for i := range in.senders {
 		x := &in.senders[i]
 		if x.lane == from {
-			if wm < x.wm {
-				panic(fmt.Sprintf("BUG: engine: watermark of stage %d input %d from lane %d falls from %d to %d", stage, input, from, x.wm, wm))
+			if x.idle = wm == idleWM; !x.idle {
+				if wm < x.wm {
+					panic(fmt.Sprintf("BUG: engine: watermark of stage %d input %d from lane %d falls from %d to %d", stage, input, from, x.wm, wm))
+				}
+				x.wm = wm
 			}
-			x.wm = wm
 		}
-		low = min(low, x.wm)
+		if !x.idle {
+			low, idle = min(low, x.wm), false
+		}
+	}
+	in.idle = idle
+	if idle || low < in.wm { // the latter: a sender that was idle is behind the others
+		low = in.wm
 	}
 	inRose = low > in.wm
 	in.wm = low
-	stageWM = s.next()
-	return low, inRose, stageWM, stageWM > s.wm
+	return low, inRose, s.changes()
 }
 
-// tick notes that the stage's own clock is at wm; answers as watermark does for the stage.
-func (p *progress) tick(stage int, wm int64) (stageWM int64, rises bool) {
+// tick notes that the stage's own clock is at wm, and whether it is idle; answers
+// whether the stage's watermark changes.
+func (p *progress) tick(stage int, wm int64, idle bool) (changes bool) {
 	s := &p.stages[stage]
-	s.clockWM = max(s.clockWM, wm)
-	stageWM = s.next()
-	return stageWM, stageWM > s.wm
+	s.clockWM, s.resting = max(s.clockWM, wm), idle
+	return s.changes()
+}
+
+func (s *stageProgress) changes() bool {
+	wm, idle := s.next()
+	return wm > s.wm || idle != s.idle
 }
 
 // next is what the stage's watermark may be now.
-func (s *stageProgress) next() int64 {
-	low := int64(window.MaxTime)
+func (s *stageProgress) next() (wm int64, idle bool) {
+	low, idle := int64(window.MaxTime), true
 	for i := range s.in {
-		low = min(low, s.in[i].wm)
+		if x := &s.in[i]; !x.idle {
+			low, idle = min(low, x.wm), false
+		}
 	}
-	if s.clock && low < window.MaxTime {
-		return s.clockWM
+	switch {
+	case s.clock && (idle || low < window.MaxTime):
+		return max(s.wm, s.clockWM), s.resting || idle
+	case idle:
+		return s.wm, true
 	}
-	return low
+	return max(s.wm, low), false
 }
 
-// raise sets the stage's watermark, once everything that it fires has been fired.
-func (p *progress) raise(stage int, wm int64) {
+// raise makes the stage's watermark what it may be.
+func (p *progress) raise(stage int) {
 	s := &p.stages[stage]
-	if wm < s.wm {
-		panic(fmt.Sprintf("BUG: engine: watermark of stage %d falls from %d to %d", stage, s.wm, wm))
-	}
-	s.wm = wm
+	s.wm, s.idle = s.next()
 }
 
 // barrier notes that sender from of an input has nothing more before barrier n,

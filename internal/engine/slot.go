@@ -183,7 +183,7 @@ type report struct {
 	changes   []change
 	positions map[int]map[int][]byte // by root stage and split, of open readers
 
-	watermarks []int64 // by stage
+	watermarks [][]int64 // by stage: its own, then its operators' outputs'
 }
 
 type reportKind uint8
@@ -249,7 +249,7 @@ func (s *slot) incarnate(parent context.Context, careful bool, stretch time.Dura
 func (s *slot) newRun(ctx context.Context, careful bool) *graph.Run {
 	n := s.cfg.Lanes
 	run := &graph.Run{
-		Context: ctx, Nodes: s.graph.Nodes, Epochs: s.cfg.epochs(), Careful: careful, Owner: make([]uint16, keygroup.N), TempDir: s.tempDir,
+		Context: ctx, Clock: s.cfg.clock(), Aligned: &graph.Alignments{}, Nodes: s.graph.Nodes, Epochs: s.cfg.epochs(), Careful: careful, Owner: make([]uint16, keygroup.N), TempDir: s.tempDir,
 		MemoryBudget: s.cfg.MemoryBudget / int64(n*max(s.plan.spills, 1)), Retries: s.cfg.Retries,
 		Park: s.cfg.OnError == Park, Metrics: s.metrics, Letters: &graph.Letters{}, Views: make([]graph.ViewSlot, s.graph.Views),
 	}
@@ -334,6 +334,14 @@ func (inc *incarnation) makeLanes() {
 			}
 			l.stages = append(l.stages, ls)
 		}
+		for _, st := range l.stages {
+			for _, root := range st.roots {
+				if st.stage.clock {
+					l.stages[root.id].clocks = append(l.stages[root.id].clocks, st)
+				}
+			}
+		}
+		l.c.Wake, l.c.Now = l.poke, inc.run.Clock()
 		inc.lanes = append(inc.lanes, l)
 	}
 }

@@ -44,7 +44,7 @@ type snapshot struct {
 	rows   map[rowID]row
 	splits map[string]map[string]savedSplit // by root
 
-	watermarks map[int][]int64 // by lane and stage
+	watermarks map[int][][]int64 // by lane and stage: the stage's own, then its operators' outputs'
 }
 
 // rowID names a row. Rows that belong to a lane keep its number; the rows of keys
@@ -61,7 +61,7 @@ type row struct {
 }
 
 func newSnapshot() *snapshot {
-	return &snapshot{rows: map[rowID]row{}, splits: map[string]map[string]savedSplit{}, watermarks: map[int][]int64{}}
+	return &snapshot{rows: map[rowID]row{}, splits: map[string]map[string]savedSplit{}, watermarks: map[int][][]int64{}}
 }
 
 // apply takes in one lane's changes, in the order in which they were made.

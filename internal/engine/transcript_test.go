@@ -152,17 +152,17 @@ func TestProgress(t *testing.T) {
 			}
 			return out
 		case "watermark": // watermark STAGE INPUT FROM WM
-			inWM, inRose, wm, rises := p.watermark(arg(1), arg(2), arg(3), num(w[4]))
+			wm := int64(idleWM)
+			if w[4] != "idle" {
+				wm = num(w[4])
+			}
+			inWM, inRose, changes := p.watermark(arg(1), arg(2), arg(3), wm)
 			if inRose {
 				out = fmt.Sprintf("input at %s\n", wmText(inWM))
 			}
-			return out + p.risen(arg(1), wm, rises)
-		case "tick": // tick STAGE WM
-			wm, rises := p.tick(arg(1), num(w[2]))
-			return p.risen(arg(1), wm, rises)
-		case "raise": // raise STAGE WM, without asking
-			p.raise(arg(1), num(w[2]))
-			return "raised"
+			return out + p.risen(arg(1), changes)
+		case "tick": // tick STAGE WM [idle]
+			return p.risen(arg(1), p.tick(arg(1), num(w[2]), len(w) > 3))
 		case "barrier": // barrier STAGE INPUT FROM N
 			if p.barrier(arg(1), arg(2), arg(3), arg(4)) {
 				return fmt.Sprintf("stage %d passes barrier %d; all have: %v", arg(1), arg(4), p.allAligned(arg(4)))
@@ -174,13 +174,16 @@ func TestProgress(t *testing.T) {
 	transcript(t, "progress.txt", step)
 }
 
-// risen raises the stage as a lane does after it has fired, and says so.
-func (p *progress) risen(stage int, wm int64, rises bool) string {
-	if !rises {
+// risen raises the stage as a lane does, and says so.
+func (p *progress) risen(stage int, changes bool) string {
+	if !changes {
 		return "nothing rises"
 	}
-	p.raise(stage, wm)
-	s := fmt.Sprintf("stage %d rises to %s", stage, wmText(wm))
+	p.raise(stage)
+	s := fmt.Sprintf("stage %d is at %s", stage, wmText(p.stages[stage].wm))
+	if p.stages[stage].idle {
+		s += ", idle"
+	}
 	if p.ended(stage) {
 		s += ", its end"
 	}

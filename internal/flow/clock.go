@@ -15,47 +15,121 @@ func inRange(i, n int) error {
 	return nil
 }
 
+// ClockConfig is how an EventTime makes its watermark, times in ms.
+type ClockConfig struct {
+	Lag       int64  // how much out of order elements come
+	IdleAfter int64  // silence after which a split is left out; 0: never
+	Group     string // of clocks that are aligned; "": none
+	Drift     int64  // how far a split may be ahead of the group
+}
+
 // clock is the watermark of an EventTime on one lane: for each split the highest
 // time seen, less the allowed disorder, less 1 ms; the lowest of them counts.
 type clock struct {
-	lag   int64
-	split int   // the split of max
-	max   int64 // of the current split
-	seen  map[int]int64
-	low   int64 // never falls
+	cfg    ClockConfig
+	member *graph.AlignMember // nil: not aligned
+	split  int                // the split of max
+	max    int64              // of the current split
+	splits map[int]*splitClock
+	low    int64 // never falls
+}
+
+type splitClock struct {
+	max  int64 // as of when another one became the current
+	idle bool
+}
+
+func newClock(c *graph.Ctx, cfg ClockConfig) *clock {
+	k := &clock{cfg: cfg, split: -1, max: window.MinTime, low: window.MinTime, splits: map[int]*splitClock{}}
+	if cfg.Group != "" {
+		k.member = c.Run.Aligned.Join(cfg.Group)
+	}
+	return k
 }
 
 // turn makes split the current one.
 func (k *clock) turn(split int) {
-	if k.max != window.MinTime {
-		k.seen[k.split] = k.max
+	k.sync()
+	if k.splits[split] == nil {
+		k.SplitOpened(split)
 	}
-	k.split, k.max = split, window.MinTime
-	if m, ok := k.seen[split]; ok {
-		k.max = m
+	k.split, k.max = split, k.splits[split].max
+}
+
+// sync stores what is known of the current split.
+func (k *clock) sync() {
+	if s := k.splits[k.split]; s != nil {
+		s.max = k.max
 	}
 }
 
 func (k *clock) Watermark() int64 {
+	k.sync()
 	low, any := int64(window.MaxTime), false
-	if k.max != window.MinTime {
-		low, any = k.max, true
-	}
-	for s, m := range k.seen {
-		if s != k.split {
-			low, any = min(low, m), true
+	for _, s := range k.splits {
+		if !s.idle {
+			low, any = min(low, s.max), true
 		}
 	}
-	if any && low-k.lag > k.low {
-		k.low = low - k.lag
+	if any && low != window.MinTime {
+		k.low = max(k.low, low-k.cfg.Lag-1)
+	}
+	if k.member != nil {
+		if any {
+			k.member.Say(low)
+		} else {
+			k.member.Say(window.MaxTime)
+		}
 	}
 	return k.low
 }
 
+func (k *clock) SplitOpened(split int) { k.splits[split] = &splitClock{max: window.MinTime} }
+
 func (k *clock) SplitDone(split int) {
-	delete(k.seen, split)
+	delete(k.splits, split)
 	if k.split == split {
-		k.max = window.MinTime
+		k.split, k.max = -1, window.MinTime
+	}
+	if k.member != nil && len(k.splits) == 0 {
+		k.member.Say(window.MaxTime)
+	}
+}
+
+func (k *clock) IdleAfter() int64 { return k.cfg.IdleAfter }
+
+func (k *clock) SplitIdle(split int, idle bool) {
+	if s := k.splits[split]; s != nil {
+		s.idle = idle
+	}
+}
+
+func (k *clock) Idle() bool {
+	for _, s := range k.splits {
+		if !s.idle {
+			return false
+		}
+	}
+	return len(k.splits) > 0
+}
+
+func (k *clock) TooFar(split int) bool {
+	if k.member == nil {
+		return false
+	}
+	k.sync()
+	s := k.splits[split]
+	if s == nil || s.max == window.MinTime {
+		return false
+	}
+	return s.max-k.cfg.Drift > k.member.Least()
+}
+
+// Times is the highest time seen of each split, for people.
+func (k *clock) Times(yield func(split int, max int64, idle bool)) {
+	k.sync()
+	for i, s := range k.splits {
+		yield(i, s.max, s.idle)
 	}
 }
 
@@ -70,13 +144,12 @@ func (k *clock) Load(_, val []byte) (err error) {
 	return err
 }
 
-// EventTime sets the timestamp of each element. lag is how much out of order
-// they come, in ms.
-func EventTime[T any](f func(T) int64, lag int64, cod coder.Coder[T]) graph.Op {
+// EventTime sets the timestamp of each element.
+func EventTime[T any](f func(T) int64, cfg ClockConfig, cod coder.Coder[T]) graph.Op {
 	return op(func(c *graph.Ctx, out []any) ([]any, any) {
 		next, n := recvOf[T](out[0]), c.Node()
 		id := c.Op
-		k := &clock{lag: lag + 1, split: -1, max: window.MinTime, low: window.MinTime, seen: map[int]int64{}}
+		k := newClock(c, cfg)
 		at := func(c *graph.Ctx, v T, ts int64) {
 			if c.Split != k.split {
 				k.turn(c.Split)
@@ -100,17 +173,7 @@ func EventTime[T any](f func(T) int64, lag int64, cod coder.Coder[T]) graph.Op {
 		}
 		return one(Recv[T](func(c *graph.Ctx, v T) {
 			c.Op = id
-			ts := f(v)
-			if c.Split != k.split {
-				k.turn(c.Split)
-			}
-			if ts > k.max {
-				k.max = ts
-			}
-			old := c.TS
-			c.TS = ts
-			next(c, v)
-			c.TS = old
+			at(c, v, f(v))
 		})), k
 	})
 }

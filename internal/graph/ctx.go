@@ -14,12 +14,14 @@ type Ctx struct {
 	Pane  window.Pane     // the pane that brought it; the zero Pane before any grouping
 	WM    int64           // watermark of the stage that runs
 	Split int             // which source split (or, behind an exchange, sending lane) the element came from
+	Now   int64           // processing time, Unix ms: read once a round
 
 	Op  int    // ID of the node whose user code runs: names the culprit of a panic
 	Src Reader // reader that is polling, or nil behind an exchange: says where in the input we are
 
 	Lane, Lanes int
 	Run         *Run
+	Wake        func() // wakes the lane, which then ends bundles; may be called from any goroutine, does not block
 
 	err error
 }
@@ -68,6 +70,8 @@ func (c *Ctx) Where() string {
 // Run is what the lanes of one run of a slot share.
 type Run struct {
 	Context      context.Context
+	Clock        func() int64            // processing time, Unix ms
+	Aligned      *Alignments             // sources that wait for each other
 	Cancel       context.CancelCauseFunc // ends Context: user code that waits, here or on other lanes, must not keep a failed run from ending
 	Nodes        []*Node                 // of the graph, by ID
 	Epochs       bool                    // state changes are asked for (Keeper.Delta); false: nobody will

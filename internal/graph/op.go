@@ -27,11 +27,39 @@ type InputWatermarker interface {
 
 // Clock is an operator that makes the watermark of what follows (EventTime). It
 // is the first of its stage, whose watermark is then Watermark() rather than
-// its input's, until the input ends.
+// its input's, until the input ends. Splits are named as in [Ctx.Split]; the lane
+// reports those that it reads itself.
 type Clock interface {
+	// Watermark never falls: the least of the splits that are open and not idle,
+	// and what it was before while there is none.
 	Watermark() int64
-	// SplitDone says that split (see [Ctx.Split]) has ended and holds nothing any more.
+	SplitOpened(split int)
+	// SplitDone says that split has ended and holds nothing any more.
 	SplitDone(split int)
+	// IdleAfter is after how many ms of silence a split no longer holds the
+	// watermark back; 0: it always does.
+	IdleAfter() int64
+	SplitIdle(split int, idle bool)
+	// Idle reports that all open splits are idle: the clock then says nothing
+	// about time, and other lanes need not wait for it.
+	Idle() bool
+	// TooFar reports that split is so far ahead of others with which it is
+	// aligned that it should not be read for now.
+	TooFar(split int) bool
+}
+
+// Holder is an operator that may hold back the watermark of what follows: for
+// panes and timers whose outputs will have earlier times (M13). Output is that
+// watermark: it never falls and is never beyond the one of the last Advance. The
+// engine asks after each Advance and at the end of each round.
+type Holder interface{ Output() int64 }
+
+// Alarmer acts by the machine's clock ([Ctx.Now]).
+type Alarmer interface {
+	// Alarm is the instant that the clock must be past for Ring to have work, in
+	// Unix ms; math.MaxInt64 when there is none.
+	Alarm() int64
+	Ring(c *Ctx)
 }
 
 // Bundler ends a bundle: called between elements, after each quantum of its

@@ -40,6 +40,8 @@ type Config struct {
 	BundleEpochs int  // a snapshot after so many bundles, for tests; 0: by time
 	RestartEvery int  // restore from every so-many-th snapshot, for tests; 0: never
 
+	Now func() time.Time // processing time, for tests under a clock of their own; default time.Now
+
 	// Progress, if not nil, is called with a reporter before the run begins.
 	Progress func(*Observer)
 }
@@ -91,7 +93,7 @@ func Run(ctx context.Context, p *pipeline.Pipeline, cfg Config) (*Result, error)
 	ec := engine.Config{
 		Lanes: cfg.Parallelism, Batch: cfg.Batch, Queue: cfg.Queue, NoFusion: cfg.NoFusion,
 		Epoch: cfg.Checkpoint, EpochBundles: cfg.BundleEpochs, RestartEvery: cfg.RestartEvery,
-		Retries: cfg.Retries, TempDir: cfg.TempDir, MemoryBudget: cfg.MemoryBudget,
+		Retries: cfg.Retries, TempDir: cfg.TempDir, MemoryBudget: cfg.MemoryBudget, Now: cfg.Now,
 	}
 	if cfg.OnError == DeadLetter || cfg.OnError == Park || cfg.Retries > 0 {
 		if ec.Epoch == 0 && ec.EpochBundles == 0 {

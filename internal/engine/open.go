@@ -1,0 +1,173 @@
+package engine
+
+import (
+	"fmt"
+
+	"github.com/millrace/millrace/internal/graph"
+	"github.com/millrace/millrace/window"
+)
+
+// open makes every operator of the lane, consumers before producers, so that
+// each gets its outputs' receivers; then it loads state and starts them.
+func (l *lane) open() (err error) {
+	defer l.recovered(&err)
+	ins := map[*graph.Node][]any{}
+	for si := len(l.inc.plan.stages) - 1; si >= 0; si-- {
+		st := l.stages[si]
+		for i := len(st.nodes) - 1; i >= 0; i-- {
+			n := st.nodes[i]
+			outs := make([]any, len(n.Out))
+			for o := range n.Out {
+				outs[o] = l.output(st, n, o, ins)
+			}
+			l.c.Op = n.ID
+			if n.Src != nil {
+				st.pool.outs[l.id] = outs[0]
+				continue
+			}
+			in, live := n.Op.Open(l.c, outs)
+			ins[n] = in
+			if live != nil {
+				st.ops = append([]liveOp{newLiveOp(n, live)}, st.ops...)
+			}
+			if st.stage.clock && i == 0 {
+				st.clock = live.(graph.Clock)
+			}
+		}
+		for _, in := range st.inputs {
+			var d func(graph.Batch)
+			if in.queue && !in.in.Signal {
+				d = l.edge(in).Receiver(l.c, ins[in.node][in.port])
+			}
+			st.deliver = append(st.deliver, d)
+		}
+		st.govern()
+	}
+	if err := l.load(); err != nil {
+		return err
+	}
+	for _, st := range l.stages {
+		for _, o := range st.ops {
+			if s, ok := o.live.(graph.Starter); ok {
+				l.c.Op = o.node.ID
+				if err := s.Start(l.c); err != nil {
+					return &graph.UserError{Node: o.node, Err: fmt.Errorf("start: %w", err)}
+				}
+			}
+		}
+	}
+	return l.restoreWatermarks()
+}
+
+// output is the receiver of one output: all its consumers, those on other lanes
+// behind an edge.
+func (l *lane) output(st *laneStage, n *graph.Node, out int, ins map[*graph.Node][]any) any {
+	var rs []any
+	for _, c := range l.inc.plan.consumers[graph.Ref{Node: n, Out: out}] {
+		r := ins[c.node][c.port]
+		if c.in != nil && c.in.queue {
+			in, queues := c.in, l.queuesOf(st, c.in)
+			recv, flush := l.edge(in).Sender(l.c, l.inc.run.Owner, func(to int, b graph.Batch) graph.Batch {
+				return l.send(in, queues[to], to, msg{batch: b})
+			})
+			st.flushes = append(st.flushes, flush)
+			r = recv
+		}
+		rs = append(rs, r)
+	}
+	return n.Out[out].Tee(rs)
+}
+
+func (l *lane) edge(in *input) graph.Edge {
+	return in.in.Node.Out[in.in.Out].NewEdge(graph.EdgeConfig{Kind: in.in.Kind, Size: l.inc.cfg.Batch, Windows: in.in.Node.WinColumns})
+}
+
+// queuesOf is this lane's queues of one of st's outs, by receiving lane.
+func (l *lane) queuesOf(st *laneStage, in *input) []*queue {
+	for i, o := range st.outs {
+		if o == in {
+			return st.targets[i]
+		}
+	}
+	panic("BUG: engine: an output without queues")
+}
+
+// load puts the rows of the snapshot back.
+func (l *lane) load() error {
+	keepers := map[string]graph.Keeper{}
+	for _, st := range l.stages {
+		for _, o := range st.ops {
+			if o.keeper != nil {
+				keepers[o.node.Name] = o.keeper
+			}
+		}
+	}
+	return l.inc.slot.snapshot.each(l.id, l.inc.run.Owner, func(node string, key, val []byte) error {
+		k := keepers[node]
+		if k == nil {
+			return fmt.Errorf("restore %s: no transform of that name keeps state", node)
+		}
+		if err := k.Load(key, val); err != nil {
+			return fmt.Errorf("restore %s: %w", node, err)
+		}
+		return nil
+	})
+}
+
+// govern finds, for each operator and each way out of the stage, the operator
+// before it whose output watermark it has.
+func (st *laneStage) govern() {
+	live := map[*graph.Node]int{}
+	for i, o := range st.ops {
+		live[o.node] = i
+		st.watched = st.watched || o.holder != nil || o.alarmer != nil
+	}
+	of := map[*graph.Node]int{} // the operator that governs a node's outputs
+	for i, n := range st.nodes {
+		before := -1
+		if i > 0 { // the first node is entered from other stages
+			before = of[n.In[0].Node]
+		}
+		of[n] = before
+		if k, ok := live[n]; ok {
+			st.ops[k].parent, of[n] = before, k
+		}
+	}
+	for _, in := range st.outs {
+		st.governs = append(st.governs, of[in.in.Node])
+		st.sentWM = append(st.sentWM, window.MinTime)
+		st.sentIdle = append(st.sentIdle, false)
+	}
+}
+
+// restoreWatermarks begins where the snapshot left off: a window that has been
+// fired must not be open again, even for the first elements. What had ended
+// ends again by itself.
+func (l *lane) restoreWatermarks() error {
+	known := func(wm int64) bool { return wm != window.MinTime && wm != window.MaxTime }
+	for i, wms := range l.inc.slot.snapshot.watermarks[l.id] {
+		st := l.stages[i]
+		if known(wms[0]) {
+			l.progress.stages[i].wm = wms[0]
+		}
+		for k := range st.ops {
+			o := &st.ops[k]
+			in := wms[0]
+			if o.parent >= 0 {
+				in = wms[1+o.parent]
+			}
+			if !known(in) {
+				continue
+			}
+			o.in = in
+			if o.wm != nil {
+				l.c.Op, l.c.WM = o.node.ID, in
+				o.wm.Advance(l.c, in)
+			}
+			if out := wms[1+k]; known(out) {
+				o.out = out
+			}
+		}
+	}
+	return l.c.Err()
+}

@@ -1,0 +1,162 @@
+package engine
+
+import (
+	"slices"
+
+	"github.com/millrace/millrace/internal/graph"
+	"github.com/millrace/millrace/window"
+)
+
+// poll reads a quantum of each of the root's open splits, opening the next one
+// when there is none.
+func (l *lane) poll(st *laneStage) (busy bool, err error) {
+	if len(st.readers) == 0 {
+		if err := l.openSplits(st); err != nil {
+			return false, err
+		}
+		busy = len(st.readers) > 0
+	}
+	if st.letter && l.inc.lettersEnd.Load() {
+		for _, r := range st.readers {
+			if e, ok := r.r.(interface{ End() }); ok {
+				e.End()
+			}
+		}
+	}
+	for i := 0; i < len(st.readers); {
+		r := st.readers[i]
+		if st.tooFar(r) {
+			r.since = l.freeTime()
+			i++
+			continue
+		}
+		l.c.Src, l.c.Split, l.c.WM = r.r, st.pool.base+r.split, window.MinTime
+		state, err := r.r.Poll(l.c, l.quantum)
+		if err != nil {
+			return false, &graph.UserError{Node: st.nodes[0], Where: r.r.Where(), Err: err}
+		}
+		l.c.Src = nil
+		st.count(r)
+		if n := st.counts.elements.Load(); n != r.count || state == graph.More {
+			r.count, r.since = n, l.freeTime()
+		}
+		r.state = state
+		busy = busy || state == graph.More
+		if l.c.Err() != nil {
+			return false, nil
+		}
+		if state != graph.Done {
+			i++
+			continue
+		}
+		busy = true
+		st.readers = slices.Delete(st.readers, i, i+1)
+		if err := l.close(st, r); err != nil {
+			return false, err
+		}
+	}
+	switch wm, idle := l.sourceWatermark(st); {
+	case idle:
+		l.note(st, 0, l.id, idleWM)
+	case wm > window.MinTime:
+		l.note(st, 0, l.id, wm)
+	}
+	return busy, nil
+}
+
+// count publishes how far a reader is.
+func (st *laneStage) count(r *openReader) {
+	if c, ok := r.r.(interface{ Count() int64 }); ok {
+		st.counts.elements.Store(st.doneElements + c.Count())
+	}
+	st.counts.read.Store(st.doneRead + r.r.Progress())
+}
+
+func (l *lane) openSplits(st *laneStage) error {
+	for _, i := range st.pool.take(l.id) {
+		l.c.Op = st.nodes[0].ID
+		r, err := st.pool.open(l.c, i, st.pool.outs[l.id])
+		if err != nil {
+			return &graph.UserError{Node: st.nodes[0], Err: err}
+		}
+		st.readers = append(st.readers, &openReader{r: r, split: i, since: l.freeTime(), count: st.counts.elements.Load()})
+		for _, k := range st.clocks {
+			k.clock.SplitOpened(st.pool.base + i)
+		}
+	}
+	return nil
+}
+
+// close ends a split.
+func (l *lane) close(st *laneStage, r *openReader) error {
+	st.pool.finish(r.split)
+	st.doneElements, st.doneRead = st.counts.elements.Load(), st.counts.read.Load()
+	for _, k := range st.clocks {
+		k.clock.SplitDone(st.pool.base + r.split)
+	}
+	if err := r.r.Close(); err != nil {
+		return &graph.UserError{Node: st.nodes[0], Err: err}
+	}
+	return nil
+}
+
+// sourceWatermark is the watermark of a root on this lane: the least of its open
+// splits that are not idle, MIN while others wait to be opened, MAX when all are
+// done.
+func (l *lane) sourceWatermark(st *laneStage) (wm int64, idle bool) {
+	switch {
+	case st.pool.waiting() > 0:
+		return window.MinTime, false
+	case len(st.readers) == 0:
+		return window.MaxTime, false
+	}
+	low, idle := int64(window.MaxTime-1), true
+	for _, r := range st.readers {
+		if x, ok := r.r.(interface{ Idle() bool }); ok && x.Idle() {
+			continue
+		}
+		idle = false
+		low = min(low, r.r.Watermark())
+	}
+	if idle {
+		return window.MinTime, true
+	}
+	return max(low, l.progress.stages[st.id].wm), false
+}
+
+// splitsWait reports that older elements may still come from splits that are not open.
+func (st *laneStage) splitsWait(l *lane) bool {
+	for _, r := range st.roots {
+		if p := l.stages[r.id].pool; p.bounded() && p.waiting() > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// freeTime is the clock less the time for which the lane could not read.
+func (l *lane) freeTime() int64 { return l.c.Now - l.blocked }
+
+// markIdle tells a clock which of the splits that this lane reads are idle (M19).
+func (l *lane) markIdle(st *laneStage) {
+	after := st.clock.IdleAfter()
+	if after <= 0 {
+		return
+	}
+	for _, root := range st.roots {
+		r := l.stages[root.id]
+		for _, x := range r.readers {
+			st.clock.SplitIdle(r.pool.base+x.split, l.freeTime()-x.since >= after)
+		}
+	}
+}
+
+// tooFar reports that a split is to wait for others with which it is aligned (M20).
+func (st *laneStage) tooFar(r *openReader) bool {
+	for _, k := range st.clocks {
+		if k.clock.TooFar(st.pool.base + r.split) {
+			return true
+		}
+	}
+	return false
+}
