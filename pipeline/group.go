@@ -18,10 +18,11 @@ func (c Keyed[K, V]) keyedEdge() graph.EdgeKind {
 	return graph.ByKey
 }
 
-// behindGrouping is output 0 of a grouping node: its windows are known.
+// behindGrouping is output 0 of a grouping node: its windows are known, do not
+// merge again, and its trigger goes on as M61 says.
 func (c coll) behindGrouping(n *graph.Node) coll {
 	out := c.to(n, 0)
-	out.behind = true
+	out.behind, out.windowing = true, c.windowing.Continued()
 	return out
 }
 
@@ -34,11 +35,16 @@ func GroupByKey[K comparable, V any](c Keyed[K, V], opts ...Option) Keyed[K, ite
 		return Keyed[K, iter.Seq[V]]{coll: poison}
 	}
 	key, val := flow.KeyedCoders[K, V](c.typ())
-	n := c.add(&graph.Node{
-		Kind: "GroupByKey", Stateful: true, Spills: true, WinColumns: true, State: []string{"group " + val.ID},
-		Op:  &flow.Group[K, V]{Key: key, Val: val, Assign: c.assign()},
-		Out: []graph.Type{flow.GroupedType(key, val)},
-	}, c.keyedEdge(), nameOf(opts))
+	node := &graph.Node{Kind: "GroupByKey", Stateful: true, WinColumns: true, State: []string{"group " + val.ID}, Out: []graph.Type{flow.GroupedType(key, val)}}
+	late := addLate(c, node, opts)
+	if late == nil && flow.Simple(c.windowing) {
+		node.Spills = true
+		node.Op = &flow.Group[K, V]{Key: key, Val: val, Assign: c.assign()}
+	} else {
+		node.Op = flow.PanedGroup(key, val, c.windowing, c.assign(), late)
+	}
+	n := c.add(node, c.keyedEdge(), nameOf(opts))
+	setLate(c, n, opts)
 	return Keyed[K, iter.Seq[V]]{c.behindGrouping(n), true}
 }
 
@@ -124,17 +130,30 @@ func combine[K comparable, V, A, R any](c Keyed[K, V], kind string, cb Combiner[
 	}
 	node := &graph.Node{Kind: kind, Stateful: true, WinColumns: true, State: []string{"acc " + f.Acc.ID}, Out: []graph.Type{out}}
 	in := c.coll
-	if cb.Merge != nil && !c.placed {
+	late := addLate(c, node, opts)
+	simple := flow.Simple(c.windowing)
+	lift := cb.Merge != nil && !c.placed && late == nil && flow.Liftable(c.windowing)
+	merge := func(a *A, b A) { cb.Merge(a, b) }
+	extract := func(_ *graph.Ctx, a A) R { return cb.Extract(a) }
+	if lift {
 		derived := c.windowing.Fn.Kind() == window.KindGlobal || flow.Derived(c.windowing.Fn)
 		pre := &graph.Node{Kind: kind + ".Lift", Op: flow.CombinePre(key, val, c.assign(), f, liftedKeys),
 			Out: []graph.Type{flow.KeyedType(key, f.Acc)}, Windowing: c.windowing, WinColumns: !derived, In: []graph.In{{Ref: c.ref}}}
 		in = c.to(c.p.g.Add(pre, lifted(opts)), 0)
 		in.behind = !derived
-		node.Op = &flow.Combine[K, A, A, R]{Key: key, Val: f.Acc, Acc: f.Acc, Assign: flow.NewAssign(c.windowing, true), Init: f.Init, Add: f.Merge, Extract: f.Extract, EmitEmpty: empty}
-	} else {
+		known := flow.NewAssign(c.windowing, true)
+		if simple {
+			node.Op = &flow.Combine[K, A, A, R]{Key: key, Val: f.Acc, Acc: f.Acc, Assign: known, Init: f.Init, Add: f.Merge, Extract: f.Extract, EmitEmpty: empty}
+		} else {
+			node.Op = &flow.Paned[K, A, A, R]{Key: key, Val: f.Acc, Acc: f.Acc, Strategy: c.windowing, Assign: known, Init: f.Init, Add: f.Merge, Merge: merge, Extract: extract}
+		}
+	} else if simple && late == nil {
 		node.Op = &flow.Combine[K, V, A, R]{Key: key, Val: val, Acc: f.Acc, Assign: c.assign(), Init: f.Init, Add: f.Add, Extract: f.Extract, EmitEmpty: empty}
+	} else {
+		node.Op = &flow.Paned[K, V, A, R]{Key: key, Val: val, Acc: f.Acc, Strategy: c.windowing, Assign: c.assign(), Init: f.Init, Add: f.Add, Merge: merge, Extract: extract, Late: late}
 	}
 	n := in.add(node, c.keyedEdge(), nameOf(opts))
+	setLate(c, n, opts)
 	return Keyed[K, R]{c.behindGrouping(n), true}
 }
 

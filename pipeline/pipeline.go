@@ -60,19 +60,23 @@ func (c coll) signal() coll { return c }
 // Option configures one transform.
 type Option func(*options)
 
-type options struct{ name string }
+type options struct {
+	name string
+	late any // *Keyed[K, Late[V]]
+}
 
 // Named gives a transform its name. The name of a stateful transform ties its
 // state to the code across versions: give one to whatever keeps state that
 // should survive a change of the pipeline. Within a scope names are unique.
 func Named(name string) Option { return func(o *options) { o.name = name } }
 
-func nameOf(opts []Option) string {
-	var o options
+func nameOf(opts []Option) string { return optionsOf(opts).name }
+
+func optionsOf(opts []Option) (o options) {
 	for _, f := range opts {
 		f(&o)
 	}
-	return o.name
+	return o
 }
 
 // Composite opens a scope of names for the transforms that build adds, and

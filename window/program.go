@@ -112,6 +112,12 @@ func (p *Program) CountsElements() bool { return p.counts }
 // UsesClock tells whether processing time can make the trigger ready.
 func (p *Program) UsesClock() bool { return p.clocks }
 
+// FiresAtEnd tells whether the trigger is ready whenever the watermark passes the
+// end of the window, so that data on time never waits beyond it.
+func (p *Program) FiresAtEnd() bool {
+	return p.code[0].op == opDefault || p.code[0].op == opWatermark
+}
+
 // OnElements tells the trigger that n elements arrived for the window.
 func (p *Program) OnElements(s []uint64, n int64, now Now) {
 	if p.counts && n > 0 {

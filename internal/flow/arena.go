@@ -10,10 +10,15 @@ import "encoding/binary"
 // An address counts units of 8 bytes over all blocks; 0 is "none".
 type arena struct {
 	blocks [][]byte
-	spare  [][]byte // emptied blocks, to use again: the collector need not come
-	used   int      // bytes used of the last block
-	total  int64    // bytes of all blocks but the last
+	spare  *spare
+	used   int   // bytes used of the last block
+	total  int64 // bytes of all blocks but the last
 }
+
+// spare is emptied blocks for the next arena: the collector need not come.
+type spare struct{ blocks [][]byte }
+
+const mostSpare = 32 // blocks
 
 // size is the bytes that are in use.
 func (a *arena) size() int64 { return a.total + int64(a.used) }
@@ -21,6 +26,7 @@ func (a *arena) size() int64 { return a.total + int64(a.used) }
 const (
 	blockUnits = 1 << 17 // units of 8 bytes in a block: 1 MiB
 	blockBytes = blockUnits * 8
+	blockFirst = 1 << 10 // bytes of an arena's first block; each next one is twice as large, up to blockBytes
 	segHeader  = 16
 	segMin     = 48
 	segMax     = 4096
@@ -61,12 +67,13 @@ func (a *arena) alloc(size int) uint32 {
 
 // block is memory for segments of need bytes in all: a spare block if that will do.
 func (a *arena) block(need int) []byte {
-	if n := len(a.spare); n > 0 && need <= blockBytes {
-		b := a.spare[n-1]
-		a.spare = a.spare[:n-1]
+	size := min(blockFirst<<min(len(a.blocks), 20), blockBytes)
+	if n := len(a.spare.blocks); n > 0 && size == blockBytes && need <= size {
+		b := a.spare.blocks[n-1]
+		a.spare.blocks = a.spare.blocks[:n-1]
 		return b
 	}
-	return make([]byte, max(blockBytes, need))
+	return make([]byte, max(size, need))
 }
 
 // seg is the memory from a segment's header on.
@@ -114,11 +121,11 @@ func (a *arena) each(c chain, f func(values []byte, n int) bool) {
 	}
 }
 
-// reset empties the arena and keeps its blocks but for outsize ones.
+// reset empties the arena and leaves its blocks to others.
 func (a *arena) reset() {
 	for _, b := range a.blocks {
-		if len(b) == blockBytes {
-			a.spare = append(a.spare, b)
+		if len(b) == blockBytes && len(a.spare.blocks) < mostSpare {
+			a.spare.blocks = append(a.spare.blocks, b)
 		}
 	}
 	clear(a.blocks)

@@ -25,6 +25,7 @@ type chains[K comparable] struct {
 	win   window.Interval
 	dir   *Dir[K]
 	chain *Column[chain]
+	arena arena // of this window's values: all of it goes when the window does
 }
 
 func (t *chains[K]) interval() window.Interval { return t.win }
@@ -36,7 +37,7 @@ func (s *Group[K, V]) Open(c *graph.Ctx, out []any) ([]any, any) {
 		spills: c.Run.Metrics.NewCell(graph.CounterKind, c.Node().Name, "spilledBytes")}
 	o.tables = newTables(s.Assign, func(w window.Interval) *chains[K] {
 		d := NewDir[K](o.hash)
-		return &chains[K]{w, d, AddColumn[chain](d)}
+		return &chains[K]{w, d, AddColumn[chain](d), arena{spare: &o.spare}}
 	}, nil)
 	o.budget = c.Run.MemoryBudget
 	if o.budget <= 0 {
@@ -52,7 +53,8 @@ type group[K comparable, V any] struct {
 	hash   keygroup.Hasher[K]
 	next   Recv[coder.KV[K, iter.Seq[V]]]
 	tables *tables[*chains[K]]
-	arena  arena
+	spare  spare
+	bytes  int64 // of values in memory
 	runs   []*run
 	budget int64
 	wm     int64
@@ -83,7 +85,7 @@ func (o *group[K, V]) recv(c *graph.Ctx, v coder.KV[K, V]) {
 			o.log = append(o.log, appended{k, appendBytes(nil, o.buf)})
 		}
 	}
-	if o.arena.size() > o.budget {
+	if o.bytes > o.budget {
 		if err := o.spill(c); err != nil {
 			c.Fail(err)
 		}
@@ -93,7 +95,9 @@ func (o *group[K, V]) recv(c *graph.Ctx, v coder.KV[K, V]) {
 func (o *group[K, V]) add(w window.Interval, k K, val []byte) {
 	t := o.tables.at(nil, w)
 	r, _ := t.dir.Row(k)
-	o.arena.add(&t.chain.Vals[r], val)
+	was := t.arena.size()
+	t.arena.add(&t.chain.Vals[r], val)
+	o.bytes += t.arena.size() - was
 }
 
 // sorted returns t's rows in the order of runs.
@@ -128,14 +132,14 @@ func (o *group[K, V]) spill(c *graph.Ctx) error {
 	if err != nil {
 		return err
 	}
-	o.spills.Add(o.arena.size())
+	o.spills.Add(o.bytes)
 	for _, t := range o.tables.all() {
 		for _, r := range o.sorted(t) {
 			ch := t.chain.Vals[r]
 			row := spillRow{win: t.win, hash: o.hash.Sum(t.dir.Keys[r]), key: o.s.Key.Append(nil, t.dir.Keys[r]), n: int(ch.n)}
-			o.arena.each(ch, func(v []byte, n int) bool { row.bytes += segmentSize(v, n); return true })
+			t.arena.each(ch, func(v []byte, n int) bool { row.bytes += segmentSize(v, n); return true })
 			w.row(&row)
-			o.arena.each(ch, func(v []byte, n int) bool { w.segment(v, n); return true })
+			t.arena.each(ch, func(v []byte, n int) bool { w.segment(v, n); return true })
 		}
 	}
 	run, err := w.finish()
@@ -147,8 +151,10 @@ func (o *group[K, V]) spill(c *graph.Ctx) error {
 			return err
 		}
 	}
-	o.tables.open, o.tables.last = nil, nil
-	o.arena.reset()
+	for _, t := range o.tables.open {
+		t.arena.reset()
+	}
+	o.tables.open, o.tables.last, o.bytes = nil, nil, 0
 	return nil
 }
 
@@ -210,9 +216,6 @@ func (o *group[K, V]) Advance(c *graph.Ctx, wm int64) {
 			c.Fail(err)
 		}
 	}
-	if len(o.tables.open) == 0 {
-		o.arena.reset()
-	}
 }
 
 // earliest is the open window that ends first.
@@ -234,6 +237,7 @@ func (o *group[K, V]) emitWindow(c *graph.Ctx, w window.Interval) error {
 	if len(o.tables.open) > 0 && o.tables.open[0].win == w {
 		t = o.tables.open[0]
 		o.tables.open, o.tables.last = slices.Delete(o.tables.open, 0, 1), nil
+		defer func() { o.bytes -= t.arena.size(); t.arena.reset() }()
 	}
 	ts, win, pane := c.TS, c.Win, c.Pane
 	defer func() { c.TS, c.Win, c.Pane = ts, win, pane }()
@@ -242,7 +246,7 @@ func (o *group[K, V]) emitWindow(c *graph.Ctx, w window.Interval) error {
 	live := slices.DeleteFunc(slices.Clone(o.runs), func(r *run) bool { return r.done || r.row.win != w })
 	if len(live) == 0 {
 		if t != nil {
-			t.dir.Each(func(r uint32) { o.emit(c, w, t.dir.Keys[r], nil, t.chain.Vals[r]) })
+			t.dir.Each(func(r uint32) { o.emit(c, w, t.dir.Keys[r], nil, &t.arena, t.chain.Vals[r]) })
 		}
 		return nil
 	}
@@ -297,17 +301,18 @@ func (o *group[K, V]) merge(c *graph.Ctx, w window.Interval, least *spillRow, li
 		}
 	}
 	var ch chain
+	var from *arena
 	if len(*rows) > 0 && mem.compare(&id) == 0 {
-		ch = t.chain.Vals[(*rows)[0]]
+		ch, from = t.chain.Vals[(*rows)[0]], &t.arena
 		*rows = (*rows)[1:]
 	}
-	o.emit(c, w, k, parts, ch)
+	o.emit(c, w, k, parts, from, ch)
 	return nil
 }
 
 // emit passes one group on. Its sequence reads memory and files; it can be
 // ranged over again and is valid during the call only.
-func (o *group[K, V]) emit(c *graph.Ctx, w window.Interval, k K, parts []part, ch chain) {
+func (o *group[K, V]) emit(c *graph.Ctx, w window.Interval, k K, parts []part, from *arena, ch chain) {
 	o.gen++
 	gen := o.gen
 	c.Op = o.node.ID
@@ -315,7 +320,7 @@ func (o *group[K, V]) emit(c *graph.Ctx, w window.Interval, k K, parts []part, c
 		if gen != o.gen {
 			panic(fmt.Sprintf("the values of key %v were kept after the call that brought them: copy them (slices.Collect) to keep them", k))
 		}
-		o.values(c, parts, ch, yield)
+		o.values(c, parts, from, ch, yield)
 	}})
 	o.gen++
 	if c.Run.Epochs {
@@ -323,7 +328,7 @@ func (o *group[K, V]) emit(c *graph.Ctx, w window.Interval, k K, parts []part, c
 	}
 }
 
-func (o *group[K, V]) values(c *graph.Ctx, parts []part, ch chain, yield func(V) bool) {
+func (o *group[K, V]) values(c *graph.Ctx, parts []part, from *arena, ch chain, yield func(V) bool) {
 	going := true
 	decode := func(b []byte, n int) bool {
 		for ; n > 0 && going; n-- {
@@ -347,7 +352,7 @@ func (o *group[K, V]) values(c *graph.Ctx, parts []part, ch chain, yield func(V)
 			return
 		}
 	}
-	o.arena.each(ch, decode)
+	from.each(ch, decode)
 }
 
 // Delta implements graph.Keeper: values are appended to their key's row.

@@ -28,8 +28,8 @@ func rowsOf[K comparable, V any](d *Dir[K], vals []coder.KV[K, V], s *rows) []ui
 	if len(d.ctrl) >= bigTable {
 		s.sink += d.touch(hash)
 	}
-	for slots := 0; slots != len(d.ctrl); { // again if the table has grown meanwhile: rows have moved
-		slots = len(d.ctrl)
+	for moves := -1; moves != d.moves; { // again if rows have moved meanwhile
+		moves = d.moves
 		for i := range vals {
 			row[i] = d.rowHashed(vals[i].Key, hash[i])
 		}

@@ -11,6 +11,7 @@ import (
 const (
 	used  = 1 << 7
 	dirty = 1 << 6 // changed since the last delta: the row is in Dir.dirty
+	grave = 1      // the row was removed; what is behind it may still be found
 	none  = ^uint32(0)
 
 	minSlots = 64
@@ -21,13 +22,16 @@ const (
 // key and state then need not wait for each other: at 1 M keys 60 ns an update,
 // against 115 for an index into dense rows and 119 for a Go map.
 //
-// Rows move when the table grows; who keeps row numbers registers with moved.
+// Rows move when the table grows or is swept of graves; who keeps row numbers
+// registers with moved, where none stands for a row that was removed.
 type Dir[K comparable] struct {
 	hash  keygroup.Hasher[K]
 	own   func(K) K // makes a key that keeps nothing else alive; nil when K is plain
-	ctrl  []uint8   // 0: free; else used | dirty | 6 bits of hash
+	ctrl  []uint8   // 0: free, grave, or used | dirty | 6 bits of hash
 	Keys  []K
 	n     int
+	dead  int // graves
+	moves int // how often rows have moved
 	dirty []uint32
 	cols  []column
 	moved []func(to []uint32)
@@ -36,6 +40,7 @@ type Dir[K comparable] struct {
 type column interface {
 	grow(n int, to []uint32)
 	reset()
+	zero(r uint32)
 	touch(hash []uint64, mask uint64) uint8 // loads the rows that hashes begin at
 }
 
@@ -52,7 +57,8 @@ func (c *Column[T]) grow(n int, to []uint32) {
 	}
 }
 
-func (c *Column[T]) reset() { clear(c.Vals) }
+func (c *Column[T]) reset()        { clear(c.Vals) }
+func (c *Column[T]) zero(r uint32) { var z T; c.Vals[r] = z }
 
 func (c *Column[T]) touch(hash []uint64, mask uint64) (sum uint8) {
 	for _, h := range hash {
@@ -131,10 +137,17 @@ func (d *Dir[K]) Find(k K) uint32 {
 }
 
 func (d *Dir[K]) insert(k K, h, i uint64, tag uint8) uint32 {
-	if (d.n+1)*10 > len(d.ctrl)*7 {
-		d.grow()
+	if (d.n+d.dead+1)*10 > len(d.ctrl)*7 {
+		d.rehash()
 		mask := uint64(len(d.ctrl) - 1)
 		for i = h & mask; d.ctrl[i] != 0; i = (i + 1) & mask {
+		}
+	} else if d.dead > 0 {
+		mask := uint64(len(d.ctrl) - 1)
+		for i = h & mask; d.ctrl[i]&used != 0; i = (i + 1) & mask {
+		}
+		if d.ctrl[i] == grave {
+			d.dead--
 		}
 	}
 	if d.own != nil {
@@ -145,15 +158,25 @@ func (d *Dir[K]) insert(k K, h, i uint64, tag uint8) uint32 {
 	return uint32(i)
 }
 
-func (d *Dir[K]) grow() {
+// rehash makes a table without graves: larger, of the same size, or smaller, as
+// the rows that are left want it.
+func (d *Dir[K]) rehash() {
 	ctrl, keys := d.ctrl, d.Keys
-	n := 2 * len(ctrl)
+	n := len(ctrl)
+	switch {
+	case (d.n+1)*10 > n*4:
+		n *= 2
+	case d.n*10 < n && n > minSlots:
+		n /= 2
+	}
+	d.dead = 0
+	d.moves++
 	mask := uint64(n - 1)
 	d.ctrl, d.Keys = make([]uint8, n), make([]K, n)
 	to := make([]uint32, len(ctrl))
 	for i, s := range ctrl {
 		to[i] = none
-		if s == 0 {
+		if s&used == 0 {
 			continue
 		}
 		j := d.hash.Sum(keys[i]) & mask
@@ -165,9 +188,13 @@ func (d *Dir[K]) grow() {
 	for _, c := range d.cols {
 		c.grow(n, to)
 	}
-	for i, r := range d.dirty {
-		d.dirty[i] = to[r]
+	changed := d.dirty[:0]
+	for _, r := range d.dirty {
+		if to[r] != none {
+			changed = append(changed, to[r])
+		}
 	}
+	d.dirty = changed
 	for _, f := range d.moved {
 		f(to)
 	}
@@ -193,8 +220,10 @@ func (d *Dir[K]) EachDirty(f func(r uint32)) {
 		}
 	} else {
 		for _, r := range d.dirty {
-			d.ctrl[r] &^= dirty
-			f(r)
+			if d.ctrl[r]&dirty != 0 { // else removed since
+				d.ctrl[r] &^= dirty
+				f(r)
+			}
 		}
 	}
 	d.dirty = d.dirty[:0]
@@ -209,17 +238,38 @@ func (d *Dir[K]) Group(r uint32) int { return keygroup.Group(d.hash.Sum(d.Keys[r
 // Each calls f for every row.
 func (d *Dir[K]) Each(f func(r uint32)) {
 	for i, s := range d.ctrl {
-		if s != 0 {
+		if s&used != 0 {
 			f(uint32(i))
 		}
 	}
 }
 
+// Remove removes row r. Other rows stay where they are. The store is not told.
+func (d *Dir[K]) Remove(r uint32) {
+	var k K
+	d.Keys[r] = k
+	for _, c := range d.cols {
+		c.zero(r)
+	}
+	d.n--
+	if mask := uint32(len(d.ctrl) - 1); d.ctrl[(r+1)&mask] != 0 {
+		d.ctrl[r], d.dead = grave, d.dead+1
+		return
+	}
+	d.ctrl[r] = 0 // nothing is behind it, nor behind the graves before it
+	for mask, i := uint32(len(d.ctrl)-1), r-1; d.ctrl[i&mask] == grave; i-- {
+		d.ctrl[i&mask], d.dead = 0, d.dead-1
+	}
+}
+
+// has reports that row r is in use.
+func (d *Dir[K]) has(r uint32) bool { return d.ctrl[r]&used != 0 }
+
 // Reset empties the directory and keeps its memory.
 func (d *Dir[K]) Reset() {
 	clear(d.ctrl)
 	clear(d.Keys)
-	d.n, d.dirty = 0, d.dirty[:0]
+	d.n, d.dead, d.dirty = 0, 0, d.dirty[:0]
 	for _, c := range d.cols {
 		c.reset()
 	}

@@ -10,7 +10,6 @@ import (
 	"github.com/millrace/millrace/internal/engine"
 	"github.com/millrace/millrace/internal/graph"
 	"github.com/millrace/millrace/pipeline"
-	"github.com/millrace/millrace/window"
 )
 
 // OnError is what becomes of an element that user code fails on.
@@ -144,9 +143,6 @@ func runnable(g *graph.Graph) error {
 		if !n.Stateful && !strings.HasSuffix(n.Kind, ".Lift") {
 			continue
 		}
-		if why := unsupported(n.Windowing); why != "" {
-			bad = append(bad, fmt.Sprintf("%s: %s: %s", n.Pos, n.Name, why))
-		}
 		for _, decl := range n.State {
 			if strings.HasPrefix(decl, graph.ProcessingTimerKind) {
 				bad = append(bad, fmt.Sprintf("%s: %s: processing-time timers are not run yet; use an event timer", n.Pos, n.Name))
@@ -157,19 +153,4 @@ func runnable(g *graph.Graph) error {
 		return nil
 	}
 	return fmt.Errorf("the local runner can't run this pipeline yet:\n  %s", strings.Join(bad, "\n  "))
-}
-
-// unsupported says what of a strategy is not run yet.
-func unsupported(s window.Strategy) string {
-	switch {
-	case s.Fn.Merging():
-		return fmt.Sprintf("windows that merge (%s) are not run yet; use fixed or sliding windows", s.Fn)
-	case !s.IsDefaultTrigger():
-		return fmt.Sprintf("trigger %s is not run yet; only the default trigger is", s.Trigger)
-	case s.Lateness > 0:
-		return fmt.Sprintf("allowed lateness (%v) is not run yet; late elements are dropped and counted", s.Lateness)
-	case s.Timestamps != window.EndOfWindow:
-		return "timestamp combiners other than end-of-window are not run yet"
-	}
-	return ""
 }

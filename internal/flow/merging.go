@@ -1,0 +1,291 @@
+package flow
+
+import (
+	"math"
+	"slices"
+
+	"github.com/millrace/millrace/coder"
+	"github.com/millrace/millrace/internal/graph"
+	"github.com/millrace/millrace/window"
+)
+
+// merging is a [Paned] whose windows merge: each key has its own few windows, and
+// a hint of when the first of them wants something.
+type merging[K comparable, V, A, R any] struct {
+	*paned[K, V, A, R]
+	dir    *Dir[K]
+	cells  *Column[[]cell[A]] // of a key, by window
+	dues   *hints             // by the watermark
+	alarms *hints             // by the clock
+	set    []window.Interval
+}
+
+func newMerging[K comparable, V, A, R any](o *paned[K, V, A, R]) *merging[K, V, A, R] {
+	d := NewDir[K](o.hash)
+	return &merging[K, V, A, R]{paned: o, dir: d, cells: AddColumn[[]cell[A]](d), dues: newHints(d), alarms: newHints(d)}
+}
+
+func (o *merging[K, V, A, R]) recv(c *graph.Ctx, v coder.KV[K, V]) {
+	o.wins = o.assign.windows(c, o.wins)
+	for _, w := range o.wins {
+		if o.st.Expired(w, o.wm) { // its own window, before merging (M27)
+			o.drop(c, v, w, false)
+			continue
+		}
+		r, _ := o.dir.Row(v.Key)
+		i := o.place(c, r, w)
+		if i < 0 {
+			return
+		}
+		x := &o.cells.Vals[r][i]
+		o.element(c, x, v)
+		o.dues.want(r, o.due(x))
+		if o.asks(x.win) {
+			o.askCell(c, r, i)
+		}
+		o.tidy(c, r)
+	}
+}
+
+// place finds, makes or merges the cell into which an element of w belongs and
+// returns its index among its key's; -1 when the lane has failed.
+func (o *merging[K, V, A, R]) place(c *graph.Ctx, r uint32, w window.Interval) int {
+	cells := o.cells.Vals[r]
+	o.set = o.set[:0]
+	for i := range cells {
+		o.set = append(o.set, cells[i].win)
+	}
+	if o.st.Fn.Kind() == window.KindSessions {
+		into, lo, hi := window.InsertSession(o.set, w)
+		o.cells.Vals[r] = slices.Replace(cells, lo, hi, o.merged(c, cells[lo:hi], into))
+		return lo
+	}
+	return o.placeCustom(c, r, w)
+}
+
+// placeCustom asks a user's merge function.
+func (o *merging[K, V, A, R]) placeCustom(c *graph.Ctx, r uint32, w window.Interval) int {
+	cells := o.cells.Vals[r]
+	var results []window.Merged
+	err := protect(c, o.node, func() (err error) {
+		results, err = o.st.Fn.Merge(append(slices.Clone(o.set), w))
+		return err
+	})
+	if err != nil {
+		c.Fail(err)
+		return -1
+	}
+	into := w
+	var out []cell[A]
+	used := map[window.Interval]bool{}
+	for _, m := range results {
+		var from []cell[A]
+		for i := range cells {
+			if slices.Contains(m.From, cells[i].win) {
+				from = append(from, cells[i])
+				used[cells[i].win] = true
+			}
+		}
+		if slices.Contains(m.From, w) {
+			into = m.Into
+		}
+		out = append(out, o.merged(c, from, m.Into))
+	}
+	found := false
+	for i := range cells {
+		if !used[cells[i].win] {
+			out = append(out, cells[i])
+		}
+	}
+	for i := range out {
+		found = found || out[i].win == into
+	}
+	if !found {
+		out = append(out, o.merged(c, nil, into))
+	}
+	slices.SortFunc(out, func(a, b cell[A]) int { return a.win.Compare(b.win) })
+	o.cells.Vals[r] = out
+	for i := range out {
+		o.dues.want(r, o.due(&out[i]))
+	}
+	return slices.IndexFunc(out, func(x cell[A]) bool { return x.win == into })
+}
+
+// merged is the cell of the window into, which the windows of from became, none
+// or more of them (M10, M11).
+func (o *merging[K, V, A, R]) merged(c *graph.Ctx, from []cell[A], into window.Interval) (x cell[A]) {
+	if len(from) == 1 && from[0].win == into && o.prog.Words() == 0 {
+		return from[0] // as it is
+	}
+	if len(from) == 0 {
+		o.begin(&x, into)
+		return x
+	}
+	x.win, x.trig = into, from[0].trig
+	if into.Passed(o.wm) {
+		x.state = passed
+	}
+	for i := range from {
+		f := &from[i]
+		if i > 0 {
+			o.prog.Merge(x.trig, f.trig)
+		}
+		x.hold.Merge(&o.st, f.hold, into)
+		if f.is(filled) {
+			if x.is(filled) {
+				c.Op = o.node.ID
+				o.s.Merge(&x.acc, f.acc)
+			} else {
+				x.acc = f.acc
+			}
+		}
+		x.state |= f.state & (filled | fresh)
+		if f.win == into { // it existed: its panes go on
+			x.panes = f.panes
+			x.state = x.state&^passed | f.state&passed
+		}
+		if f.held != 0 {
+			o.holds.remove(unpack(f.held))
+		}
+	}
+	o.prog.OnMerged(x.trig, into, o.now(c))
+	o.rehold(&x)
+	return x
+}
+
+// askCell asks cell i of a key; a cell whose trigger finishes is no longer there
+// to merge (M11).
+func (o *merging[K, V, A, R]) askCell(c *graph.Ctx, r uint32, i int) {
+	x := &o.cells.Vals[r][i]
+	if at, ok := o.ask(c, o.dir.Keys[r], x); ok {
+		o.alarms.want(r, at)
+	}
+	if x.is(shut) {
+		o.cells.Vals[r] = slices.Delete(o.cells.Vals[r], i, i+1)
+	}
+}
+
+// tidy marks a key as changed, or removes it when it has no windows left.
+func (o *merging[K, V, A, R]) tidy(c *graph.Ctx, r uint32) {
+	if len(o.cells.Vals[r]) > 0 {
+		o.dir.Touch(r)
+		return
+	}
+	if c.Run.Epochs {
+		o.gone[string(o.rowKey(nil, r))] = true
+	}
+	o.dir.Remove(r)
+}
+
+// Advance passes ends and expiries, each key's in order of time (M63).
+func (o *merging[K, V, A, R]) Advance(c *graph.Ctx, wm int64) {
+	o.wm = wm
+	for at, ok := o.dues.next(); ok && wm > at && c.Err() == nil; at, ok = o.dues.next() {
+		if r := o.dues.pop(); r != none && o.dir.has(r) {
+			o.pass(c, r)
+			o.tidy(c, r)
+		}
+	}
+}
+
+// pass does what is due for a key.
+func (o *merging[K, V, A, R]) pass(c *graph.Ctx, r uint32) {
+	for c.Err() == nil {
+		cells := o.cells.Vals[r]
+		next, at := -1, int64(math.MaxInt64)
+		for i := range cells {
+			if due := o.due(&cells[i]); due < at {
+				next, at = i, due
+			}
+		}
+		switch {
+		case next < 0:
+			return
+		case o.wm <= at:
+			o.dues.want(r, at)
+			return
+		}
+		x := &cells[next]
+		if x.state |= passed; at < o.st.Expiry(x.win) {
+			o.askCell(c, r, next)
+			continue
+		}
+		o.fire(c, o.dir.Keys[r], x, true)
+		o.cells.Vals[r] = slices.Delete(cells, next, next+1)
+	}
+}
+
+// Alarm implements graph.Alarmer.
+func (o *merging[K, V, A, R]) Alarm() int64 {
+	if at, ok := o.alarms.next(); ok {
+		return at
+	}
+	return math.MaxInt64
+}
+
+// Ring implements graph.Alarmer.
+func (o *merging[K, V, A, R]) Ring(c *graph.Ctx) {
+	for at, ok := o.alarms.next(); ok && c.Now > at && c.Err() == nil; at, ok = o.alarms.next() {
+		r := o.alarms.pop()
+		if r == none || !o.dir.has(r) {
+			continue
+		}
+		for i := len(o.cells.Vals[r]) - 1; i >= 0; i-- { // from the end: one may go
+			o.askCell(c, r, i)
+		}
+		o.tidy(c, r)
+	}
+}
+
+func (o *merging[K, V, A, R]) rowKey(b []byte, r uint32) []byte {
+	return appendRowKey(b, o.dir.Group(r), window.Interval{}, o.s.Key, o.dir.Keys[r])
+}
+
+// Delta implements graph.Keeper. A row is named by its key and holds its windows.
+func (o *merging[K, V, A, R]) Delta(w graph.DeltaWriter) {
+	o.dir.EachDirty(func(r uint32) {
+		key := o.rowKey(nil, r)
+		delete(o.gone, string(key)) // it has come back
+		val := appendInt(nil, int64(len(o.cells.Vals[r])))
+		for i := range o.cells.Vals[r] {
+			x := &o.cells.Vals[r][i]
+			val = o.appendCell(appendWindow(val, x.win), x)
+		}
+		w.Put(int(key[0])<<8|int(key[1]), key[2:], val)
+	})
+	o.deltaOutput(w)
+}
+
+// Load implements graph.Keeper.
+func (o *merging[K, V, A, R]) Load(key, val []byte) (err error) {
+	if string(key) == string(outputRow) {
+		o.out, _, err = takeInt(val)
+		return err
+	}
+	_, k, err := splitRowKey(key, o.s.Key)
+	if err != nil {
+		return err
+	}
+	n, val, err := takeInt(val)
+	if err != nil {
+		return err
+	}
+	r, _ := o.dir.Row(k)
+	for ; n > 0; n-- {
+		var w window.Interval
+		if w, val, err = takeWindow(val); err != nil {
+			return err
+		}
+		var x cell[A]
+		o.begin(&x, w)
+		if val, err = o.loadCell(val, &x); err != nil {
+			return err
+		}
+		o.cells.Vals[r] = append(o.cells.Vals[r], x)
+		o.dues.want(r, o.due(&x))
+		if at, ok := o.prog.Deadline(x.trig, math.MinInt64); ok {
+			o.alarms.want(r, at)
+		}
+	}
+	return nil
+}
