@@ -27,6 +27,17 @@ func (c *Ctx[K]) Timestamp() time.Time { return time.UnixMilli(c.k.TS) }
 // TimestampMs is [Ctx.Timestamp] in Unix milliseconds.
 func (c *Ctx[K]) TimestampMs() int64 { return c.k.TS }
 
+// Watermark is the watermark of the transform's input: elements before it are behind
+// it, and timers before it have fired.
+func (c *Ctx[K]) Watermark() time.Time { return time.UnixMilli(c.k.Watermark()) }
+
+// ProcessingTime is the run's clock, which tests may set.
+func (c *Ctx[K]) ProcessingTime() time.Time { return time.UnixMilli(c.k.Now) }
+
+// FireTime is, in a timer's function, the time that the timer was set to;
+// [Ctx.Timestamp] is its output time, which what it emits has.
+func (c *Ctx[K]) FireTime() time.Time { return time.UnixMilli(c.k.Fired()) }
+
 // Window is the window of the element or timer; state belongs to key and window.
 func (c *Ctx[K]) Window() window.Interval { return c.k.Window() }
 
@@ -43,6 +54,8 @@ type Setup[K comparable, O any] struct {
 	ctx  *Ctx[K]
 	emit Emit[O]
 	used map[string]bool
+
+	expire func() error
 }
 
 // declare reports a second use of a name.
@@ -71,14 +84,55 @@ func stateCoder[T any, K comparable, O any](s *Setup[K, O], name string) coder.C
 	return cod
 }
 
+// StateOption configures a state.
+type StateOption func(*stateOptions)
+
+type stateOptions struct {
+	ttl   time.Duration
+	event bool
+	used  bool
+}
+
+// TTL lets a state live for d of processing time after it was last written; from
+// then on it is absent, and its memory goes soon after (M82).
+func TTL(d time.Duration) StateOption {
+	return func(o *stateOptions) { *o = stateOptions{ttl: d, used: true} }
+}
+
+// EventTimeTTL is [TTL] in event time: a state lives until the watermark is d past
+// the time of the element or timer that wrote it last.
+func EventTimeTTL(d time.Duration) StateOption {
+	return func(o *stateOptions) { *o = stateOptions{ttl: d, event: true, used: true} }
+}
+
+// addCell declares a state.
+func addCell[K comparable, O any](s *Setup[K, O], kind, name, cod string, c interface {
+	flow.Cell
+	SetLife(afterMs int64, event bool)
+}, opts []StateOption) {
+	var o stateOptions
+	for _, f := range opts {
+		f(&o)
+	}
+	decl := s.declare(kind, name) + cod
+	if o.used {
+		if o.ttl < time.Millisecond && s.p != nil {
+			s.p.g.Errorf("Stateful: state %q lives for %v: want at least 1ms", name, o.ttl)
+		}
+		c.SetLife(o.ttl.Milliseconds(), o.event)
+		decl += " ttl" // how long may change without the state being another one
+	}
+	s.lane.AddCell(decl, c)
+}
+
 // Value is one value for each key.
 type Value[K comparable, T any] struct{ c *flow.ValueCell[T] }
 
 // ValueState declares a [Value].
-func ValueState[T any, K comparable, O any](s *Setup[K, O], name string) Value[K, T] {
+func ValueState[T any, K comparable, O any](s *Setup[K, O], name string, opts ...StateOption) Value[K, T] {
 	cod := stateCoder[T](s, name)
 	c := flow.NewValueCell(cod)
-	s.lane.AddCell(s.declare("value", name)+cod.ID, c)
+	addCell(s, "value", name, cod.ID, c, opts)
 	return Value[K, T]{c}
 }
 
@@ -92,16 +146,16 @@ func (v Value[K, T]) Lookup(c *Ctx[K]) (T, bool) { return v.c.Lookup(c.k.Row) }
 func (v Value[K, T]) Set(c *Ctx[K], x T) { v.c.Set(c.k.Row, x); c.k.Touch() }
 
 // Clear removes the value.
-func (v Value[K, T]) Clear(c *Ctx[K]) { v.c.Clear(c.k.Row); c.k.Touch() }
+func (v Value[K, T]) Clear(c *Ctx[K]) { v.c.Clear(c.k.Row); c.k.Cleared() }
 
 // Bag is a collection of values for each key, in the order in which they were added.
 type Bag[K comparable, T any] struct{ c *flow.BagCell[T] }
 
 // BagState declares a [Bag].
-func BagState[T any, K comparable, O any](s *Setup[K, O], name string) Bag[K, T] {
+func BagState[T any, K comparable, O any](s *Setup[K, O], name string, opts ...StateOption) Bag[K, T] {
 	cod := stateCoder[T](s, name)
 	c := flow.NewBagCell(cod)
-	s.lane.AddCell(s.declare("bag", name)+cod.ID, c)
+	addCell(s, "bag", name, cod.ID, c, opts)
 	return Bag[K, T]{c}
 }
 
@@ -115,16 +169,16 @@ func (b Bag[K, T]) Get(c *Ctx[K]) []T { return *b.c.At(c.k.Row) }
 func (b Bag[K, T]) Len(c *Ctx[K]) int { return len(*b.c.At(c.k.Row)) }
 
 // Clear removes all values.
-func (b Bag[K, T]) Clear(c *Ctx[K]) { b.c.Clear(c.k.Row); c.k.Touch() }
+func (b Bag[K, T]) Clear(c *Ctx[K]) { b.c.Clear(c.k.Row); c.k.Cleared() }
 
 // MapOf is a map for each key.
 type MapOf[K, MK comparable, MV any] struct{ c *flow.MapCell[MK, MV] }
 
 // MapState declares a [MapOf].
-func MapState[MK comparable, MV any, K comparable, O any](s *Setup[K, O], name string) MapOf[K, MK, MV] {
+func MapState[MK comparable, MV any, K comparable, O any](s *Setup[K, O], name string, opts ...StateOption) MapOf[K, MK, MV] {
 	key, val := stateCoder[MK](s, name), stateCoder[MV](s, name)
 	c := flow.NewMapCell(key, val)
-	s.lane.AddCell(s.declare("map", name)+key.ID+" "+val.ID, c)
+	addCell(s, "map", name, key.ID+" "+val.ID, c, opts)
 	return MapOf[K, MK, MV]{c}
 }
 
@@ -138,7 +192,7 @@ func (m MapOf[K, MK, MV]) Get(c *Ctx[K], k MK) (MV, bool) {
 func (m MapOf[K, MK, MV]) Put(c *Ctx[K], k MK, v MV) { m.c.Put(c.k.Row, k, v); c.k.Touch() }
 
 // Remove removes k.
-func (m MapOf[K, MK, MV]) Remove(c *Ctx[K], k MK) { delete(m.c.Map(c.k.Row), k); c.k.Touch() }
+func (m MapOf[K, MK, MV]) Remove(c *Ctx[K], k MK) { m.c.Remove(c.k.Row, k); c.k.Cleared() }
 
 // Len is the number of entries.
 func (m MapOf[K, MK, MV]) Len(c *Ctx[K]) int { return len(m.c.Map(c.k.Row)) }
@@ -155,16 +209,16 @@ func (m MapOf[K, MK, MV]) All(c *Ctx[K]) iter.Seq2[MK, MV] {
 }
 
 // Clear removes all entries.
-func (m MapOf[K, MK, MV]) Clear(c *Ctx[K]) { m.c.Clear(c.k.Row); c.k.Touch() }
+func (m MapOf[K, MK, MV]) Clear(c *Ctx[K]) { m.c.Clear(c.k.Row); c.k.Cleared() }
 
 // SetOf is a set for each key.
 type SetOf[K, T comparable] struct{ m MapOf[K, T, bool] }
 
 // SetState declares a [SetOf].
-func SetState[T comparable, K comparable, O any](s *Setup[K, O], name string) SetOf[K, T] {
+func SetState[T comparable, K comparable, O any](s *Setup[K, O], name string, opts ...StateOption) SetOf[K, T] {
 	key, val := stateCoder[T](s, name), stateCoder[bool](s, name)
 	c := flow.NewMapCell(key, val)
-	s.lane.AddCell(s.declare("set", name)+key.ID, c)
+	addCell(s, "set", name, key.ID, c, opts)
 	return SetOf[K, T]{MapOf[K, T, bool]{c}}
 }
 
@@ -207,14 +261,14 @@ type Combining[K comparable, V, A, R any] struct {
 }
 
 // CombiningState declares a [Combining].
-func CombiningState[V, A, R any, K comparable, O any](s *Setup[K, O], name string, cb Combiner[V, A, R]) Combining[K, V, A, R] {
+func CombiningState[V, A, R any, K comparable, O any](s *Setup[K, O], name string, cb Combiner[V, A, R], opts ...StateOption) Combining[K, V, A, R] {
 	p := s.p
 	if p == nil {
 		p = New() // checked while the pipeline was built
 	}
 	f, _ := cb.check(p, "CombiningState")
 	c := flow.NewFoldCell(f.Acc, cb.Init)
-	s.lane.AddCell(s.declare("combining", name)+f.Acc.ID, c)
+	addCell(s, "combining", name, f.Acc.ID, c, opts)
 	return Combining[K, V, A, R]{c, cb}
 }
 
@@ -222,20 +276,20 @@ func CombiningState[V, A, R any, K comparable, O any](s *Setup[K, O], name strin
 func (x Combining[K, V, A, R]) Add(c *Ctx[K], v V) { x.cb.Add(x.c.Acc(c.k.Row), v); c.k.Touch() }
 
 // Get is the result so far; that of the empty accumulator if nothing was added.
-func (x Combining[K, V, A, R]) Get(c *Ctx[K]) R { return x.cb.Extract(*x.c.Acc(c.k.Row)) }
+func (x Combining[K, V, A, R]) Get(c *Ctx[K]) R { return x.cb.Extract(x.c.Peek(c.k.Row)) }
 
 // Clear empties the accumulator.
-func (x Combining[K, V, A, R]) Clear(c *Ctx[K]) { x.c.Clear(c.k.Row); c.k.Touch() }
+func (x Combining[K, V, A, R]) Clear(c *Ctx[K]) { x.c.Clear(c.k.Row); c.k.Cleared() }
 
 // OrderedList is a list of values by event time for each key; values of equal
 // time are in the order of adding.
 type OrderedList[K comparable, T any] struct{ c *flow.ListCell[T] }
 
 // OrderedListState declares an [OrderedList].
-func OrderedListState[T any, K comparable, O any](s *Setup[K, O], name string) OrderedList[K, T] {
+func OrderedListState[T any, K comparable, O any](s *Setup[K, O], name string, opts ...StateOption) OrderedList[K, T] {
 	cod := stateCoder[T](s, name)
 	c := flow.NewListCell(cod)
-	s.lane.AddCell(s.declare("ordered-list", name)+cod.ID, c)
+	addCell(s, "ordered-list", name, cod.ID, c, opts)
 	return OrderedList[K, T]{c}
 }
 
@@ -273,51 +327,18 @@ func (l OrderedList[K, T]) Len(c *Ctx[K]) int { return len(*l.c.At(c.k.Row)) }
 // ClearRange removes the values in [from, to).
 func (l OrderedList[K, T]) ClearRange(c *Ctx[K], from, to time.Time) {
 	l.c.ClearRange(c.k.Row, from.UnixMilli(), to.UnixMilli())
-	c.k.Touch()
+	c.k.Cleared()
 }
 
 // Clear removes all values.
-func (l OrderedList[K, T]) Clear(c *Ctx[K]) { l.c.Clear(c.k.Row); c.k.Touch() }
-
-// Timer is one event-time timer for each key.
-type Timer[K comparable] struct{ t *flow.Timer }
-
-// EventTimer declares a [Timer] and what it does when the watermark passes the
-// time it was set to. What fire emits has that time.
-func EventTimer[K comparable, O any](s *Setup[K, O], name string, fire func(c *Ctx[K], emit Emit[O]) error) Timer[K] {
-	if fire == nil && s.p != nil {
-		s.p.g.Errorf("Stateful: the function of timer %q is nil", name)
-	}
-	ctx, emit := s.ctx, s.emit
-	return Timer[K]{s.lane.AddTimer(s.declare("event-timer", name), func() error { return fire(ctx, emit) })}
-}
-
-// ProcessingTimer declares a [Timer] on the clock of the machine: it fires once the
-// clock has passed the time it was set to. The local runner does not run pipelines
-// with one yet, and says so.
-func ProcessingTimer[K comparable, O any](s *Setup[K, O], name string, fire func(c *Ctx[K], emit Emit[O]) error) Timer[K] {
-	if fire == nil && s.p != nil {
-		s.p.g.Errorf("Stateful: the function of timer %q is nil", name)
-	}
-	ctx, emit := s.ctx, s.emit
-	return Timer[K]{s.lane.AddTimer(s.declare(graph.ProcessingTimerKind, name), func() error { return fire(ctx, emit) })}
-}
-
-// Set sets the timer, replacing an earlier time. A time that the watermark has
-// passed fires as soon as the element at hand is done with its batch.
-func (t Timer[K]) Set(c *Ctx[K], at time.Time) { t.SetMs(c, at.UnixMilli()) }
-
-// SetMs is [Timer.Set] in Unix milliseconds.
-func (t Timer[K]) SetMs(c *Ctx[K], at int64) { t.t.Set(c.k.Row, at); c.k.Touch() }
-
-// Clear unsets the timer.
-func (t Timer[K]) Clear(c *Ctx[K]) { t.t.Clear(c.k.Row); c.k.Touch() }
+func (l OrderedList[K, T]) Clear(c *Ctx[K]) { l.c.Clear(c.k.Row); c.k.Cleared() }
 
 // Stateful calls, for each element, the function that setup makes for a lane;
 // it may keep state and set timers for the element's key (and window). Elements
 // of one key are processed one after the other, in the order in which each
-// source lane sent them. name ties the state to the code across versions.
-func Stateful[K comparable, V, O any](c Keyed[K, V], name string, setup func(*Setup[K, O]) Process[K, V, O]) PCollection[O] {
+// source lane sent them. name ties the state to the code across versions. Of the
+// options, [LateTo] is of use: elements whose window is over are dropped (M72).
+func Stateful[K comparable, V, O any](c Keyed[K, V], name string, setup func(*Setup[K, O]) Process[K, V, O], opts ...Option) PCollection[O] {
 	if !c.ok("Stateful") {
 		return PCollection[O]{poison}
 	}
@@ -338,14 +359,16 @@ func Stateful[K comparable, V, O any](c Keyed[K, V], name string, setup func(*Se
 	if !ok {
 		return PCollection[O]{poison}
 	}
-	op := &flow.Stateful[K, V, O]{Key: key, Val: val, Assign: assign, Bind: func(l *flow.Lane[K], emit func(O)) func(V) error {
+	node := &graph.Node{Kind: "Stateful", Stateful: true, State: decl, Out: []graph.Type{out}}
+	node.Op = &flow.Stateful[K, V, O]{Key: key, Val: val, Assign: assign, Late: addLate(c, node, opts), Bind: func(l *flow.Lane[K], emit func(O)) func(V) error {
 		ctx := &Ctx[K]{l.K, &assign}
 		s := &Setup[K, O]{hooks: hooks{c: l.K.Ctx}, lane: l, ctx: ctx, emit: emit}
 		proc := setup(s)
-		l.Start, l.Stop = s.start, s.stop
+		l.Start, l.Stop, l.Expire = s.start, s.stop, s.expire
 		return func(v V) error { return proc(ctx, v, emit) }
 	}}
-	n := c.add(&graph.Node{Kind: "Stateful", Stateful: true, State: decl, Op: op, Out: []graph.Type{out}}, c.keyedEdge(), name)
+	n := c.add(node, c.keyedEdge(), name)
+	setLate(c, n, opts)
 	return PCollection[O]{c.to(n, 0)}
 }
 

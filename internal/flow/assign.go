@@ -90,10 +90,11 @@ func (a *Assign) same(c *graph.Ctx, w window.Interval) bool {
 	return false
 }
 
+// expiry is the last instant at which w takes elements.
+func (a Assign) expiry(w window.Interval) int64 { return min(w.Last()+a.lateness, window.GlobalEnd) }
+
 // late reports that nothing more may be added to w (rule M24).
-func (a Assign) late(w window.Interval, wm int64) bool {
-	return wm > min(w.Last()+a.lateness, window.GlobalEnd)
-}
+func (a Assign) late(w window.Interval, wm int64) bool { return wm > a.expiry(w) }
 
 // windowed is a table of one window.
 type windowed interface{ interval() window.Interval }

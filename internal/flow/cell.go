@@ -20,6 +20,7 @@ type Cell interface {
 	load(b []byte, r uint32) ([]byte, error) // the inverse
 	isZero(r uint32) bool
 	Clear(r uint32)
+	lifeOf() *life
 }
 
 // adder is how a cell adds a column to a directory without knowing its key type.
@@ -34,7 +35,10 @@ type sized interface {
 }
 
 // cellOf is what all kinds of cells share: T is what a row holds.
-type cellOf[T any] struct{ col *Column[T] }
+type cellOf[T any] struct {
+	life
+	col *Column[T]
+}
 
 func (c *cellOf[T]) newColumn(d any) column {
 	s := d.(sized)
@@ -45,8 +49,22 @@ func (c *cellOf[T]) newColumn(d any) column {
 func (c *cellOf[T]) bind(col column) { c.col = col.(*Column[T]) }
 func (c *cellOf[T]) Clear(r uint32)  { var z T; c.col.Vals[r] = z }
 
-// At is the row's value, to read and change in place.
-func (c *cellOf[T]) At(r uint32) *T { return &c.col.Vals[r] }
+// At is the row's value, to read.
+func (c *cellOf[T]) At(r uint32) *T {
+	if c.after != 0 && c.over(r) {
+		c.Clear(r)
+	}
+	return &c.col.Vals[r]
+}
+
+// change is the row's value, to write.
+func (c *cellOf[T]) change(r uint32) *T {
+	v := c.At(r)
+	if c.after != 0 {
+		c.wrote(r)
+	}
+	return v
+}
 
 // optional is a value that may be absent.
 type optional[T any] struct {
@@ -63,9 +81,9 @@ type ValueCell[T any] struct {
 // NewValueCell declares a value.
 func NewValueCell[T any](cod coder.Coder[T]) *ValueCell[T] { return &ValueCell[T]{cod: cod} }
 
-func (c *ValueCell[T]) Get(r uint32) T            { return c.col.Vals[r].v }
-func (c *ValueCell[T]) Lookup(r uint32) (T, bool) { o := &c.col.Vals[r]; return o.v, o.set }
-func (c *ValueCell[T]) Set(r uint32, v T)         { c.col.Vals[r] = optional[T]{v, true} }
+func (c *ValueCell[T]) Get(r uint32) T            { return c.At(r).v }
+func (c *ValueCell[T]) Lookup(r uint32) (T, bool) { o := c.At(r); return o.v, o.set }
+func (c *ValueCell[T]) Set(r uint32, v T)         { *c.change(r) = optional[T]{v, true} }
 func (c *ValueCell[T]) isZero(r uint32) bool      { return !c.col.Vals[r].set }
 
 func (c *ValueCell[T]) append(b []byte, r uint32) []byte {
@@ -88,7 +106,7 @@ func (c *ValueCell[T]) load(b []byte, r uint32) (_ []byte, err error) {
 	if v, b, err = c.cod.Decode(b[1:]); err != nil {
 		return nil, err
 	}
-	c.Set(r, v)
+	c.col.Vals[r] = optional[T]{v, true}
 	return b, nil
 }
 
@@ -101,7 +119,7 @@ type BagCell[T any] struct {
 // NewBagCell declares a bag.
 func NewBagCell[T any](cod coder.Coder[T]) *BagCell[T] { return &BagCell[T]{cod: cod} }
 
-func (c *BagCell[T]) Add(r uint32, v T)    { c.col.Vals[r] = append(c.col.Vals[r], v) }
+func (c *BagCell[T]) Add(r uint32, v T)    { l := c.change(r); *l = append(*l, v) }
 func (c *BagCell[T]) isZero(r uint32) bool { return len(c.col.Vals[r]) == 0 }
 
 func (c *BagCell[T]) append(b []byte, r uint32) []byte {
@@ -118,7 +136,7 @@ func (c *BagCell[T]) load(b []byte, r uint32) ([]byte, error) {
 	for ; n > 0 && err == nil; n-- {
 		var v T
 		if v, b, err = c.cod.Decode(b); err == nil {
-			c.Add(r, v)
+			c.col.Vals[r] = append(c.col.Vals[r], v)
 		}
 	}
 	return b, err
@@ -136,10 +154,20 @@ func NewMapCell[K comparable, V any](key coder.Coder[K], val coder.Coder[V]) *Ma
 	return &MapCell[K, V]{key: key, val: val}
 }
 
-func (c *MapCell[K, V]) Map(r uint32) map[K]V { return c.col.Vals[r] }
+func (c *MapCell[K, V]) Map(r uint32) map[K]V { return *c.At(r) }
 
-func (c *MapCell[K, V]) Put(r uint32, k K, v V) {
-	m := &c.col.Vals[r]
+func (c *MapCell[K, V]) Put(r uint32, k K, v V) { put(c.change(r), k, v) }
+
+// Remove removes k; the last one takes the map with it.
+func (c *MapCell[K, V]) Remove(r uint32, k K) {
+	if m := c.change(r); len(*m) > 0 {
+		if delete(*m, k); len(*m) == 0 {
+			*m = nil
+		}
+	}
+}
+
+func put[K comparable, V any](m *map[K]V, k K, v V) {
 	if *m == nil {
 		*m = map[K]V{}
 	}
@@ -174,7 +202,7 @@ func (c *MapCell[K, V]) load(b []byte, r uint32) ([]byte, error) {
 			break
 		}
 		if v, b, err = c.val.Decode(b); err == nil {
-			c.Put(r, k, v)
+			put(&c.col.Vals[r], k, v)
 		}
 	}
 	return b, err
@@ -192,9 +220,20 @@ func NewFoldCell[A any](cod coder.Coder[A], init func() A) *FoldCell[A] {
 	return &FoldCell[A]{cod: cod, init: init}
 }
 
+// Peek is the row's accumulator, to read: a new one if nothing was added.
+func (c *FoldCell[A]) Peek(r uint32) (a A) {
+	if o := c.At(r); o.set {
+		return o.v
+	}
+	if c.init != nil {
+		a = c.init()
+	}
+	return a
+}
+
 // Acc is the row's accumulator, to change in place.
 func (c *FoldCell[A]) Acc(r uint32) *A {
-	o := &c.col.Vals[r]
+	o := c.change(r)
 	if !o.set {
 		o.set = true
 		if c.init != nil {
@@ -231,7 +270,7 @@ func NewListCell[T any](cod coder.Coder[T]) *ListCell[T] { return &ListCell[T]{c
 
 // Add puts v at ts. Adding in time order costs an append, else a move of the later ones.
 func (c *ListCell[T]) Add(r uint32, ts int64, v T) {
-	l := &c.col.Vals[r]
+	l := c.change(r)
 	i := c.search(r, ts, true)
 	*l = slices.Insert(*l, i, Stamped[T]{ts, v})
 }
@@ -248,6 +287,7 @@ func (c *ListCell[T]) search(r uint32, ts int64, behind bool) int {
 // Range yields [from, to).
 func (c *ListCell[T]) Range(r uint32, from, to int64) iter.Seq2[int64, T] {
 	return func(yield func(int64, T) bool) {
+		c.At(r)
 		for _, e := range c.col.Vals[r][c.search(r, from, false):] {
 			if e.TS >= to || !yield(e.TS, e.Value) {
 				return
@@ -261,8 +301,10 @@ func (c *ListCell[T]) ClearRange(r uint32, from, to int64) {
 	if to <= from {
 		return
 	}
-	l := &c.col.Vals[r]
-	*l = slices.Delete(*l, c.search(r, from, false), c.search(r, to, false))
+	l := c.change(r)
+	if *l = slices.Delete(*l, c.search(r, from, false), c.search(r, to, false)); len(*l) == 0 {
+		*l = nil
+	}
 }
 
 func (c *ListCell[T]) isZero(r uint32) bool { return len(c.col.Vals[r]) == 0 }

@@ -4,41 +4,40 @@ import (
 	"math"
 	"slices"
 
-	"github.com/millrace/millrace/coder"
 	"github.com/millrace/millrace/internal/graph"
 	"github.com/millrace/millrace/window"
 )
 
 // merging is a [Paned] whose windows merge: each key has its own few windows, and
 // a hint of when the first of them wants something.
-type merging[K comparable, V, A, R any] struct {
-	*paned[K, V, A, R]
+type merging[K comparable] struct {
+	*paned[K]
 	dir    *Dir[K]
-	cells  *Column[[]cell[A]] // of a key, by window
-	dues   *hints             // by the watermark
-	alarms *hints             // by the clock
+	cells  *Column[[]cell] // of a key, by window
+	dues   *hints          // by the watermark
+	alarms *hints          // by the clock
 	set    []window.Interval
 }
 
-func newMerging[K comparable, V, A, R any](o *paned[K, V, A, R]) *merging[K, V, A, R] {
+func newMerging[K comparable](o *paned[K]) *merging[K] {
 	d := NewDir[K](o.hash)
-	return &merging[K, V, A, R]{paned: o, dir: d, cells: AddColumn[[]cell[A]](d), dues: newHints(d), alarms: newHints(d)}
+	return &merging[K]{paned: o, dir: d, cells: AddColumn[[]cell](d), dues: newHints(d), alarms: newHints(d)}
 }
 
-func (o *merging[K, V, A, R]) recv(c *graph.Ctx, v coder.KV[K, V]) {
+func (o *merging[K]) recv(c *graph.Ctx, k K) {
 	o.wins = o.assign.windows(c, o.wins)
 	for _, w := range o.wins {
 		if o.st.Expired(w, o.wm) { // its own window, before merging (M27)
-			o.drop(c, v, w, false)
+			o.drop(c, w, false)
 			continue
 		}
-		r, _ := o.dir.Row(v.Key)
+		r, _ := o.dir.Row(k)
 		i := o.place(c, r, w)
 		if i < 0 {
 			return
 		}
 		x := &o.cells.Vals[r][i]
-		o.element(c, x, v)
+		o.element(c, x)
 		o.dues.want(r, o.due(x))
 		if o.asks(x.win) {
 			o.askCell(c, r, i)
@@ -49,7 +48,7 @@ func (o *merging[K, V, A, R]) recv(c *graph.Ctx, v coder.KV[K, V]) {
 
 // place finds, makes or merges the cell into which an element of w belongs and
 // returns its index among its key's; -1 when the lane has failed.
-func (o *merging[K, V, A, R]) place(c *graph.Ctx, r uint32, w window.Interval) int {
+func (o *merging[K]) place(c *graph.Ctx, r uint32, w window.Interval) int {
 	cells := o.cells.Vals[r]
 	o.set = o.set[:0]
 	for i := range cells {
@@ -64,7 +63,7 @@ func (o *merging[K, V, A, R]) place(c *graph.Ctx, r uint32, w window.Interval) i
 }
 
 // placeCustom asks a user's merge function.
-func (o *merging[K, V, A, R]) placeCustom(c *graph.Ctx, r uint32, w window.Interval) int {
+func (o *merging[K]) placeCustom(c *graph.Ctx, r uint32, w window.Interval) int {
 	cells := o.cells.Vals[r]
 	var results []window.Merged
 	err := protect(c, o.node, func() (err error) {
@@ -76,10 +75,10 @@ func (o *merging[K, V, A, R]) placeCustom(c *graph.Ctx, r uint32, w window.Inter
 		return -1
 	}
 	into := w
-	var out []cell[A]
+	var out []cell
 	used := map[window.Interval]bool{}
 	for _, m := range results {
-		var from []cell[A]
+		var from []cell
 		for i := range cells {
 			if slices.Contains(m.From, cells[i].win) {
 				from = append(from, cells[i])
@@ -103,17 +102,17 @@ func (o *merging[K, V, A, R]) placeCustom(c *graph.Ctx, r uint32, w window.Inter
 	if !found {
 		out = append(out, o.merged(c, nil, into))
 	}
-	slices.SortFunc(out, func(a, b cell[A]) int { return a.win.Compare(b.win) })
+	slices.SortFunc(out, func(a, b cell) int { return a.win.Compare(b.win) })
 	o.cells.Vals[r] = out
 	for i := range out {
 		o.dues.want(r, o.due(&out[i]))
 	}
-	return slices.IndexFunc(out, func(x cell[A]) bool { return x.win == into })
+	return slices.IndexFunc(out, func(x cell) bool { return x.win == into })
 }
 
 // merged is the cell of the window into, which the windows of from became, none
 // or more of them (M10, M11).
-func (o *merging[K, V, A, R]) merged(c *graph.Ctx, from []cell[A], into window.Interval) (x cell[A]) {
+func (o *merging[K]) merged(c *graph.Ctx, from []cell, into window.Interval) (x cell) {
 	if len(from) == 1 && from[0].win == into && o.prog.Words() == 0 {
 		return from[0] // as it is
 	}
@@ -131,15 +130,8 @@ func (o *merging[K, V, A, R]) merged(c *graph.Ctx, from []cell[A], into window.I
 			o.prog.Merge(x.trig, f.trig)
 		}
 		x.hold.Merge(&o.st, f.hold, into)
-		if f.is(filled) {
-			if x.is(filled) {
-				c.Op = o.node.ID
-				o.s.Merge(&x.acc, f.acc)
-			} else {
-				x.acc = f.acc
-			}
-		}
-		x.state |= f.state & (filled | fresh)
+		o.in.merge(c, &x, f)
+		x.state |= f.state & fresh
 		if f.win == into { // it existed: its panes go on
 			x.panes = f.panes
 			x.state = x.state&^passed | f.state&passed
@@ -155,7 +147,7 @@ func (o *merging[K, V, A, R]) merged(c *graph.Ctx, from []cell[A], into window.I
 
 // askCell asks cell i of a key; a cell whose trigger finishes is no longer there
 // to merge (M11).
-func (o *merging[K, V, A, R]) askCell(c *graph.Ctx, r uint32, i int) {
+func (o *merging[K]) askCell(c *graph.Ctx, r uint32, i int) {
 	x := &o.cells.Vals[r][i]
 	if at, ok := o.ask(c, o.dir.Keys[r], x); ok {
 		o.alarms.want(r, at)
@@ -166,7 +158,7 @@ func (o *merging[K, V, A, R]) askCell(c *graph.Ctx, r uint32, i int) {
 }
 
 // tidy marks a key as changed, or removes it when it has no windows left.
-func (o *merging[K, V, A, R]) tidy(c *graph.Ctx, r uint32) {
+func (o *merging[K]) tidy(c *graph.Ctx, r uint32) {
 	if len(o.cells.Vals[r]) > 0 {
 		o.dir.Touch(r)
 		return
@@ -178,7 +170,7 @@ func (o *merging[K, V, A, R]) tidy(c *graph.Ctx, r uint32) {
 }
 
 // Advance passes ends and expiries, each key's in order of time (M63).
-func (o *merging[K, V, A, R]) Advance(c *graph.Ctx, wm int64) {
+func (o *merging[K]) Advance(c *graph.Ctx, wm int64) {
 	o.wm = wm
 	for at, ok := o.dues.next(); ok && wm > at && c.Err() == nil; at, ok = o.dues.next() {
 		if r := o.dues.pop(); r != none && o.dir.has(r) {
@@ -189,7 +181,7 @@ func (o *merging[K, V, A, R]) Advance(c *graph.Ctx, wm int64) {
 }
 
 // pass does what is due for a key.
-func (o *merging[K, V, A, R]) pass(c *graph.Ctx, r uint32) {
+func (o *merging[K]) pass(c *graph.Ctx, r uint32) {
 	for c.Err() == nil {
 		cells := o.cells.Vals[r]
 		next, at := -1, int64(math.MaxInt64)
@@ -216,7 +208,7 @@ func (o *merging[K, V, A, R]) pass(c *graph.Ctx, r uint32) {
 }
 
 // Alarm implements graph.Alarmer.
-func (o *merging[K, V, A, R]) Alarm() int64 {
+func (o *merging[K]) Alarm() int64 {
 	if at, ok := o.alarms.next(); ok {
 		return at
 	}
@@ -224,7 +216,7 @@ func (o *merging[K, V, A, R]) Alarm() int64 {
 }
 
 // Ring implements graph.Alarmer.
-func (o *merging[K, V, A, R]) Ring(c *graph.Ctx) {
+func (o *merging[K]) Ring(c *graph.Ctx) {
 	for at, ok := o.alarms.next(); ok && c.Now > at && c.Err() == nil; at, ok = o.alarms.next() {
 		r := o.alarms.pop()
 		if r == none || !o.dir.has(r) {
@@ -237,12 +229,12 @@ func (o *merging[K, V, A, R]) Ring(c *graph.Ctx) {
 	}
 }
 
-func (o *merging[K, V, A, R]) rowKey(b []byte, r uint32) []byte {
-	return appendRowKey(b, o.dir.Group(r), window.Interval{}, o.s.Key, o.dir.Keys[r])
+func (o *merging[K]) rowKey(b []byte, r uint32) []byte {
+	return appendRowKey(b, o.dir.Group(r), window.Interval{}, o.key, o.dir.Keys[r])
 }
 
 // Delta implements graph.Keeper. A row is named by its key and holds its windows.
-func (o *merging[K, V, A, R]) Delta(w graph.DeltaWriter) {
+func (o *merging[K]) Delta(w graph.DeltaWriter) {
 	o.dir.EachDirty(func(r uint32) {
 		key := o.rowKey(nil, r)
 		delete(o.gone, string(key)) // it has come back
@@ -257,12 +249,12 @@ func (o *merging[K, V, A, R]) Delta(w graph.DeltaWriter) {
 }
 
 // Load implements graph.Keeper.
-func (o *merging[K, V, A, R]) Load(key, val []byte) (err error) {
+func (o *merging[K]) Load(key, val []byte) (err error) {
 	if string(key) == string(outputRow) {
 		o.out, _, err = takeInt(val)
 		return err
 	}
-	_, k, err := splitRowKey(key, o.s.Key)
+	_, k, err := splitRowKey(key, o.key)
 	if err != nil {
 		return err
 	}
@@ -276,7 +268,7 @@ func (o *merging[K, V, A, R]) Load(key, val []byte) (err error) {
 		if w, val, err = takeWindow(val); err != nil {
 			return err
 		}
-		var x cell[A]
+		var x cell
 		o.begin(&x, w)
 		if val, err = o.loadCell(val, &x); err != nil {
 			return err

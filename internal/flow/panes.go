@@ -89,29 +89,167 @@ var listedCoder = coder.Coder[Listed]{
 
 // Open implements graph.Op.
 func (s *Paned[K, V, A, R]) Open(c *graph.Ctx, out []any) ([]any, any) {
-	o := &paned[K, V, A, R]{
-		s: s, st: s.Strategy, prog: s.Strategy.Compile(), node: c.Node(), next: recvOf[coder.KV[K, R]](out[0]),
-		hash: keygroup.Of[K](s.Key.Append), wm: window.MinTime, out: window.MinTime, assign: s.Assign,
-		late:   c.Run.Metrics.NewCell(graph.CounterKind, c.Node().Name, droppedLate),
-		closed: c.Run.Metrics.NewCell(graph.CounterKind, c.Node().Name, droppedClosed),
-		gone:   map[string]bool{},
-	}
-	if s.Strategy.Timestamps != window.EndOfWindow || !o.prog.FiresAtEnd() {
-		o.holds = newHolds()
-	}
+	x := &accumulators[K, V, A, R]{s: s, node: c.Node(), next: recvOf[coder.KV[K, R]](out[0])}
 	if s.Late != nil {
-		o.lateOut = s.Late(out[1])
+		x.lateOut = s.Late(out[1])
 	}
 	if c.Run.Careful {
-		o.g = &guard[coder.KV[K, V]]{node: c.Node(), cod: coder.KVOf(s.Key, s.Val), key: func(v coder.KV[K, V]) []byte { return s.Key.Append(nil, v.Key) }}
-		o.gOut = &guard[coder.KV[K, A]]{node: c.Node(), cod: coder.KVOf(s.Key, s.Acc), key: func(v coder.KV[K, A]) []byte { return s.Key.Append(nil, v.Key) }}
+		x.g = &guard[coder.KV[K, V]]{node: c.Node(), cod: coder.KVOf(s.Key, s.Val), key: func(v coder.KV[K, V]) []byte { return s.Key.Append(nil, v.Key) }}
+		x.gOut = &guard[coder.KV[K, A]]{node: c.Node(), cod: coder.KVOf(s.Key, s.Acc), key: func(v coder.KV[K, A]) []byte { return s.Key.Append(nil, v.Key) }}
 	}
-	if s.Strategy.Fn.Merging() {
+	recv, live := openPaned(c, s.Key, s.Strategy, s.Assign, x)
+	return one(Recv[coder.KV[K, V]](func(c *graph.Ctx, v coder.KV[K, V]) {
+		x.v = v
+		recv(c, v.Key)
+	})), live
+}
+
+// contents is what a paned grouping holds, of types that it need not know: so the
+// machinery is compiled for each type of key, not for each transform.
+type contents[K comparable] interface {
+	add(c *graph.Ctx, x *cell) bool // the element at hand; false if user code failed on it
+	late(c *graph.Ctx, w window.Interval, wm int64, closed bool)
+	merge(c *graph.Ctx, x, from *cell) // from is emptied
+	emit(c *graph.Ctx, k K, x *cell)   // an empty cell as an empty accumulator
+	drop(x *cell)
+	append(b []byte, x *cell) []byte
+	load(b []byte, x *cell) ([]byte, error)
+}
+
+// accumulators is the contents of one operator on one lane: cells name theirs by
+// number.
+type accumulators[K comparable, V, A, R any] struct {
+	s       *Paned[K, V, A, R]
+	node    *graph.Node
+	next    Recv[coder.KV[K, R]]
+	lateOut func(*graph.Ctx, coder.KV[K, V], window.Interval, int64, bool)
+	v       coder.KV[K, V] // the element at hand
+	accs    []A
+	free    []uint32
+	g       *guard[coder.KV[K, V]] // careful mode
+	gOut    *guard[coder.KV[K, A]]
+}
+
+func (o *accumulators[K, V, A, R]) initial() (a A) {
+	if o.s.Init != nil {
+		a = o.s.Init()
+	}
+	return a
+}
+
+// of is x's accumulator, made if there is none.
+func (o *accumulators[K, V, A, R]) of(x *cell) *A {
+	if x.acc == 0 {
+		if n := len(o.free); n > 0 {
+			x.acc, o.free = o.free[n-1], o.free[:n-1]
+		} else {
+			o.accs = append(o.accs, *new(A))
+			x.acc = uint32(len(o.accs))
+		}
+		o.accs[x.acc-1] = o.initial()
+	}
+	return &o.accs[x.acc-1]
+}
+
+func (o *accumulators[K, V, A, R]) add(c *graph.Ctx, x *cell) bool {
+	had := x.acc != 0
+	acc := o.of(x)
+	c.Op = o.node.ID
+	if o.g == nil {
+		o.s.Add(acc, o.v.Value)
+		return true
+	}
+	was := o.s.Acc.Append(nil, *acc)
+	ok := o.g.try(c, o.v, func() error { o.s.Add(acc, o.v.Value); return nil }, func() { *acc = decoded(o.s.Acc, was) })
+	if !ok && !had {
+		o.drop(x)
+	}
+	return ok
+}
+
+// decoded is what was encoded before.
+func decoded[A any](cod coder.Coder[A], b []byte) A {
+	a, _, err := cod.Decode(b)
+	if err != nil {
+		panic("BUG: flow: an accumulator does not decode what it encoded: " + err.Error())
+	}
+	return a
+}
+
+func (o *accumulators[K, V, A, R]) late(c *graph.Ctx, w window.Interval, wm int64, closed bool) {
+	if o.lateOut != nil {
+		o.lateOut(c, o.v, w, wm, closed)
+	}
+}
+
+func (o *accumulators[K, V, A, R]) merge(c *graph.Ctx, x, from *cell) {
+	switch {
+	case from.acc == 0:
+	case x.acc == 0:
+		x.acc, from.acc = from.acc, 0
+	default:
+		c.Op = o.node.ID
+		o.s.Merge(o.of(x), *o.of(from))
+		o.drop(from)
+	}
+}
+
+func (o *accumulators[K, V, A, R]) emit(c *graph.Ctx, k K, x *cell) {
+	var a A
+	if x.acc != 0 {
+		a = o.accs[x.acc-1]
+	} else {
+		a = o.initial()
+	}
+	c.Op = o.node.ID
+	if o.gOut == nil {
+		o.next(c, coder.KV[K, R]{Key: k, Value: o.s.Extract(c, a)})
+		return
+	}
+	var r R
+	if o.gOut.try(c, coder.KV[K, A]{Key: k, Value: a}, func() error { r = o.s.Extract(c, a); return nil }, nil) {
+		o.next(c, coder.KV[K, R]{Key: k, Value: r})
+	}
+}
+
+func (o *accumulators[K, V, A, R]) drop(x *cell) {
+	if x.acc != 0 {
+		o.accs[x.acc-1] = *new(A)
+		o.free = append(o.free, x.acc)
+		x.acc = 0
+	}
+}
+
+func (o *accumulators[K, V, A, R]) append(b []byte, x *cell) []byte {
+	return o.s.Acc.Append(b, *o.of(x))
+}
+
+func (o *accumulators[K, V, A, R]) load(b []byte, x *cell) ([]byte, error) {
+	a, rest, err := o.s.Acc.Decode(b)
+	if err == nil {
+		*o.of(x) = a
+	}
+	return rest, err
+}
+
+// openPaned makes the layout that a strategy wants.
+func openPaned[K comparable](c *graph.Ctx, key coder.Coder[K], s window.Strategy, a Assign, in contents[K]) (recv func(*graph.Ctx, K), live any) {
+	o := &paned[K]{
+		in: in, key: key, st: s, prog: s.Compile(), hash: keygroup.Of[K](key.Append), wm: window.MinTime, out: window.MinTime, assign: a,
+		late:   c.Run.Metrics.NewCell(graph.CounterKind, c.Node().Name, droppedLate),
+		closed: c.Run.Metrics.NewCell(graph.CounterKind, c.Node().Name, droppedClosed),
+		node:   c.Node(),
+		gone:   map[string]bool{},
+	}
+	if s.Timestamps != window.EndOfWindow || !o.prog.FiresAtEnd() {
+		o.holds = newHolds()
+	}
+	if s.Fn.Merging() {
 		m := newMerging(o)
-		return one(Recv[coder.KV[K, V]](m.recv)), m
+		return m.recv, m
 	}
-	f := newUnmerging(o)
-	return one(Recv[coder.KV[K, V]](f.recv)), f
+	u := newUnmerging(o)
+	return u.recv, u
 }
 
 // droppedClosed is the metric that counts the (element, window) pairs whose
@@ -124,12 +262,12 @@ const droppedClosed = "droppedDueToClosedWindow"
 // wm and out are the two watermarks of rule M13: the input's, and the output's,
 // which moves only when the engine asks for it, after all that a watermark or an
 // element has caused.
-type paned[K comparable, V, A, R any] struct {
-	s       *Paned[K, V, A, R]
+type paned[K comparable] struct {
+	in      contents[K]
+	key     coder.Coder[K]
 	st      window.Strategy
 	prog    *window.Program
 	node    *graph.Node
-	next    Recv[coder.KV[K, R]]
 	hash    keygroup.Hasher[K]
 	assign  Assign
 	wm, out int64
@@ -137,41 +275,38 @@ type paned[K comparable, V, A, R any] struct {
 	wins    []window.Interval
 	late    *graph.Cell
 	closed  *graph.Cell
-	lateOut func(*graph.Ctx, coder.KV[K, V], window.Interval, int64, bool)
 	gone    map[string]bool // rows to delete from the store, group before each
-	g       *guard[coder.KV[K, V]]
-	gOut    *guard[coder.KV[K, A]]
 }
 
 // cell is what is kept for one (key, window).
-type cell[A any] struct {
+type cell struct {
 	win   window.Interval
 	trig  []uint64 // of the trigger's program
 	panes window.Panes
 	hold  window.Hold
-	held  int64 // what it has in the holds, packed; 0: nothing
-	acc   A
+	held  int64  // what it has in the holds, packed; 0: nothing
+	acc   uint32 // number of its accumulator; 0: none
 	state cellState
 }
 
 type cellState uint8
 
 const (
-	filled cellState = 1 << iota // acc holds something
-	fresh                        // elements have come since the last pane
+	fresh  cellState = 1 << iota // elements have come since the last pane
 	passed                       // the end of the window has been dealt with
 	shut                         // the trigger has finished
+	filled                       // in the store: an accumulator follows
 )
 
-func (x *cell[A]) is(s cellState) bool { return x.state&s != 0 }
+func (x *cell) is(s cellState) bool { return x.state&s != 0 }
 
-func (o *paned[K, V, A, R]) now(c *graph.Ctx) window.Now {
+func (o *paned[K]) now(c *graph.Ctx) window.Now {
 	return window.Now{Watermark: o.wm, Clock: c.Now, Synchronized: c.Now}
 }
 
 // begin makes x the cell of w.
-func (o *paned[K, V, A, R]) begin(x *cell[A], w window.Interval) {
-	*x = cell[A]{win: w}
+func (o *paned[K]) begin(x *cell, w window.Interval) {
+	*x = cell{win: w}
 	if n := o.prog.Words(); n > 0 {
 		x.trig = make([]uint64, n)
 	}
@@ -180,52 +315,30 @@ func (o *paned[K, V, A, R]) begin(x *cell[A], w window.Interval) {
 	}
 }
 
-// drop counts an element that is too late for w, and passes it on where somebody
-// wants it.
-func (o *paned[K, V, A, R]) drop(c *graph.Ctx, v coder.KV[K, V], w window.Interval, closed bool) {
+// drop counts the element at hand, which is too late for w, and passes it on where
+// somebody wants it.
+func (o *paned[K]) drop(c *graph.Ctx, w window.Interval, closed bool) {
 	if closed {
 		o.closed.Add(1)
 	} else {
 		o.late.Add(1)
 	}
-	if o.lateOut != nil {
-		o.lateOut(c, v, w, o.wm, closed)
-	}
+	o.in.late(c, w, o.wm, closed)
 }
 
-// element adds v to x, and reports whether that went well.
-func (o *paned[K, V, A, R]) element(c *graph.Ctx, x *cell[A], v coder.KV[K, V]) bool {
-	if !x.is(filled) && o.s.Init != nil {
-		x.acc = o.s.Init()
-	}
-	c.Op = o.node.ID
-	if o.g != nil {
-		was := o.s.Acc.Append(nil, x.acc)
-		ok := o.g.try(c, v, func() error { o.s.Add(&x.acc, v.Value); return nil }, func() { x.acc = decoded(o.s.Acc, was) })
-		if !ok {
-			return false
-		}
-	} else {
-		o.s.Add(&x.acc, v.Value)
+// element adds the element at hand to x.
+func (o *paned[K]) element(c *graph.Ctx, x *cell) {
+	if !o.in.add(c, x) {
+		return
 	}
 	x.hold.Add(&o.st, x.win, c.TS, o.wm, o.out)
 	o.rehold(x)
-	x.state |= filled | fresh
+	x.state |= fresh
 	o.prog.OnElements(x.trig, 1, o.now(c))
-	return true
-}
-
-// decoded is what was encoded before.
-func decoded[A any](cod coder.Coder[A], b []byte) A {
-	a, _, err := cod.Decode(b)
-	if err != nil {
-		panic("BUG: flow: an accumulator does not decode what it encoded: " + err.Error())
-	}
-	return a
 }
 
 // rehold makes the holds follow x's.
-func (o *paned[K, V, A, R]) rehold(x *cell[A]) {
+func (o *paned[K]) rehold(x *cell) {
 	if o.holds == nil {
 		return
 	}
@@ -245,13 +358,13 @@ func (o *paned[K, V, A, R]) rehold(x *cell[A]) {
 }
 
 // asks reports that an element may make w's trigger ready.
-func (o *paned[K, V, A, R]) asks(w window.Interval) bool {
+func (o *paned[K]) asks(w window.Interval) bool {
 	return o.prog.CountsElements() || w.Passed(o.wm)
 }
 
 // ask fires x if its trigger is ready, and answers when the clock should make it
 // ask again.
-func (o *paned[K, V, A, R]) ask(c *graph.Ctx, k K, x *cell[A]) (alarm int64, ok bool) {
+func (o *paned[K]) ask(c *graph.Ctx, k K, x *cell) (alarm int64, ok bool) {
 	if x.is(shut) {
 		return 0, false
 	}
@@ -265,50 +378,30 @@ func (o *paned[K, V, A, R]) ask(c *graph.Ctx, k K, x *cell[A]) (alarm int64, ok 
 
 // fire emits a pane if one is due. last says that none can follow: then the cell
 // is shut.
-func (o *paned[K, V, A, R]) fire(c *graph.Ctx, k K, x *cell[A], last bool) {
+func (o *paned[K]) fire(c *graph.Ctx, k K, x *cell, last bool) {
 	if d := x.panes.Peek(x.win, o.wm, o.out, last); o.st.Emits(d, !x.is(fresh)) {
-		a, at := x.acc, x.hold.Stamp(x.win)
-		if !x.is(filled) && o.s.Init != nil {
-			a = o.s.Init()
-		}
+		at := x.hold.Stamp(x.win)
 		x.panes.Emit(d)
 		x.hold.Fire(&o.st, last)
 		x.state &^= fresh
+		ts, win, pane := c.TS, c.Win, c.Pane
+		c.TS, c.Win, c.Pane = at, x.win, d
+		o.in.emit(c, k, x)
+		c.TS, c.Win, c.Pane = ts, win, pane
 		if o.st.Accumulation == window.DiscardPanes {
-			x.empty()
+			o.in.drop(x)
 		}
-		o.emit(c, k, a, x.win, at, d)
 	}
 	if last {
-		x.state |= shut
-		x.empty()
+		x.state = x.state&^fresh | shut
+		o.in.drop(x)
 	}
 	o.rehold(x)
 }
 
-func (x *cell[A]) empty() {
-	var none A
-	x.acc = none
-	x.state &^= filled | fresh
-}
-
-func (o *paned[K, V, A, R]) emit(c *graph.Ctx, k K, a A, w window.Interval, at int64, d window.Pane) {
-	ts, win, pane := c.TS, c.Win, c.Pane
-	c.TS, c.Win, c.Pane, c.Op = at, w, d, o.node.ID
-	if o.gOut == nil {
-		o.next(c, coder.KV[K, R]{Key: k, Value: o.s.Extract(c, a)})
-	} else {
-		var r R
-		if o.gOut.try(c, coder.KV[K, A]{Key: k, Value: a}, func() error { r = o.s.Extract(c, a); return nil }, nil) {
-			o.next(c, coder.KV[K, R]{Key: k, Value: r})
-		}
-	}
-	c.TS, c.Win, c.Pane = ts, win, pane
-}
-
-// next is the instant whose passing means something to x: the window's end, then
+// due is the instant whose passing means something to x: the window's end, then
 // its expiry.
-func (o *paned[K, V, A, R]) due(x *cell[A]) int64 {
+func (o *paned[K]) due(x *cell) int64 {
 	if x.is(passed) {
 		return o.st.Expiry(x.win)
 	}
@@ -316,7 +409,7 @@ func (o *paned[K, V, A, R]) due(x *cell[A]) int64 {
 }
 
 // Output implements graph.Holder.
-func (o *paned[K, V, A, R]) Output() int64 {
+func (o *paned[K]) Output() int64 {
 	at := o.wm
 	if o.holds != nil {
 		at = min(at, o.holds.least())
@@ -328,7 +421,7 @@ func (o *paned[K, V, A, R]) Output() int64 {
 var outputRow = []byte("output")
 
 // deltaOutput keeps the output's watermark, on which stamps and timings depend (M42).
-func (o *paned[K, V, A, R]) deltaOutput(w graph.DeltaWriter) {
+func (o *paned[K]) deltaOutput(w graph.DeltaWriter) {
 	w.Put(graph.LaneBound, outputRow, appendInt(nil, o.out))
 	for k := range o.gone {
 		w.Delete(int(k[0])<<8|int(k[1]), []byte(k[2:]))
@@ -336,8 +429,12 @@ func (o *paned[K, V, A, R]) deltaOutput(w graph.DeltaWriter) {
 	clear(o.gone)
 }
 
-func (o *paned[K, V, A, R]) appendCell(b []byte, x *cell[A]) []byte {
-	b = append(b, byte(x.state))
+func (o *paned[K]) appendCell(b []byte, x *cell) []byte {
+	state := x.state
+	if x.acc != 0 {
+		state |= filled
+	}
+	b = append(b, byte(state))
 	for _, w := range x.trig {
 		b = appendInt(b, int64(w))
 	}
@@ -350,13 +447,13 @@ func (o *paned[K, V, A, R]) appendCell(b []byte, x *cell[A]) []byte {
 		flags |= 2
 	}
 	b = appendInt(append(b, flags), x.hold.At)
-	if x.is(filled) {
-		b = o.s.Acc.Append(b, x.acc)
+	if x.acc != 0 {
+		b = o.in.append(b, x)
 	}
 	return b
 }
 
-func (o *paned[K, V, A, R]) loadCell(b []byte, x *cell[A]) ([]byte, error) {
+func (o *paned[K]) loadCell(b []byte, x *cell) ([]byte, error) {
 	if len(b) == 0 {
 		return nil, errShort
 	}
@@ -383,7 +480,8 @@ func (o *paned[K, V, A, R]) loadCell(b []byte, x *cell[A]) ([]byte, error) {
 		return nil, err
 	}
 	if x.is(filled) {
-		if x.acc, b, err = o.s.Acc.Decode(b); err != nil {
+		x.state &^= filled
+		if b, err = o.in.load(b, x); err != nil {
 			return nil, err
 		}
 	}
@@ -393,35 +491,35 @@ func (o *paned[K, V, A, R]) loadCell(b []byte, x *cell[A]) ([]byte, error) {
 
 // unmerging is a [Paned] whose windows stay as they are: a table for each window,
 // and so no entry anywhere for each key's end of window.
-type unmerging[K comparable, V, A, R any] struct {
-	*paned[K, V, A, R]
-	*tables[*paneTable[K, A]]
-	idle []*paneTable[K, A]
+type unmerging[K comparable] struct {
+	*paned[K]
+	*tables[*paneTable[K]]
+	idle []*paneTable[K]
 }
 
 // paneTable is the cells of one window.
-type paneTable[K comparable, A any] struct {
+type paneTable[K comparable] struct {
 	win    window.Interval
 	dir    *Dir[K]
-	cells  *Column[cell[A]]
+	cells  *Column[cell]
 	alarms *hints // by the clock; nil where the trigger has no use for it
 	passed bool   // the end of the window has been dealt with
 }
 
-func (t *paneTable[K, A]) interval() window.Interval { return t.win }
+func (t *paneTable[K]) interval() window.Interval { return t.win }
 
-func newUnmerging[K comparable, V, A, R any](o *paned[K, V, A, R]) *unmerging[K, V, A, R] {
-	u := &unmerging[K, V, A, R]{paned: o}
+func newUnmerging[K comparable](o *paned[K]) *unmerging[K] {
+	u := &unmerging[K]{paned: o}
 	u.tables = newTables(o.assign, u.open, nil)
 	return u
 }
 
-func (o *unmerging[K, V, A, R]) open(w window.Interval) (t *paneTable[K, A]) {
+func (o *unmerging[K]) open(w window.Interval) (t *paneTable[K]) {
 	if n := len(o.idle); n > 0 {
 		t, o.idle = o.idle[n-1], o.idle[:n-1]
 	} else {
 		d := NewDir[K](o.hash)
-		t = &paneTable[K, A]{dir: d, cells: AddColumn[cell[A]](d)}
+		t = &paneTable[K]{dir: d, cells: AddColumn[cell](d)}
 		if o.prog.UsesClock() {
 			t.alarms = newHints(d)
 		}
@@ -430,48 +528,48 @@ func (o *unmerging[K, V, A, R]) open(w window.Interval) (t *paneTable[K, A]) {
 	return t
 }
 
-func (o *unmerging[K, V, A, R]) recv(c *graph.Ctx, v coder.KV[K, V]) {
+func (o *unmerging[K]) recv(c *graph.Ctx, k K) {
 	o.wins = o.paned.assign.windows(c, o.wins)
 	for _, w := range o.wins {
 		if o.st.Expired(w, o.wm) {
-			o.drop(c, v, w, false)
+			o.drop(c, w, false)
 			continue
 		}
 		t := o.at(c, w)
-		r, isNew := t.dir.Row(v.Key)
+		r, isNew := t.dir.Row(k)
 		x := &t.cells.Vals[r]
 		if isNew {
 			o.begin(x, w)
 		}
 		if x.is(shut) {
-			o.drop(c, v, w, true)
+			o.drop(c, w, true)
 			continue
 		}
-		if o.element(c, x, v); o.asks(w) {
+		if o.element(c, x); o.asks(w) {
 			o.askRow(c, t, r)
 		}
 		t.dir.Touch(r)
 	}
 }
 
-func (o *unmerging[K, V, A, R]) askRow(c *graph.Ctx, t *paneTable[K, A], r uint32) {
+func (o *unmerging[K]) askRow(c *graph.Ctx, t *paneTable[K], r uint32) {
 	if at, ok := o.ask(c, t.dir.Keys[r], &t.cells.Vals[r]); ok {
 		t.alarms.want(r, at)
 	}
 }
 
 // Advance passes the ends of windows and their expiries in order of time (M63).
-func (o *unmerging[K, V, A, R]) Advance(c *graph.Ctx, wm int64) {
+func (o *unmerging[K]) Advance(c *graph.Ctx, wm int64) {
 	o.wm = wm
 	for c.Err() == nil {
-		var ending *paneTable[K, A]
+		var ending *paneTable[K]
 		for _, t := range o.tables.open {
 			if !t.passed {
 				ending = t
 				break
 			}
 		}
-		var oldest *paneTable[K, A]
+		var oldest *paneTable[K]
 		if len(o.tables.open) > 0 {
 			oldest = o.tables.open[0]
 		}
@@ -493,7 +591,7 @@ func (o *unmerging[K, V, A, R]) Advance(c *graph.Ctx, wm int64) {
 
 // collect emits what a window has not fired yet, whatever its trigger says, and
 // lets go of it (M26).
-func (o *unmerging[K, V, A, R]) collect(c *graph.Ctx, t *paneTable[K, A]) {
+func (o *unmerging[K]) collect(c *graph.Ctx, t *paneTable[K]) {
 	o.tables.open, o.tables.last = o.tables.open[1:], nil
 	t.dir.Each(func(r uint32) {
 		if x := &t.cells.Vals[r]; !x.is(shut) {
@@ -513,7 +611,7 @@ func (o *unmerging[K, V, A, R]) collect(c *graph.Ctx, t *paneTable[K, A]) {
 }
 
 // Alarm implements graph.Alarmer.
-func (o *unmerging[K, V, A, R]) Alarm() int64 {
+func (o *unmerging[K]) Alarm() int64 {
 	at := int64(math.MaxInt64)
 	if o.prog.UsesClock() {
 		for _, t := range o.tables.open {
@@ -526,7 +624,7 @@ func (o *unmerging[K, V, A, R]) Alarm() int64 {
 }
 
 // Ring implements graph.Alarmer.
-func (o *unmerging[K, V, A, R]) Ring(c *graph.Ctx) {
+func (o *unmerging[K]) Ring(c *graph.Ctx) {
 	for _, t := range o.tables.open {
 		for at, ok := t.alarms.next(); ok && c.Now > at; at, ok = t.alarms.next() {
 			if r := t.alarms.pop(); r != none && t.dir.has(r) {
@@ -537,12 +635,12 @@ func (o *unmerging[K, V, A, R]) Ring(c *graph.Ctx) {
 	}
 }
 
-func (o *unmerging[K, V, A, R]) rowKey(b []byte, t *paneTable[K, A], r uint32) []byte {
-	return appendRowKey(b, t.dir.Group(r), t.win, o.s.Key, t.dir.Keys[r])
+func (o *unmerging[K]) rowKey(b []byte, t *paneTable[K], r uint32) []byte {
+	return appendRowKey(b, t.dir.Group(r), t.win, o.key, t.dir.Keys[r])
 }
 
 // Delta implements graph.Keeper. A row is named by its window and key.
-func (o *unmerging[K, V, A, R]) Delta(w graph.DeltaWriter) {
+func (o *unmerging[K]) Delta(w graph.DeltaWriter) {
 	o.deltaOutput(w)
 	var key, val []byte
 	for _, t := range o.tables.open {
@@ -555,12 +653,12 @@ func (o *unmerging[K, V, A, R]) Delta(w graph.DeltaWriter) {
 }
 
 // Load implements graph.Keeper.
-func (o *unmerging[K, V, A, R]) Load(key, val []byte) (err error) {
+func (o *unmerging[K]) Load(key, val []byte) (err error) {
 	if string(key) == string(outputRow) {
 		o.out, _, err = takeInt(val)
 		return err
 	}
-	w, k, err := splitRowKey(key, o.s.Key)
+	w, k, err := splitRowKey(key, o.key)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package flow
 import (
 	"bytes"
 	"context"
+	"math"
 
 	"github.com/millrace/millrace/coder"
 	"github.com/millrace/millrace/internal/graph"
@@ -17,8 +18,15 @@ type Keyed[K comparable] struct {
 	Dir *Dir[K]
 	Row uint32
 
-	lane *Lane[K]
-	cur  *table[K]
+	lane    *Lane[K]
+	cur     *table[K]
+	cleared []uint32 // rows that may be empty now
+}
+
+// Cleared notes that something of the row was cleared, so that the row may be empty.
+func (k *Keyed[K]) Cleared() {
+	k.Touch()
+	k.cleared = append(k.cleared, k.Row)
 }
 
 // Key is the key at hand.
@@ -35,67 +43,30 @@ type table[K comparable] struct {
 	win    window.Interval
 	dir    *Dir[K]
 	cols   []column
+	lives  lifeTable
 	timers []*timerTable
-}
-
-// timerTable is one timer of all keys of one window. The column is the truth;
-// each row has at most one entry in the heap at or before it, so that pushing a
-// timer back (a session) is one store.
-type timerTable struct {
-	at   *Column[int64] // due time + offset such that 0 means not set
-	in   *Column[int64] // the same for the row's heap entry
-	heap timerHeap
-}
-
-// Times are stored so that the zero value of a column means "not set".
-func pack(ts int64) int64  { return ts - window.MinTime + 1 }
-func unpack(p int64) int64 { return p + window.MinTime - 1 }
-
-// Timer is a handle of one declared event timer on one lane.
-type Timer struct {
-	cur  *timerTable
-	seq  *uint32
-	Fire func() error
-}
-
-// Set sets the row's timer to ts, replacing an earlier time.
-func (t *Timer) Set(row uint32, ts int64) {
-	p := pack(ts)
-	t.cur.at.Vals[row] = p
-	if in := t.cur.in.Vals[row]; in == 0 || p < in {
-		t.cur.in.Vals[row] = p
-		*t.seq++
-		t.cur.heap.push(timerEntry{p, *t.seq, row})
-	}
-}
-
-// Clear removes the row's timer; its entry in the heap goes when it comes up.
-func (t *Timer) Clear(row uint32) { t.cur.at.Vals[row] = 0 }
-
-// Get is when the row's timer is due.
-func (t *Timer) Get(row uint32) (ts int64, ok bool) {
-	p := t.cur.at.Vals[row]
-	return unpack(p), p != 0
 }
 
 // Lane is what a stateful transform's setup binds its handles to: one for each
 // lane, or an unbound one at construction, to declare.
 type Lane[K comparable] struct {
-	Bound bool
-	K     *Keyed[K]
-	Decl  []string // "value seen beam:coder:varint:v1", in order of declaration
-	Start []func(context.Context) error
-	Stop  []func() error
+	Bound  bool
+	K      *Keyed[K]
+	Decl   []string // "value seen beam:coder:varint:v1", in order of declaration
+	Start  []func(context.Context) error
+	Stop   []func() error
+	Expire func() error // when a key's window is over; nil: nothing
 
 	hash   keygroup.Hasher[K]
 	cells  []Cell
 	timers []*Timer
-	seq    uint32
+	timing *timing
+	lives  bool // some cell expires
 }
 
 // NewLane makes a lane; c is nil at construction.
 func NewLane[K comparable](c *graph.Ctx, key coder.Coder[K]) *Lane[K] {
-	l := &Lane[K]{Bound: c != nil, hash: keygroup.Of[K](key.Append)}
+	l := &Lane[K]{Bound: c != nil, hash: keygroup.Of[K](key.Append), timing: &timing{c: c, wm: window.MinTime, holds: newHolds()}}
 	l.K = &Keyed[K]{Ctx: c, lane: l}
 	return l
 }
@@ -104,29 +75,33 @@ func NewLane[K comparable](c *graph.Ctx, key coder.Coder[K]) *Lane[K] {
 func (l *Lane[K]) AddCell(decl string, c Cell) {
 	l.Decl = append(l.Decl, decl)
 	l.cells = append(l.cells, c)
+	life := c.lifeOf()
+	life.t = l.timing
+	l.lives = l.lives || life.after != 0
 }
 
-// AddTimer declares an event timer.
-func (l *Lane[K]) AddTimer(decl string, fire func() error) *Timer {
-	t := &Timer{seq: &l.seq, Fire: fire}
+// AddTimer declares a timer.
+func (l *Lane[K]) AddTimer(decl string, t *Timer) *Timer {
+	t.t = l.timing
 	l.Decl = append(l.Decl, decl)
 	l.timers = append(l.timers, t)
 	return t
 }
+
+// Fired is what the timer that fires was set to.
+func (k *Keyed[K]) Fired() int64 { return k.lane.timing.fired }
+
+// Watermark is that of the operator's input.
+func (k *Keyed[K]) Watermark() int64 { return k.lane.timing.wm }
 
 func (l *Lane[K]) newTable(w window.Interval) *table[K] {
 	t := &table[K]{win: w, dir: NewDir[K](l.hash)}
 	for _, c := range l.cells {
 		t.cols = append(t.cols, c.newColumn(t.dir))
 	}
-	for range l.timers {
-		tt := &timerTable{at: AddColumn[int64](t.dir), in: AddColumn[int64](t.dir)}
-		t.dir.moved = append(t.dir.moved, func(to []uint32) {
-			for i := range tt.heap {
-				tt.heap[i].row = to[tt.heap[i].row]
-			}
-		})
-		t.timers = append(t.timers, tt)
+	t.lives = newLifeTable(t.dir, l.cells)
+	for _, h := range l.timers {
+		t.timers = append(t.timers, newTimerTable(h, t.dir))
 	}
 	return t
 }
@@ -136,24 +111,42 @@ func (l *Lane[K]) turn(t *table[K]) {
 	l.K.cur, l.K.Dir = t, t.dir
 	for i, c := range l.cells {
 		c.bind(t.cols[i])
+		if life := c.lifeOf(); life.after != 0 {
+			t.lives.bind(i, life)
+		}
 	}
 	for i, h := range l.timers {
 		h.cur = t.timers[i]
 	}
 }
 
-// appendRow encodes all state of row r; empty reports that there is none.
-func (l *Lane[K]) appendRow(b []byte, r uint32) (_ []byte, empty bool) {
-	empty = true
+// appendRow encodes all state of row r.
+func (l *Lane[K]) appendRow(b []byte, r uint32) []byte {
 	for _, c := range l.cells {
-		empty = empty && c.isZero(r)
 		b = c.append(b, r)
+		if life := c.lifeOf(); life.after != 0 {
+			b = appendInt(b, life.exp.Vals[r])
+		}
 	}
 	for _, t := range l.timers {
-		empty = empty && t.cur.at.Vals[r] == 0
-		b = appendInt(b, t.cur.at.Vals[r])
+		b = t.append(b, r)
 	}
-	return b, empty
+	return b
+}
+
+// empty reports that row r has no state.
+func (l *Lane[K]) empty(r uint32) bool {
+	for _, c := range l.cells {
+		if !c.isZero(r) {
+			return false
+		}
+	}
+	for _, t := range l.timers {
+		if !t.isZero(r) {
+			return false
+		}
+	}
+	return true
 }
 
 func (l *Lane[K]) loadRow(b []byte, r uint32) (err error) {
@@ -161,16 +154,19 @@ func (l *Lane[K]) loadRow(b []byte, r uint32) (err error) {
 		if b, err = c.load(b, r); err != nil {
 			return err
 		}
+		if life := c.lifeOf(); life.after != 0 {
+			var exp int64
+			if exp, b, err = takeInt(b); err != nil {
+				return err
+			}
+			if life.exp.Vals[r] = exp; exp != 0 {
+				life.hints.want(r, unpack(exp))
+			}
+		}
 	}
 	for _, t := range l.timers {
-		var p int64
-		if p, b, err = takeInt(b); err != nil {
+		if b, err = t.load(b, r); err != nil {
 			return err
-		}
-		if p == 0 {
-			t.Clear(r)
-		} else {
-			t.Set(r, unpack(p))
 		}
 	}
 	return nil
@@ -182,6 +178,7 @@ type Stateful[K comparable, V, O any] struct {
 	Key    coder.Coder[K]
 	Val    coder.Coder[V]
 	Assign Assign
+	Late   LateOut[K, V] // nil: late elements are counted and dropped
 	Bind   func(l *Lane[K], emit func(O)) (proc func(V) error)
 }
 
@@ -189,13 +186,21 @@ type Stateful[K comparable, V, O any] struct {
 func (s *Stateful[K, V, O]) Open(c *graph.Ctx, out []any) ([]any, any) {
 	next := recvOf[O](out[0])
 	l := NewLane[K](c, s.Key)
-	o := &stateful[K, V, O]{l: l, s: s, node: c.Node(), next: next, wm: window.MinTime,
-		tables: newTables(s.Assign, l.newTable, l.turn), late: c.Run.Metrics.NewCell(graph.CounterKind, c.Node().Name, droppedLate)}
+	l.timing.dropped = c.Run.Metrics.NewCell(graph.CounterKind, c.Node().Name, droppedTimers)
+	o := &stateful[K, V, O]{l: l, s: s, node: c.Node(), next: next, out: window.MinTime,
+		late: c.Run.Metrics.NewCell(graph.CounterKind, c.Node().Name, droppedLate)}
+	o.tables = newTables(s.Assign, l.newTable, func(t *table[K]) {
+		l.timing.expiry = s.Assign.expiry(t.win)
+		l.turn(t)
+	})
 	id := c.Op
 	o.emit = func(v O) { next(c, v); c.Op = id }
 	if c.Run.Careful {
 		o.g = &guard[coder.KV[K, V]]{node: c.Node(), cod: coder.KVOf(s.Key, s.Val), key: func(v coder.KV[K, V]) []byte { return s.Key.Append(nil, v.Key) }}
 		o.emit = o.held.emit
+	}
+	if s.Late != nil {
+		o.lateOut = s.Late(out[1])
 	}
 	o.proc = s.Bind(l, o.emit)
 	if c.Run.Park {
@@ -204,32 +209,39 @@ func (s *Stateful[K, V, O]) Open(c *graph.Ctx, out []any) ([]any, any) {
 			o.g.park = func(v coder.KV[K, V], err error) bool { o.parked.park(c, v, err); return true }
 		}
 	}
-	if !c.Run.Careful && !c.Run.Park && s.Assign.Global() {
+	if s.Assign.Global() {
 		o.tables.at(c, window.Global)
-		return []any{&batchIn[coder.KV[K, V]]{o.recvGlobal, o.recvBatch}}, o
+		if !c.Run.Careful && !c.Run.Park {
+			return []any{&batchIn[coder.KV[K, V]]{o.recvGlobal, o.recvBatch}}, o
+		}
 	}
 	return []any{Recv[coder.KV[K, V]](o.recv)}, o
 }
 
-// droppedLate is the metric that counts the (element, window) pairs that came
-// behind the watermark (rule M24).
-const droppedLate = "droppedDueToLateness"
+// The metrics that count the (element, window) pairs that came behind the
+// watermark (M24), and the timers by the clock that were set when the input had
+// ended (M81).
+const (
+	droppedLate   = "droppedDueToLateness"
+	droppedTimers = "droppedTimersAtEnd"
+)
 
 type stateful[K comparable, V, O any] struct {
-	l      *Lane[K]
-	s      *Stateful[K, V, O]
-	node   *graph.Node
-	next   Recv[O]
-	emit   func(O)
-	proc   func(V) error
-	tables *tables[*table[K]]
-	wm     int64
-	wins   []window.Interval
-	late   *graph.Cell
-	rows   rows
-	parked *parking[K, V]
-	gone   [][]byte // rows of closed windows, for the next delta, group before each
-	key    []byte
+	l       *Lane[K]
+	s       *Stateful[K, V, O]
+	node    *graph.Node
+	next    Recv[O]
+	emit    func(O)
+	proc    func(V) error
+	tables  *tables[*table[K]]
+	out     int64 // watermark of the output (M13)
+	wins    []window.Interval
+	late    *graph.Cell
+	lateOut func(*graph.Ctx, coder.KV[K, V], window.Interval, int64, bool)
+	rows    rows
+	parked  *parking[K, V]
+	gone    [][]byte // rows of closed windows and emptied keys, for the next delta, group before each
+	key     []byte
 
 	g    *guard[coder.KV[K, V]] // careful mode
 	held held[O]
@@ -238,22 +250,32 @@ type stateful[K comparable, V, O any] struct {
 
 func (o *stateful[K, V, O]) recvGlobal(c *graph.Ctx, v coder.KV[K, V]) {
 	k := o.l.K
-	k.Row, _ = k.Dir.Row(v.Key)
-	c.Op = o.node.ID
+	row, fresh := k.Dir.Row(v.Key)
+	k.Row, c.Op = row, o.node.ID
 	if err := o.proc(v.Value); err != nil {
 		c.Fail(err)
 	}
+	if fresh {
+		k.cleared = append(k.cleared, row) // perhaps nothing was set
+	}
+	o.tidyCleared(c)
 }
 
 // recvBatch is recvGlobal of each element, with the rows looked up beforehand.
 func (o *stateful[K, V, O]) recvBatch(c *graph.Ctx, b *Batch[coder.KV[K, V]]) {
 	k, proc, id := o.l.K, o.proc, o.node.ID
-	for i, r := range rowsOf(k.Dir, b.vals, &o.rows) {
+	keys := k.Dir.n
+	rows := rowsOf(k.Dir, b.vals, &o.rows)
+	for i, r := range rows {
 		k.Row, c.TS, c.Op = r, b.ts[i], id
 		if err := proc(b.vals[i].Value); err != nil {
 			c.Fail(err)
 		}
 	}
+	if k.Dir.n > keys {
+		k.cleared = append(k.cleared, rows...) // perhaps nothing was set for the new ones
+	}
+	o.tidyCleared(c)
 }
 
 func (o *stateful[K, V, O]) recv(c *graph.Ctx, v coder.KV[K, V]) {
@@ -263,36 +285,63 @@ func (o *stateful[K, V, O]) recv(c *graph.Ctx, v coder.KV[K, V]) {
 	win := c.Win
 	o.wins = o.s.Assign.windows(c, o.wins)
 	for _, w := range o.wins {
-		if o.s.Assign.late(w, o.wm) {
+		if o.s.Assign.late(w, o.l.timing.wm) {
 			o.late.Add(1)
+			if o.lateOut != nil {
+				o.lateOut(c, v, w, o.l.timing.wm, false)
+			}
 			continue
 		}
 		c.Win = w
 		o.tables.at(c, w)
 		o.apply(c, v)
+		o.tidyCleared(c)
 	}
 	c.Win = win
 }
 
 func (o *stateful[K, V, O]) apply(c *graph.Ctx, v coder.KV[K, V]) {
 	k := o.l.K
-	k.Row, _ = k.Dir.Row(v.Key)
-	c.Op = o.node.ID
+	row, fresh := k.Dir.Row(v.Key)
+	k.Row, c.Op = row, o.node.ID
+	if fresh {
+		k.cleared = append(k.cleared, row) // perhaps nothing will be set
+	}
 	if o.g == nil {
 		if err := o.proc(v.Value); err != nil {
 			c.Fail(err)
 		}
 		return
 	}
-	row := k.Row
 	if o.g.try(c, v, func() error { return o.proc(v.Value) }, o.saved(row)) {
 		o.held.pass(c, o.next)
 	}
 }
 
+// tidyCleared removes the rows whose state was cleared and is empty now. Rows do
+// not move meanwhile, so that a batch can be looked up at once.
+func (o *stateful[K, V, O]) tidyCleared(c *graph.Ctx) {
+	k := o.l.K
+	for _, r := range k.cleared {
+		o.tidy(c, k.cur, r)
+	}
+	k.cleared = k.cleared[:0]
+}
+
+// tidy removes row r of t if it is empty: a key that is done costs nothing.
+func (o *stateful[K, V, O]) tidy(c *graph.Ctx, t *table[K], r uint32) {
+	if !t.dir.has(r) || !o.l.empty(r) {
+		return
+	}
+	if c.Run.Epochs {
+		o.gone = append(o.gone, o.rowKey(nil, t, r))
+	}
+	t.dir.Remove(r)
+}
+
 // saved keeps the row as it is and returns how to put it back.
 func (o *stateful[K, V, O]) saved(row uint32) func() {
-	o.undo, _ = o.l.appendRow(o.undo[:0], row)
+	o.undo = o.l.appendRow(o.undo[:0], row)
 	return func() {
 		o.held.drop()
 		if err := o.l.loadRow(o.undo, row); err != nil {
@@ -319,80 +368,193 @@ func (o *stateful[K, V, O]) Close(c *graph.Ctx) (err error) {
 	return err
 }
 
-// Advance fires timers that are due before wm (rule M74: T < W), each key's in
-// time order, those that callbacks set among them (M77); then it closes windows.
+// Advance fires timers that are due before wm (M74: T < W), each key's in time
+// order, those that callbacks set among them (M77); then it closes windows.
 func (o *stateful[K, V, O]) Advance(c *graph.Ctx, wm int64) {
-	o.wm = wm
-	if wm == window.MaxTime && o.parked != nil {
-		o.parked.giveUp(c, o.node)
-	}
-	for _, t := range o.tables.all() {
-		if len(o.l.timers) > 0 {
-			o.tables.at(c, t.win)
-			o.fire(c, t, wm)
+	o.l.timing.wm = wm
+	if wm == window.MaxTime {
+		if o.parked != nil {
+			o.parked.giveUp(c, o.node)
 		}
+		o.l.timing.ended = true
+		o.fireAll(c, math.MaxInt64, true) // else what waits for the clock would be lost (M81)
 	}
-	o.tables.close(wm, o.s.Assign.lateness, func(t *table[K]) {
-		if c.Run.Epochs {
-			t.dir.Each(func(r uint32) { o.gone = append(o.gone, o.rowKey(nil, t, r)) })
-		}
-	})
+	o.fireAll(c, wm, false)
+	o.tables.close(wm, o.s.Assign.lateness, func(t *table[K]) { o.expire(c, t) })
+	if o.l.lives {
+		o.sweep(c, true)
+	}
+	o.rest(c)
+}
+
+// rest turns back to the table that a global window's elements expect at hand.
+func (o *stateful[K, V, O]) rest(c *graph.Ctx) {
 	if o.s.Assign.Global() {
 		o.tables.at(c, window.Global)
 	}
 }
 
+// fireAll fires the timers of all open windows that are due before limit, in
+// event time or by the clock.
+func (o *stateful[K, V, O]) fireAll(c *graph.Ctx, limit int64, clock bool) {
+	if len(o.l.timers) == 0 {
+		return
+	}
+	for _, t := range o.tables.all() {
+		o.tables.at(c, t.win)
+		o.fire(c, t, limit, clock)
+	}
+}
+
 // fire fires t's timers that are due.
-func (o *stateful[K, V, O]) fire(c *graph.Ctx, t *table[K], wm int64) {
+func (o *stateful[K, V, O]) fire(c *graph.Ctx, t *table[K], limit int64, clock bool) {
 	ts, win := c.TS, c.Win
-	for {
+	for c.Err() == nil {
 		due := -1
 		for i, tt := range t.timers {
-			if len(tt.heap) > 0 && unpack(tt.heap[0].at) < wm && (due < 0 || tt.heap[0].before(t.timers[due].heap[0])) {
+			if o.l.timers[i].Clock == clock && len(tt.heap) > 0 && unpack(tt.heap[0].at) < limit && (due < 0 || tt.heap[0].before(t.timers[due].heap[0])) {
 				due = i
 			}
 		}
-		if due < 0 || c.Err() != nil {
+		if due < 0 {
 			break
 		}
 		tt, h := t.timers[due], o.l.timers[due]
 		e := tt.heap.pop()
+		if e.row == none || !t.dir.has(e.row) {
+			continue
+		}
 		tt.in.Vals[e.row] = 0
-		switch at := tt.at.Vals[e.row]; {
-		case at == 0: // cleared
-		case unpack(at) >= wm || at > e.at: // pushed back meanwhile
-			h.Set(e.row, unpack(at))
+		switch x, ok := h.first(e.row); {
+		case !ok: // cleared
+		case unpack(x.at) >= limit || x.at > e.at: // pushed back meanwhile
+			h.hint(e.row, x.at, x.seq)
 		default:
 			o.l.K.Row = e.row
+			at := x.at
+			if x.out != 0 {
+				at = x.out
+			}
 			c.TS, c.Win, c.Op = unpack(at), t.win, o.node.ID
-			o.fireOne(c, h, tt, e.row)
+			o.l.timing.fired, h.Tag = unpack(x.at), x.tag
+			o.fireOne(c, h, e.row, x)
+			if y, ok := h.first(e.row); ok {
+				h.hint(e.row, y.at, y.seq)
+			}
+			o.l.K.cleared = o.l.K.cleared[:0]
+			o.tidy(c, t, e.row)
 		}
 	}
 	c.TS, c.Win = ts, win
 }
 
-func (o *stateful[K, V, O]) fireOne(c *graph.Ctx, h *Timer, tt *timerTable, row uint32) {
-	if o.g == nil {
-		tt.at.Vals[row] = 0
+func (o *stateful[K, V, O]) fireOne(c *graph.Ctx, h *Timer, row uint32, x tagTimer) {
+	call := func() error {
+		h.Clear(row, x.tag)
+		o.l.K.Row = row
 		o.l.K.Touch()
-		if err := h.Fire(); err != nil {
+		return h.Fire()
+	}
+	if o.g == nil {
+		if err := call(); err != nil {
 			c.Fail(err)
 		}
 		return
 	}
-	undo := o.saved(row)
-	v := coder.KV[K, V]{Key: o.l.K.Key()}
-	ok := o.g.try(c, v, func() error {
-		tt.at.Vals[row] = 0
-		o.l.K.Row = row
-		o.l.K.Touch()
-		return h.Fire()
-	}, undo)
-	if ok {
+	if o.g.try(c, coder.KV[K, V]{Key: o.l.K.Key()}, call, o.saved(row)) {
 		o.held.pass(c, o.next)
 	} else {
-		tt.at.Vals[row] = 0 // the failed firing was disposed of
+		h.Clear(row, x.tag) // the failed firing was disposed of
 	}
+}
+
+// expire ends a window: its keys' last words, then nothing is left of them (M73).
+func (o *stateful[K, V, O]) expire(c *graph.Ctx, t *table[K]) {
+	o.l.timing.expiry = o.s.Assign.expiry(t.win)
+	o.l.turn(t)
+	ts, win := c.TS, c.Win
+	c.TS, c.Win = t.win.Last(), t.win
+	t.dir.Each(func(r uint32) {
+		if c.Run.Epochs {
+			o.gone = append(o.gone, o.rowKey(nil, t, r))
+		}
+		for _, h := range o.l.timers {
+			h.clearAll(r)
+		}
+		if o.l.Expire == nil || c.Err() != nil || o.l.empty(r) {
+			return
+		}
+		o.l.K.Row, c.Op = r, o.node.ID
+		if o.g == nil {
+			if err := o.l.Expire(); err != nil {
+				c.Fail(err)
+			}
+		} else if o.g.try(c, coder.KV[K, V]{Key: o.l.K.Key()}, func() error { o.l.K.Row = r; return o.l.Expire() }, o.saved(r)) {
+			o.held.pass(c, o.next)
+		}
+		for _, h := range o.l.timers {
+			h.clearAll(r)
+		}
+	})
+	o.l.K.cleared = o.l.K.cleared[:0]
+	c.TS, c.Win = ts, win
+}
+
+// Alarm implements graph.Alarmer.
+func (o *stateful[K, V, O]) Alarm() int64 {
+	at := int64(math.MaxInt64)
+	for _, t := range o.tables.open {
+		for i, h := range o.l.timers {
+			if tt := t.timers[i]; h.Clock && len(tt.heap) > 0 {
+				at = min(at, unpack(tt.heap[0].at))
+			}
+		}
+		if t.lives.clock != nil {
+			if exp, ok := t.lives.clock.next(); ok {
+				at = min(at, exp)
+			}
+		}
+	}
+	return at
+}
+
+// Ring implements graph.Alarmer.
+func (o *stateful[K, V, O]) Ring(c *graph.Ctx) {
+	o.fireAll(c, c.Now, true)
+	if o.l.lives {
+		o.sweep(c, false)
+	}
+	o.rest(c)
+}
+
+// sweep frees what has expired (M82).
+func (o *stateful[K, V, O]) sweep(c *graph.Ctx, event bool) {
+	now := c.Now
+	if event {
+		now = o.l.timing.wm
+	}
+	for _, t := range o.tables.all() {
+		hints := t.lives.clock
+		if event {
+			hints = t.lives.events
+		}
+		if hints == nil {
+			continue
+		}
+		o.tables.at(c, t.win)
+		for at, ok := hints.next(); ok && at <= now; at, ok = hints.next() {
+			if r := hints.pop(); r != none && t.dir.has(r) && expire(o.l.cells, r, event) {
+				t.dir.Touch(r)
+				o.tidy(c, t, r)
+			}
+		}
+	}
+}
+
+// Output implements graph.Holder.
+func (o *stateful[K, V, O]) Output() int64 {
+	o.out = max(o.out, min(o.l.timing.wm, o.l.timing.holds.least()))
+	return o.out
 }
 
 // rowKey is what names a row in the store: its group before it while it is in gone.
@@ -421,6 +583,7 @@ func deleteRows(w graph.DeltaWriter, gone [][]byte) {
 
 // Delta implements graph.Keeper. A row is named by its window and key.
 func (o *stateful[K, V, O]) Delta(w graph.DeltaWriter) {
+	w.Put(graph.LaneBound, outputRow, appendInt(nil, o.out))
 	deleteRows(w, o.gone)
 	o.gone = nil
 	if o.parked != nil {
@@ -432,22 +595,24 @@ func (o *stateful[K, V, O]) Delta(w graph.DeltaWriter) {
 		t.dir.EachDirty(func(r uint32) {
 			o.key = o.rowKey(o.key[:0], t, r)
 			group := int(o.key[0])<<8 | int(o.key[1])
-			var empty bool
-			if val, empty = o.l.appendRow(val[:0], r); empty {
+			if o.l.empty(r) {
 				w.Delete(group, o.key[2:])
-			} else {
-				w.Put(group, o.key[2:], val)
+				return
 			}
+			val = o.l.appendRow(val[:0], r)
+			w.Put(group, o.key[2:], val)
 		})
 	}
 	o.tables.last = nil
-	if o.s.Assign.Global() {
-		o.tables.at(nil, window.Global)
-	}
+	o.rest(nil)
 }
 
 // Load implements graph.Keeper.
-func (o *stateful[K, V, O]) Load(key, val []byte) error {
+func (o *stateful[K, V, O]) Load(key, val []byte) (err error) {
+	if string(key) == string(outputRow) {
+		o.out, _, err = takeInt(val)
+		return err
+	}
 	if k, ok := bytes.CutPrefix(key, parkedRow); ok {
 		return o.parked.load(k, val)
 	}

