@@ -257,6 +257,12 @@ func flatten[T any](colls []coll) coll {
 		}
 		first.behind = first.behind || c.behind
 	}
+	for i, c := range colls {
+		if first.behind && !c.behind { // all must come with windows, or none
+			n := c.add(&graph.Node{Kind: "AssignWindows", Op: flow.Explode[T](c.assign()), Out: []graph.Type{c.typ()}, WinColumns: true}, graph.Forward, "")
+			colls[i] = c.to(n, 0)
+		}
+	}
 	n := &graph.Node{Kind: "Flatten", Op: flow.Flatten[T](len(colls)), Out: []graph.Type{first.typ()}, Windowing: first.windowing, WinColumns: first.behind}
 	for _, c := range colls {
 		n.In = append(n.In, graph.In{Ref: c.ref, Kind: graph.Forward})

@@ -38,7 +38,7 @@ func (e Elem) Source() string { return e.c.Where() }
 // lane; side effects belong into OnStart.
 type DoFn struct {
 	hooks
-	views []coll
+	views []sideInput
 }
 
 // hooks is what setups of ParDo and Stateful have in common.
@@ -149,9 +149,9 @@ func pardo[A any](c PCollection[A], types []graph.Type, opts []Option, bind func
 	}
 	in := c.coll
 	if len(decl.views) > 0 {
-		in = gate[A](in, "SideInput", decl.views)
+		in = sideGate[A](in, decl.views)
 	}
-	assign := c.assign()
+	assign := in.assign()
 	op := flow.ParDo(coderOf[A](c.coll), assign, func(x *graph.Ctx, out []any) *flow.DoLane[A] {
 		d := &DoFn{hooks: hooks{c: x}}
 		process, emitters := bind(d, out)
@@ -160,7 +160,7 @@ func pardo[A any](c PCollection[A], types []graph.Type, opts []Option, bind func
 			Start:   d.start, Finish: d.finish, Stop: d.stop, Emitters: emitters,
 		}
 	})
-	return outputs{c.coll, in.add(&graph.Node{Kind: "ParDo", Op: op, Out: types}, graph.Forward, nameOf(opts))}
+	return outputs{in, in.add(&graph.Node{Kind: "ParDo", Op: op, Out: types}, graph.Forward, nameOf(opts))}
 }
 
 // declareDo runs setup once without a lane.

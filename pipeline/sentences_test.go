@@ -98,9 +98,16 @@ func TestWrongPrograms_getSentences(t *testing.T) {
 		{"negative disorder", func(p *pipeline.Pipeline) {
 			pipeline.EventTimeMs(ints(p), func(int) int64 { return 0 }, pipeline.OutOfOrder(-time.Second))
 		}, []string{"EventTime: OutOfOrder(-1s): want 0 or more"}},
-		{"a side input in windows", func(p *pipeline.Pipeline) {
-			pipeline.AsIterable(ints(p).Windowed(window.Fixed(time.Second)))
-		}, []string{"AsIterable: its collection has windows ", "make it global with Windowed(window.GlobalWindows()) first"}},
+		{"a side input in windows that merge", func(p *pipeline.Pipeline) {
+			pipeline.AsIterable(ints(p).Windowed(window.Sessions(time.Second)))
+		}, []string{"AsIterable: its collection has windows sessions(1s), and windows that merge can't be mapped"}},
+		{"a side input in windows for a main input without", func(p *pipeline.Pipeline) {
+			v := pipeline.AsIterable(ints(p).Windowed(window.Fixed(time.Second)))
+			pipeline.ParDo(ints(p), func(d *pipeline.DoFn, _ pipeline.Emit[int]) func(pipeline.Elem, int) error {
+				pipeline.UseView(d, v)
+				return func(pipeline.Elem, int) error { return nil }
+			})
+		}, []string{"ParDo: side input in fixed(1s): the main input is in the global window", "give the main input windows"}},
 		{"a setup that does too much", func(p *pipeline.Pipeline) {
 			pipeline.ParDo(ints(p), func(*pipeline.DoFn, pipeline.Emit[int]) func(pipeline.Elem, int) error { panic("no server") })
 		}, []string{"ParDo: its setup function panicked while the pipeline was built; what touches the world belongs into OnStart: no server"}},

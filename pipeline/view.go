@@ -8,28 +8,52 @@ import (
 	"github.com/millrace/millrace/window"
 )
 
-// View is a collection's content as a side input: a value of type T, complete
-// before the first element that may ask for it is processed. It must fit in
-// memory; one copy serves all lanes.
+// View is a collection's content as a side input: a value of type T. It must fit
+// in memory; one copy serves all lanes.
+//
+// A side input in the global window with the default trigger is read as a whole:
+// it is complete before the first element that may ask for it is processed. Any
+// other side input is read window by window: an element in window w reads the
+// window that holds the last instant of w, the latest-starting one of several
+// (M91), and waits until that has a pane or is known to be empty (M90). A later
+// pane takes the place of an earlier one (M95), so let panes accumulate. A side
+// input that changes slowly is one in the global window with a trigger that repeats.
 type View[T any] struct {
 	coll
-	id int
+	ref   flow.SideRef
+	empty any // content of a window without elements
 }
 
-// view adds the node that gathers c and publishes what build makes of it.
+// view adds the nodes that gather c and publish what build makes of it.
 func view[E, T any](c coll, kind string, build func([]E) (any, error), opts []Option) View[T] {
 	if !c.ok(kind) {
 		return View[T]{coll: poison}
 	}
-	if c.windowing.Fn.Kind() != window.KindGlobal {
-		c.p.g.Errorf("%s: its collection has windows %s: a side input is read as a whole, so make it global with Windowed(window.GlobalWindows()) first", kind, c.windowing.Fn)
+	if fn := c.windowing.Fn; fn.Merging() || fn.AlreadyMerged() {
+		c.p.g.Errorf("%s: its collection has windows %s, and windows that merge can't be mapped to those of the elements that ask: give it others with Windowed", kind, fn)
 		return View[T]{coll: poison}
 	}
 	c.p.g.Views++
-	id := c.p.g.Views
-	op := flow.View(id, coderOf[E](c), build)
-	n := c.add(&graph.Node{Kind: kind, View: id, Op: op, Stateful: true, Out: []graph.Type{flow.Type(coderFor[bool](c.p, kind))}}, graph.Gather, nameOf(opts))
-	return View[T]{coll: c.to(n, 0), id: id}
+	v := View[T]{ref: flow.SideRef{View: c.p.g.Views, Fn: c.windowing.Fn}}
+	out := []graph.Type{flow.Type(coderFor[bool](c.p, kind))}
+	if c.windowing.Fn.Kind() == window.KindGlobal && flow.Simple(c.windowing) {
+		v.ref.Whole = true
+		op := flow.View(v.ref.View, coderOf[E](c), build)
+		n := c.add(&graph.Node{Kind: kind, View: v.ref.View, Op: op, Stateful: true, Out: out}, graph.Gather, nameOf(opts))
+		v.coll = c.to(n, 0)
+		return v
+	}
+	v.empty, _ = build(nil)
+	if name := nameOf(opts); name != "" {
+		defer c.p.g.Scope(name)()
+	} else {
+		defer c.p.g.Scope(kind)()
+	}
+	groups := GroupByKey(KeyBy(PCollection[E]{c}, func(E) bool { return true }))
+	op := flow.PaneView(v.ref.View, coderFor[bool](c.p, kind), coderOf[E](c), c.windowing.LatenessMillis(), build)
+	n := groups.add(&graph.Node{Kind: kind, View: v.ref.View, Op: op, Stateful: true, Out: out}, graph.Forward, "")
+	v.coll = c.to(n, 0)
+	return v
 }
 
 // AsSingleton is the one element of c as a side input. Asking for it fails the
@@ -95,30 +119,79 @@ func AsMultimap[K comparable, V any](c Keyed[K, V], opts ...Option) View[map[K][
 }
 
 // Side is a view at its reader.
-type Side[T any] struct{ slot *graph.ViewSlot }
+type Side[T any] struct {
+	slot  *graph.ViewSlot
+	c     *graph.Ctx
+	ref   flow.SideRef
+	empty any
+}
 
 // UseView makes v a side input of the ParDo that d sets up. Elements wait until
-// the view is complete.
+// what they may ask for is ready.
 func UseView[T any](d *DoFn, v View[T]) Side[T] {
 	if v.p == nil {
 		return Side[T]{}
 	}
-	d.views = append(d.views, v.coll)
+	d.views = append(d.views, sideInput{v.coll, v.ref})
 	if d.c == nil {
 		return Side[T]{}
 	}
-	return Side[T]{&d.c.Run.Views[v.id-1]}
+	return Side[T]{&d.c.Run.Views[v.ref.View-1], d.c, v.ref, v.empty}
 }
 
-// Get is the view's content.
+// sideInput is a view that a ParDo uses.
+type sideInput struct {
+	coll
+	ref flow.SideRef
+}
+
+// Get is the view's content for the element at hand.
 func (s Side[T]) Get() T {
-	switch v := s.slot.Get().(type) {
+	x := s.empty
+	if s.ref.Whole {
+		x = s.slot.Get()
+	} else if v, ok := s.slot.Pane(s.ref.Window(s.c.Win)); ok {
+		x = v
+	}
+	switch v := x.(type) {
 	case T:
 		return v
 	case noSingleton:
 		panic(string(v))
 	}
 	panic("BUG: pipeline: a side input was read before it was complete")
+}
+
+// sideGate holds c back, window by window where a side input has windows, until
+// the side inputs are ready.
+func sideGate[T any](c coll, sides []sideInput) coll {
+	whole := true
+	var signals []coll
+	var refs []flow.SideRef
+	for _, s := range sides {
+		whole = whole && s.ref.Whole
+		signals, refs = append(signals, s.coll), append(refs, s.ref)
+		if c.windowing.Fn.Kind() != window.KindGlobal {
+			continue
+		}
+		if _, err := s.ref.Fn.Side(window.Global); err != nil {
+			c.p.g.Errorf("ParDo: %w: give the main input windows", err)
+			return c
+		}
+	}
+	if whole {
+		return gate[T](c, "SideInput", signals)
+	}
+	n := &graph.Node{Kind: "SideInput", Op: flow.WindowGate(refs, coderOf[T](c), c.assign()), Out: []graph.Type{c.typ()}, Stateful: true, WinColumns: true}
+	for _, s := range signals {
+		if !same("SideInput", c, s) {
+			return c
+		}
+		n.In = append(n.In, graph.In{Ref: s.ref, Kind: graph.Broadcast, Signal: true, Aside: true})
+	}
+	out := c.to(c.add(n, graph.Forward, ""), 0)
+	out.behind = true
+	return out
 }
 
 // gate holds c back until all of signals have ended.

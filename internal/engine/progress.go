@@ -27,6 +27,7 @@ type stageProgress struct {
 type inputProgress struct {
 	wm      int64
 	idle    bool // all its senders are
+	aside   bool // says nothing about the stage's time
 	senders []senderProgress
 }
 
@@ -44,7 +45,7 @@ func newProgress(p *plan, lane, lanes int) *progress {
 	for _, s := range p.stages {
 		sp := stageProgress{wm: window.MinTime, clock: s.clock, clockWM: window.MinTime}
 		for _, in := range s.inputs {
-			ip := inputProgress{wm: window.MinTime}
+			ip := inputProgress{wm: window.MinTime, aside: in.in.Aside}
 			for _, from := range in.senders(lane, lanes) {
 				ip.senders = append(ip.senders, senderProgress{lane: from, wm: window.MinTime})
 			}
@@ -105,7 +106,7 @@ func (s *stageProgress) changes() bool {
 func (s *stageProgress) next() (wm int64, idle bool) {
 	low, idle := int64(window.MaxTime), true
 	for i := range s.in {
-		if x := &s.in[i]; !x.idle {
+		if x := &s.in[i]; !x.idle && !x.aside {
 			low, idle = min(low, x.wm), false
 		}
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/millrace/millrace/coder"
 	"github.com/millrace/millrace/internal/graph"
+	"github.com/millrace/millrace/window"
 )
 
 // op makes an Op of a function.
@@ -207,6 +208,23 @@ func Flatten[T any](n int) graph.Op {
 			in[i] = next
 		}
 		return in, nil
+	})
+}
+
+// Explode passes each element on once for each of its windows, with the window.
+func Explode[T any](a Assign) graph.Op {
+	return op(func(_ *graph.Ctx, out []any) ([]any, any) {
+		next := recvOf[T](out[0])
+		var wins []window.Interval
+		return one(Recv[T](func(c *graph.Ctx, v T) {
+			win := c.Win
+			wins = a.windows(c, wins)
+			for _, w := range wins {
+				c.Win = w
+				next(c, v)
+			}
+			c.Win = win
+		})), nil
 	})
 }
 

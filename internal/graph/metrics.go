@@ -106,18 +106,3 @@ func (m *Metrics) Snapshot() []Metric {
 	})
 	return out
 }
-
-// ViewSlot is where a side input's content is published: written by the lane
-// that builds it, read by all. The value's type is known to the reader.
-type ViewSlot struct{ v atomic.Pointer[any] }
-
-// Publish shows v to all readers. v is immutable from now on.
-func (s *ViewSlot) Publish(v any) { s.v.Store(&v) }
-
-// Get returns what was published last, or nil.
-func (s *ViewSlot) Get() any {
-	if p := s.v.Load(); p != nil {
-		return *p
-	}
-	return nil
-}

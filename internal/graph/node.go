@@ -25,6 +25,9 @@ type In struct {
 	// Signal marks an input that brings no elements, only its watermark (the
 	// gate in front of a side input's reader).
 	Signal bool
+	// Aside marks a signal that does not hold back the node's watermark: the node
+	// itself holds back what has to wait (M16).
+	Aside bool
 }
 
 // Node is one transform. It is immutable once added.
