@@ -116,7 +116,7 @@ func (x *interval[K, A, B, P]) process(c *pipeline.Ctx[K], v either[A, B], emit 
 	s, ts := x.state.Get(c), c.TimestampMs()
 	fresh, met, end := s.empty(), false, int64(0)
 	if v.Right {
-		from, to := later(ts, -x.upper), later(ts, -x.lower)
+		from, to := ts-x.upper, ts-x.lower
 		for i := s.Left.from(from); i < len(s.Left) && s.Left[i].TS <= to; i++ {
 			w := &s.Left[i]
 			w.Mark, met = true, true
@@ -127,7 +127,7 @@ func (x *interval[K, A, B, P]) process(c *pipeline.Ctx[K], v either[A, B], emit 
 		s.Right.add(waiting[B]{ts, met, v.B})
 		end = x.rightEnd(ts)
 	} else {
-		from, to := later(ts, x.lower), later(ts, x.upper)
+		from, to := ts+x.lower, ts+x.upper
 		for i := s.Right.from(from); i < len(s.Right) && s.Right[i].TS <= to; i++ {
 			w := &s.Right[i]
 			w.Mark, met = true, true

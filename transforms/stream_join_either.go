@@ -84,5 +84,5 @@ func millis(c pipeline.Signal, kind, name string, d time.Duration) int64 {
 	return d.Milliseconds()
 }
 
-// later is ts + ms, within the times that elements and timers can have.
+// later is ts + ms, within the times that timers in the global window can have.
 func later(ts, ms int64) int64 { return min(max(ts+ms, window.MinTime), window.GlobalEnd) }
