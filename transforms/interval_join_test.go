@@ -2,6 +2,7 @@ package transforms_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -235,6 +236,25 @@ func TestIntervalJoin_lateValues(t *testing.T) {
 			}
 		})
 	})
+}
+
+// Goal: results keep their times when an element elsewhere fails and the lanes go on
+// in careful mode, where outputs are held. Method: a failing element in the middle.
+func TestIntervalJoin_timesInCarefulMode(t *testing.T) {
+	es := events(8, 200, 1000)
+	bad := es[100]
+	good := slices.DeleteFunc(slices.Clone(es), func(e event) bool { return e.ID == bad.ID })
+	pipelinetest.Run(t, func(t *T, p *pipeline.Pipeline) {
+		fail := func(_ context.Context, e event) (event, error) {
+			if e.ID == bad.ID {
+				return e, errors.New("bad")
+			}
+			return e, nil
+		}
+		l, r := inputs(p, es, 1)
+		l, r = pipeline.TryMapValues(l, fail), pipeline.TryMapValues(r, fail)
+		pipelinetest.Equal(t, fullRows(transforms.IntervalFullJoin(l, r, -20*ms, 20*ms)), nearby(good, -20, 20, true, true)...)
+	}, pipelinetest.OnError(local.DeadLetter))
 }
 
 func TestIntervalJoin_wrongUse(t *testing.T) {

@@ -121,6 +121,34 @@ func TestTemporalJoin_keepsTheNewestVersionsOnly(t *testing.T) {
 	}
 }
 
+// An allowed lateness keeps the versions that late values need.
+func TestTemporalJoin_lateness(t *testing.T) {
+	es := []event{
+		{"a", 100, true, 1},
+		{"a", 1000, true, 2},
+		{"a", 5000, false, 3}, // the watermark is here, behind both versions
+		{"a", 500, false, 4},  // late
+	}
+	for _, tc := range []struct {
+		name     string
+		lateness time.Duration
+		want     row
+	}{
+		{"its version is kept", time.Minute, row{"a", 4, 1, 500}},
+		{"beyond time, too", 1e6 * time.Hour, row{"a", 4, 1, 500}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			pipelinetest.Run(t, func(t *T, p *pipeline.Pipeline) {
+				all := pipeline.EventTimeMs(pipeline.Create(p, es...), at).Windowed(window.GlobalWindows(), window.AllowedLateness(tc.lateness))
+				byKey := pipeline.KeyBy(all, func(e event) string { return e.Key })
+				stream := byKey.Filter(func(_ string, e event) bool { return !e.Right })
+				table := byKey.Filter(func(_ string, e event) bool { return e.Right })
+				pipelinetest.Contains(t, leftRows(transforms.TemporalLeftJoin(stream, table)), tc.want)
+			})
+		})
+	}
+}
+
 // Times in the last day of time are behind every timer: the join must end all the same.
 func TestStreamJoins_atTheEndsOfTime(t *testing.T) {
 	es := []event{
