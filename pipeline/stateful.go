@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"fmt"
 	"iter"
 	"reflect"
 	"time"
@@ -40,6 +41,20 @@ func (c *Ctx[K]) FireTime() time.Time { return time.UnixMilli(c.k.Fired()) }
 
 // Window is the window of the element or timer; state belongs to key and window.
 func (c *Ctx[K]) Window() window.Interval { return c.k.Window() }
+
+// EmitAt emits v with the event time ts, in Unix milliseconds, instead of that of
+// the element or timer at hand. An earlier time than that is an error: v could be
+// behind the watermark, and late, through no fault of its own.
+func EmitAt[K comparable, O any](c *Ctx[K], emit Emit[O], ts int64, v O) error {
+	own := c.k.TS
+	if ts < own {
+		return fmt.Errorf("emit at %v: it is before %v, the time of the element or timer at hand", time.UnixMilli(ts).UTC(), time.UnixMilli(own).UTC())
+	}
+	c.k.TS = ts
+	emit(v)
+	c.k.TS = own
+	return nil
+}
 
 // Process handles one element.
 type Process[K comparable, V, O any] = func(c *Ctx[K], v V, emit Emit[O]) error

@@ -13,9 +13,14 @@ import (
 )
 
 // printAll runs p and prints c's elements, sorted.
-func printAll[E any](p *pipeline.Pipeline, c pipeline.PCollection[E]) {
+func printAll[E any](p *pipeline.Pipeline, c pipeline.PCollection[E]) { printOn(p, c, 0) }
+
+// printInOrder is printAll on one lane, where elements come in order.
+func printInOrder[E any](p *pipeline.Pipeline, c pipeline.PCollection[E]) { printOn(p, c, 1) }
+
+func printOn[E any](p *pipeline.Pipeline, c pipeline.PCollection[E], lanes int) {
 	out := pipeline.Collect(c)
-	if _, err := local.Run(context.Background(), p, local.Config{}); err != nil {
+	if _, err := local.Run(context.Background(), p, local.Config{Parallelism: lanes}); err != nil {
 		fmt.Println(err)
 		return
 	}
@@ -324,4 +329,234 @@ func ExampleSumOf() {
 	})
 	printAll(p, warnings)
 	// Output: ann spent 110
+}
+
+// orders, and payments for them, with times in minutes.
+func ordersAndPayments(p *pipeline.Pipeline) (orders, payments pipeline.Keyed[int, string]) {
+	type event struct {
+		Order, Minute int
+		What          string
+	}
+	stream := func(es ...event) pipeline.Keyed[int, string] {
+		timed := pipeline.EventTime(pipeline.Create(p, es...), func(e event) time.Time { return time.Unix(int64(60*e.Minute), 0) })
+		return pipeline.MapValues(pipeline.KeyBy(timed, func(e event) int { return e.Order }), func(e event) string { return e.What })
+	}
+	return stream(event{1, 0, "tea"}, event{2, 5, "rice"}, event{3, 20, "salt"}),
+		stream(event{1, 2, "3.50"}, event{3, 50, "1.20"})
+}
+
+// Payments within a quarter of an hour after the order.
+func ExampleIntervalJoin() {
+	p := pipeline.New()
+	orders, payments := ordersAndPayments(p)
+	printAll(p, pipeline.Pairs(transforms.IntervalJoin(orders, payments, 0, 15*time.Minute)))
+	// Output: {1 {tea 3.50}}
+}
+
+// Orders that were not paid within a quarter of an hour come out when it is over.
+func ExampleIntervalLeftJoin() {
+	p := pipeline.New()
+	orders, payments := ordersAndPayments(p)
+	printAll(p, pipeline.Pairs(transforms.IntervalLeftJoin(orders, payments, 0, 15*time.Minute)))
+	// Output:
+	// {1 {tea {true 3.50}}}
+	// {2 {rice {false }}}
+	// {3 {salt {false }}}
+}
+
+func ExampleIntervalRightJoin() {
+	p := pipeline.New()
+	orders, payments := ordersAndPayments(p)
+	printAll(p, pipeline.Pairs(transforms.IntervalRightJoin(orders, payments, 0, 15*time.Minute)))
+	// Output:
+	// {1 {{true tea} 3.50}}
+	// {3 {{false } 1.20}}
+}
+
+func ExampleIntervalFullJoin() {
+	p := pipeline.New()
+	orders, payments := ordersAndPayments(p)
+	printAll(p, pipeline.Pairs(transforms.IntervalFullJoin(orders, payments, 0, 15*time.Minute)))
+	// Output:
+	// {1 {{true tea} {true 3.50}}}
+	// {2 {{true rice} {false }}}
+	// {3 {{false } {true 1.20}}}
+	// {3 {{true salt} {false }}}
+}
+
+// Every order with its payment, as soon as both are there.
+func ExampleStreamJoin() {
+	p := pipeline.New()
+	orders, payments := ordersAndPayments(p)
+	printAll(p, pipeline.Pairs(transforms.StreamJoin(orders, payments, 0)))
+	// Output:
+	// {1 {tea 3.50}}
+	// {3 {salt 1.20}}
+}
+
+// salesAndRates is amounts by currency, and rates as they change; 0: no longer traded.
+func salesAndRates(p *pipeline.Pipeline) (sales, rates pipeline.Keyed[string, float64]) {
+	type event struct {
+		Currency string
+		Second   int64
+		Value    float64
+	}
+	stream := func(es ...event) pipeline.Keyed[string, float64] {
+		timed := pipeline.EventTime(pipeline.Create(p, es...), func(e event) time.Time { return time.Unix(e.Second, 0) })
+		return pipeline.MapValues(pipeline.KeyBy(timed, func(e event) string { return e.Currency }), func(e event) float64 { return e.Value })
+	}
+	return stream(event{"usd", 5, 10}, event{"usd", 15, 20}, event{"eur", 20, 30}, event{"usd", 25, 40}),
+		stream(event{"usd", 0, 1.5}, event{"usd", 10, 1.25}, event{"usd", 20, 0})
+}
+
+// changes marks the rates that are none as deletes.
+func changes(rates pipeline.Keyed[string, float64]) pipeline.Keyed[string, transforms.Optional[float64]] {
+	return pipeline.MapValues(rates, func(r float64) transforms.Optional[float64] {
+		return transforms.Optional[float64]{OK: r > 0, Value: r}
+	})
+}
+
+// Each sale at the rate of its time.
+func ExampleTemporalJoin() {
+	p := pipeline.New()
+	sales, rates := salesAndRates(p)
+	printAll(p, pipeline.Pairs(transforms.TemporalJoin(sales, rates)))
+	// Output:
+	// {usd {10 1.5}}
+	// {usd {20 1.25}}
+	// {usd {40 0}}
+}
+
+func ExampleTemporalLeftJoin() {
+	p := pipeline.New()
+	sales, rates := salesAndRates(p)
+	printAll(p, pipeline.Pairs(transforms.TemporalLeftJoin(sales, rates)))
+	// Output:
+	// {eur {30 {false 0}}}
+	// {usd {10 {true 1.5}}}
+	// {usd {20 {true 1.25}}}
+	// {usd {40 {true 0}}}
+}
+
+func ExampleTemporalJoinWithDeletes() {
+	p := pipeline.New()
+	sales, rates := salesAndRates(p)
+	printAll(p, pipeline.Pairs(transforms.TemporalJoinWithDeletes(sales, changes(rates))))
+	// Output:
+	// {usd {10 1.5}}
+	// {usd {20 1.25}}
+}
+
+func ExampleTemporalLeftJoinWithDeletes() {
+	p := pipeline.New()
+	sales, rates := salesAndRates(p)
+	printAll(p, pipeline.Pairs(transforms.TemporalLeftJoinWithDeletes(sales, changes(rates))))
+	// Output:
+	// {eur {30 {false 0}}}
+	// {usd {10 {true 1.5}}}
+	// {usd {20 {true 1.25}}}
+	// {usd {40 {false 0}}}
+}
+
+// visitsAndNames is pages that users visit, and users' names, "" for one who has
+// left, as they come in one stream.
+func visitsAndNames(p *pipeline.Pipeline) (visits, names pipeline.Keyed[int, string]) {
+	type event struct {
+		User       int
+		Page, Name string
+	}
+	events := pipeline.Create(p, event{1, "/early", ""}, event{1, "", "ann"}, event{1, "/home", ""}, event{1, "", ""}, event{1, "/late", ""})
+	byUser := pipeline.KeyBy(events, func(e event) int { return e.User })
+	return pipeline.MapValues(byUser.Filter(func(_ int, e event) bool { return e.Page != "" }), func(e event) string { return e.Page }),
+		pipeline.MapValues(byUser.Filter(func(_ int, e event) bool { return e.Page == "" }), func(e event) string { return e.Name })
+}
+
+// here marks names that are empty as deletes.
+func here(names pipeline.Keyed[int, string]) pipeline.Keyed[int, transforms.Optional[string]] {
+	return pipeline.MapValues(names, func(n string) transforms.Optional[string] {
+		return transforms.Optional[string]{OK: n != "", Value: n}
+	})
+}
+
+func ExampleStreamTableJoin() {
+	p := pipeline.New()
+	visits, names := visitsAndNames(p)
+	printInOrder(p, pipeline.Pairs(transforms.StreamTableJoin(visits, names)))
+	// Output:
+	// {1 {/home ann}}
+	// {1 {/late }}
+}
+
+func ExampleStreamTableLeftJoin() {
+	p := pipeline.New()
+	visits, names := visitsAndNames(p)
+	printInOrder(p, pipeline.Pairs(transforms.StreamTableLeftJoin(visits, names)))
+	// Output:
+	// {1 {/early {false }}}
+	// {1 {/home {true ann}}}
+	// {1 {/late {true }}}
+}
+
+func ExampleStreamTableJoinWithDeletes() {
+	p := pipeline.New()
+	visits, names := visitsAndNames(p)
+	printInOrder(p, pipeline.Pairs(transforms.StreamTableJoinWithDeletes(visits, here(names))))
+	// Output: {1 {/home ann}}
+}
+
+func ExampleStreamTableLeftJoinWithDeletes() {
+	p := pipeline.New()
+	visits, names := visitsAndNames(p)
+	printInOrder(p, pipeline.Pairs(transforms.StreamTableLeftJoinWithDeletes(visits, here(names))))
+	// Output:
+	// {1 {/early {false }}}
+	// {1 {/home {true ann}}}
+	// {1 {/late {false }}}
+}
+
+// message is what a sender repeats when it hears no answer.
+type message struct {
+	ID, Second int64
+	Text       string
+}
+
+func messages(p *pipeline.Pipeline) pipeline.PCollection[message] {
+	return pipeline.EventTime(pipeline.Create(p, message{1, 0, "hello"}, message{1, 2, "hello"}, message{2, 4, "hello"}, message{1, 900, "hello"}),
+		func(m message) time.Time { return time.Unix(m.Second, 0) })
+}
+
+func ExampleDeduplicate() {
+	p := pipeline.New()
+	texts := pipeline.Map(messages(p), func(m message) string { return m.Text })
+	printAll(p, transforms.Deduplicate(texts, time.Hour))
+	// Output: hello
+}
+
+// A message's number is used again after a quarter of an hour.
+func ExampleDeduplicateBy() {
+	p := pipeline.New()
+	first := transforms.DeduplicateBy(messages(p), func(m message) int64 { return m.ID }, 10*time.Minute)
+	printAll(p, pipeline.Map(first, func(m message) string { return fmt.Sprint(m.ID, " ", m.Text) }))
+	// Output:
+	// 1 hello
+	// 1 hello
+	// 2 hello
+}
+
+func ExampleDeduplicateKeys() {
+	p := pipeline.New()
+	byID := pipeline.MapValues(pipeline.KeyBy(messages(p), func(m message) int64 { return m.ID }), func(m message) string { return m.Text })
+	printAll(p, pipeline.Pairs(transforms.DeduplicateKeys(byID, time.Hour)))
+	// Output:
+	// {1 hello}
+	// {2 hello}
+}
+
+func ExampleDeduplicatePerKey() {
+	p := pipeline.New()
+	likes := pipeline.FromPairs(pipeline.Create(p, pipeline.NewKV("ann", "tea"), pipeline.NewKV("bo", "tea"), pipeline.NewKV("ann", "tea")))
+	printAll(p, pipeline.Pairs(transforms.DeduplicatePerKey(likes, time.Hour)))
+	// Output:
+	// {ann tea}
+	// {bo tea}
 }

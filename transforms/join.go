@@ -17,37 +17,22 @@ type Pair[A, B any] struct {
 // the left ones are read once for each 1,024 right ones: put the side with fewer
 // values for each key on the right.
 func InnerJoin[K comparable, A, B any](left pipeline.Keyed[K, A], right pipeline.Keyed[K, B], opts ...pipeline.Option) pipeline.Keyed[K, Pair[A, B]] {
-	return join(left, right, "InnerJoin", opts, matcher[A, B, Pair[A, B]]{
-		both: func(a A, b B) Pair[A, B] { return Pair[A, B]{a, b} },
-	})
+	return join(left, right, "InnerJoin", opts, inner[A, B]())
 }
 
 // LeftJoin is [InnerJoin], and every left value that has no match.
 func LeftJoin[K comparable, A, B any](left pipeline.Keyed[K, A], right pipeline.Keyed[K, B], opts ...pipeline.Option) pipeline.Keyed[K, Pair[A, Optional[B]]] {
-	type pair = Pair[A, Optional[B]]
-	return join(left, right, "LeftJoin", opts, matcher[A, B, pair]{
-		both: func(a A, b B) pair { return pair{a, some(b)} },
-		left: func(a A) pair { return pair{Left: a} },
-	})
+	return join(left, right, "LeftJoin", opts, leftOuter[A, B]())
 }
 
 // RightJoin is [InnerJoin], and every right value that has no match.
 func RightJoin[K comparable, A, B any](left pipeline.Keyed[K, A], right pipeline.Keyed[K, B], opts ...pipeline.Option) pipeline.Keyed[K, Pair[Optional[A], B]] {
-	type pair = Pair[Optional[A], B]
-	return join(left, right, "RightJoin", opts, matcher[A, B, pair]{
-		both:  func(a A, b B) pair { return pair{some(a), b} },
-		right: func(b B) pair { return pair{Right: b} },
-	})
+	return join(left, right, "RightJoin", opts, rightOuter[A, B]())
 }
 
 // FullJoin is [InnerJoin], and every value on either side that has no match.
 func FullJoin[K comparable, A, B any](left pipeline.Keyed[K, A], right pipeline.Keyed[K, B], opts ...pipeline.Option) pipeline.Keyed[K, Pair[Optional[A], Optional[B]]] {
-	type pair = Pair[Optional[A], Optional[B]]
-	return join(left, right, "FullJoin", opts, matcher[A, B, pair]{
-		both:  func(a A, b B) pair { return pair{some(a), some(b)} },
-		left:  func(a A) pair { return pair{Left: some(a)} },
-		right: func(b B) pair { return pair{Right: some(b)} },
-	})
+	return join(left, right, "FullJoin", opts, fullOuter[A, B]())
 }
 
 // matcher makes the results of one kind of join, each of a type P.
@@ -55,6 +40,35 @@ type matcher[A, B, P any] struct {
 	both  func(A, B) P
 	left  func(A) P // of a key without right values; nil: nothing
 	right func(B) P // of a key without left values; nil: nothing
+}
+
+func inner[A, B any]() matcher[A, B, Pair[A, B]] {
+	return matcher[A, B, Pair[A, B]]{both: func(a A, b B) Pair[A, B] { return Pair[A, B]{a, b} }}
+}
+
+func leftOuter[A, B any]() matcher[A, B, Pair[A, Optional[B]]] {
+	type pair = Pair[A, Optional[B]]
+	return matcher[A, B, pair]{
+		both: func(a A, b B) pair { return pair{a, some(b)} },
+		left: func(a A) pair { return pair{Left: a} },
+	}
+}
+
+func rightOuter[A, B any]() matcher[A, B, Pair[Optional[A], B]] {
+	type pair = Pair[Optional[A], B]
+	return matcher[A, B, pair]{
+		both:  func(a A, b B) pair { return pair{some(a), b} },
+		right: func(b B) pair { return pair{Right: b} },
+	}
+}
+
+func fullOuter[A, B any]() matcher[A, B, Pair[Optional[A], Optional[B]]] {
+	type pair = Pair[Optional[A], Optional[B]]
+	return matcher[A, B, pair]{
+		both:  func(a A, b B) pair { return pair{some(a), some(b)} },
+		left:  func(a A) pair { return pair{Left: some(a)} },
+		right: func(b B) pair { return pair{Right: some(b)} },
+	}
 }
 
 // join co-groups, and has m make the results of each key.

@@ -110,16 +110,25 @@ func text(v any) string {
 }
 
 // held collects the outputs of one element so that half of them never leave.
-type held[O any] struct{ out []O }
+type held[O any] struct {
+	out []O
+	at  []int64 // their event times; nil: that of the element
+}
 
 func (h *held[O]) emit(o O) { h.out = append(h.out, o) }
 
+func (h *held[O]) emitAt(ts int64, o O) { h.out, h.at = append(h.out, o), append(h.at, ts) }
+
 func (h *held[O]) pass(c *graph.Ctx, next Recv[O]) {
-	out := h.out
-	h.out = nil
-	for _, o := range out {
+	out, at, ts := h.out, h.at, c.TS
+	h.out, h.at = nil, nil
+	for i, o := range out {
+		if at != nil {
+			c.TS = at[i]
+		}
 		next(c, o)
 	}
+	c.TS = ts
 }
 
-func (h *held[O]) drop() { h.out = h.out[:0] }
+func (h *held[O]) drop() { h.out, h.at = h.out[:0], h.at[:0] }

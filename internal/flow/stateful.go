@@ -197,7 +197,7 @@ func (s *Stateful[K, V, O]) Open(c *graph.Ctx, out []any) ([]any, any) {
 	o.emit = func(v O) { next(c, v); c.Op = id }
 	if c.Run.Careful {
 		o.g = &guard[coder.KV[K, V]]{node: c.Node(), cod: coder.KVOf(s.Key, s.Val), key: func(v coder.KV[K, V]) []byte { return s.Key.Append(nil, v.Key) }}
-		o.emit = o.held.emit
+		o.emit = func(v O) { o.held.emitAt(c.TS, v) }
 	}
 	if s.Late != nil {
 		o.lateOut = s.Late(out[1])
