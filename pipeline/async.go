@@ -166,3 +166,58 @@ func AsyncBatch[A, B any](c PCollection[A], f func(ctx context.Context, vs []A) 
 	op := flow.AsyncBatch(f, o.AsyncConfig, coderOf[A](c.coll))
 	return asyncNode[B](c.coll, "AsyncBatch", elemType[B](c.p, "AsyncBatch", c.coll), op, o)
 }
+
+// Lookup is how an [AsyncLookup] answers elements.
+type Lookup[K comparable, A, V, B any] struct {
+	// Get asks for up to Batch keys, each once, and gives an answer for each, in
+	// their order. It is called from many goroutines at once; see [AsyncMap] for
+	// its context. It owns the slice.
+	Get func(ctx context.Context, keys []K) ([]V, error)
+
+	// Join makes the output of an element and the answer for its key; false: there
+	// is none. Elements of a key share the answer.
+	Join func(k K, v A, answer V) (B, bool)
+
+	// NewCache makes the cache of one lane; nil: answers are not remembered.
+	NewCache func() LookupCache[K, V]
+
+	Batch  int           // most keys in one call; default 1
+	Linger time.Duration // most that a begun batch waits, as in [AsyncBatch]
+}
+
+// LookupCache remembers answers on one lane. It is used by one goroutine at a
+// time. nowMs is the machine's time in Unix milliseconds. It is empty after a
+// restart.
+type LookupCache[K comparable, V any] interface {
+	Get(k K, nowMs int64) (V, bool)
+	Put(k K, answer V, nowMs int64)
+}
+
+// AsyncLookup enriches elements by what a service knows of their keys: the general
+// form of the lookup joins of package transforms. On each lane elements of one key
+// that wait at a time share one call, and what the cache knows needs none: then the
+// element is passed on at once, without a goroutine. Else it is as [AsyncMap].
+//
+// Metrics, besides those of AsyncMap: the counters cacheHits, sharedCalls and
+// cacheMisses, by what answered an element; cacheMisses are those with a request
+// of their own.
+func AsyncLookup[K comparable, A, V, B any](c Keyed[K, A], l Lookup[K, A, V, B], opts ...AsyncOption) Keyed[K, B] {
+	if !c.ok("AsyncLookup") {
+		return Keyed[K, B]{coll: poison}
+	}
+	if l.Batch == 0 {
+		l.Batch = 1
+	}
+	o, ok := asyncConfig(c.coll, "AsyncLookup", l.Batch, l.Linger, opts)
+	if c.nilFunc("AsyncLookup", l.Get == nil || l.Join == nil) || !ok {
+		return Keyed[K, B]{coll: poison}
+	}
+	fl := flow.Lookup[K, A, V, B]{Get: l.Get, Join: l.Join}
+	if l.NewCache != nil {
+		fl.NewCache = func() flow.Cache[K, V] { return l.NewCache() }
+	}
+	key, _ := flow.KeyedCoders[K, A](c.typ())
+	t := flow.KeyedType(key, coderFor[B](c.p, "AsyncLookup"))
+	op := flow.AsyncLookup(fl, o.AsyncConfig, coderOf[KV[K, A]](c.coll))
+	return Keyed[K, B]{asyncNode[B](c.coll, "AsyncLookup", t, op, o).coll, c.placed}
+}

@@ -64,20 +64,27 @@ func AsyncBatch[A, B any](f func(context.Context, []A) ([]B, error), cfg AsyncCo
 }
 
 // Lookup is what an AsyncLookup does with an element.
-type Lookup[A any, K comparable, V, B any] struct {
-	Key  func(A) K
-	Get  func(context.Context, []K) ([]V, error) // one answer for each key, in order
-	Join func(A, V) (B, bool)                    // the output; false: none
-	// NewCache makes a lane's cache; nil: there is none.
-	NewCache func() Cache[K, V]
+type Lookup[K comparable, A, V, B any] struct {
+	Get      func(context.Context, []K) ([]V, error) // one answer for each key, in order
+	Join     func(K, A, V) (B, bool)                 // the output; false: none
+	NewCache func() Cache[K, V]                      // makes a lane's cache; nil: there is none
 }
 
 // AsyncLookup asks for each element's key, once for all elements of one key that
 // wait at a time, and not at all for what the cache knows.
-func AsyncLookup[A any, K comparable, V, B any](l Lookup[A, K, V, B], cfg AsyncConfig, cod coder.Coder[A]) graph.Op {
-	return op(func(c *graph.Ctx, out []any) ([]any, any) {
-		o := newAsync(c, cfg, l.Key, l.Get, l.Join, recvOf[B](out[0]))
-		o.flights = flights[A, K, V]{}
+func AsyncLookup[K comparable, A, V, B any](l Lookup[K, A, V, B], cfg AsyncConfig, cod coder.Coder[coder.KV[K, A]]) graph.Op {
+	type (
+		in  = coder.KV[K, A]
+		out = coder.KV[K, B]
+	)
+	key := func(v in) K { return v.Key }
+	join := func(v in, x V) (out, bool) {
+		w, ok := l.Join(v.Key, v.Value, x)
+		return out{Key: v.Key, Value: w}, ok
+	}
+	return op(func(c *graph.Ctx, outs []any) ([]any, any) {
+		o := newAsync(c, cfg, key, l.Get, join, recvOf[out](outs[0]))
+		o.flights = flights[in, K, V]{}
 		if l.NewCache != nil {
 			o.cache = l.NewCache()
 		}
@@ -275,25 +282,21 @@ func (o *async[A, Q, R, B]) await(c *graph.Ctx) bool {
 	}
 	select {
 	case k := <-o.done:
-		saved := *c
-		o.back(c, k)
-		c.Restore(&saved) // not deferred: a panic is of the operator that c names then
+		o.takeBack(c, k)
 	case <-c.Run.Context.Done():
 		panic(graph.ErrStopped)
 	}
 	return c.Err() == nil
 }
 
-// takeBack lets go of what has come back, without waiting.
-func (o *async[A, Q, R, B]) takeBack(c *graph.Ctx) {
-	if len(o.done) == 0 {
-		return
-	}
+// takeBack takes first in, and all others that have come back by now.
+func (o *async[A, Q, R, B]) takeBack(c *graph.Ctx, first *asyncCall[A, Q, R]) {
 	saved := *c
+	o.back(c, first)
 	for c.Err() == nil && len(o.done) > 0 {
 		o.back(c, <-o.done)
 	}
-	c.Restore(&saved)
+	c.Restore(&saved) // not deferred: after a panic c still names the operator whose it was
 }
 
 // back takes a call in that has come back. It changes c.
@@ -410,7 +413,9 @@ func (o *async[A, Q, R, B]) answer(c *graph.Ctx, q Q) (r R, err error) {
 // FinishBundle implements graph.Bundler: the calls wake the lane when they come
 // back, and here it takes them in. Nothing waits.
 func (o *async[A, Q, R, B]) FinishBundle(c *graph.Ctx) {
-	o.takeBack(c)
+	if len(o.done) > 0 {
+		o.takeBack(c, <-o.done)
+	}
 	o.launchDue(c)
 }
 

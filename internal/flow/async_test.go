@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/millrace/millrace/coder"
 	"github.com/millrace/millrace/internal/graph"
 	"github.com/millrace/millrace/window"
 	"github.com/stretchr/testify/assert"
@@ -440,6 +442,173 @@ func TestAsyncBatch_wrongNumberOfResults(t *testing.T) {
 		l.push(0, 2)
 		l.live.(graph.Flusher).Flush(l.c)
 		require.ErrorContains(t, l.c.Err(), "the function gave 1 results for 2 elements: it must give one for each, in their order")
+		l.close(t)
+	})
+}
+
+// mapCache remembers for ever.
+type mapCache map[string]int
+
+func (m mapCache) Get(k string, _ int64) (int, bool) { v, ok := m[k]; return v, ok }
+func (m mapCache) Put(k string, v int, _ int64)      { m[k] = v }
+
+// lengths answers each key with its length, after so many ms, and notes the calls.
+type lengths struct {
+	service
+	mu    sync.Mutex
+	asked [][]string
+}
+
+func (s *lengths) get(ctx context.Context, keys []string) ([]int, error) {
+	s.mu.Lock()
+	s.asked = append(s.asked, slices.Clone(keys))
+	s.mu.Unlock()
+	var out []int
+	longest := 0
+	for _, k := range keys {
+		out, longest = append(out, len(k)), max(longest, len(k))
+	}
+	_, err := s.square(ctx, longest)
+	return out, err
+}
+
+// Goal: what is known is not asked for, and what is being asked for is not asked
+// for again, in any order and in batches. Method: keys whose answer takes as many
+// ms as they are long; what has been asked, what came out, and what was counted.
+func TestAsyncLookup(t *testing.T) {
+	type in = coder.KV[string, int]
+	type out = coder.KV[string, string]
+	for name, tc := range map[string]struct {
+		cfg    AsyncConfig
+		cached bool
+		push   []string // "" waits until all calls are back
+		asked  [][]string
+		want   []string
+		counts map[string]int64
+	}{
+		"one key at a time is asked for once": {
+			asyncConfig(5), false, []string{"aaa", "b", "aaa", "b", "", "b"},
+			[][]string{{"aaa"}, {"b"}, {"b"}}, []string{"b 1=1", "b 3=1", "aaa 0=3", "aaa 2=3", "b 5=1"},
+			map[string]int64{"cacheHits": 0, "sharedCalls": 2, "cacheMisses": 3},
+		},
+		"in order": {
+			ordered(asyncConfig(5)), false, []string{"aaa", "b", "aaa", "b"},
+			[][]string{{"aaa"}, {"b"}}, []string{"aaa 0=3", "b 1=1", "aaa 2=3", "b 3=1"},
+			map[string]int64{"cacheHits": 0, "sharedCalls": 2, "cacheMisses": 2},
+		},
+		"with a cache": {
+			asyncConfig(5), true, []string{"aaa", "b", "", "aaa", "b", "cc"},
+			[][]string{{"aaa"}, {"b"}, {"cc"}}, []string{"b 1=1", "aaa 0=3", "aaa 3=3", "b 4=1", "cc 5=2"},
+			map[string]int64{"cacheHits": 2, "sharedCalls": 0, "cacheMisses": 3},
+		},
+		"with a cache, in order: what is known waits for what is not": {
+			ordered(asyncConfig(5)), true, []string{"b", "", "aaa", "b", "b"},
+			[][]string{{"b"}, {"aaa"}}, []string{"b 0=1", "aaa 2=3", "b 3=1", "b 4=1"},
+			map[string]int64{"cacheHits": 2, "sharedCalls": 0, "cacheMisses": 2},
+		},
+		"in batches": {
+			func() AsyncConfig { c := asyncConfig(5); c.Batch, c.Linger = 2, time.Minute; return c }(), true,
+			[]string{"a", "a", "a", "bb", "bb", "ccc", "bb", "", "ccc"},
+			[][]string{{"a", "bb"}, {"ccc"}}, []string{"a 0=1", "a 1=1", "a 2=1", "bb 3=2", "bb 4=2", "bb 6=2", "ccc 5=3", "ccc 8=3"},
+			map[string]int64{"cacheHits": 1, "sharedCalls": 4, "cacheMisses": 3},
+		},
+		"one call at a time, and the keys take turns: nothing to share": {
+			asyncConfig(1), false, slices.Repeat([]string{"aa", "b"}, 10),
+			[][]string{{"aa"}, {"b"}, {"aa"}, {"b"}, {"aa"}, {"b"}, {"aa"}, {"b"}, {"aa"}, {"b"}, {"aa"}, {"b"}, {"aa"}, {"b"}, {"aa"}, {"b"}, {"aa"}, {"b"}, {"aa"}, {"b"}}, nil,
+			map[string]int64{"cacheHits": 0, "sharedCalls": 0, "cacheMisses": 20},
+		},
+		"what was asked for while an element waited for room": {
+			asyncConfig(1), true, []string{"aa", "b", "aa", "b"},
+			[][]string{{"aa"}, {"b"}}, []string{"aa 0=2", "aa 2=2", "b 1=1", "b 3=1"},
+			map[string]int64{"cacheHits": 1, "sharedCalls": 1, "cacheMisses": 2},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var s lengths
+				look := Lookup[string, int, int, string]{Get: s.get, Join: func(k string, i, n int) (string, bool) { return fmt.Sprintf("%s %d=%d", k, i, n), true }}
+				if tc.cached {
+					look.NewCache = func() Cache[string, int] { return mapCache{} }
+				}
+				l := openAsync[in, out](t, AsyncLookup(look, tc.cfg, cod[in](t)))
+				for i, k := range tc.push {
+					if k == "" {
+						l.live.(graph.Flusher).Flush(l.c)
+						continue
+					}
+					l.push(int64(i), in{Key: k, Value: i})
+					synctest.Wait() // the calls begin in the order of the elements
+				}
+				l.live.(graph.Flusher).Flush(l.c)
+				assert.Equal(t, tc.asked, s.asked)
+				if tc.want != nil {
+					var got []string
+					for _, o := range l.out {
+						got = append(got, o.v.Value)
+					}
+					assert.Equal(t, tc.want, got)
+				}
+				counts := map[string]int64{}
+				for _, m := range l.c.Run.Metrics.Snapshot() {
+					if _, ok := tc.counts[m.Name]; ok {
+						counts[m.Name] = m.Sum
+					}
+				}
+				assert.Equal(t, tc.counts, counts)
+				l.close(t)
+			})
+		})
+	}
+}
+
+// Goal: an ordered lane full of what waits for a begun batch sends the batch,
+// rather than to wait for company for ever. Method: one key many times over.
+func TestAsyncLookup_fullOfOneKey(t *testing.T) {
+	type in = coder.KV[string, int]
+	synctest.Test(t, func(t *testing.T) {
+		var s lengths
+		cfg := asyncConfig(1)
+		cfg.Batch, cfg.Linger = 2, time.Hour
+		l := openAsync[in, coder.KV[string, int]](t, AsyncLookup(Lookup[string, int, int, int]{Get: s.get, Join: func(_ string, i, _ int) (int, bool) { return i, true }}, cfg, cod[in](t)))
+		for i := range 20 {
+			l.push(0, in{Key: "a", Value: i})
+		}
+		l.live.(graph.Flusher).Flush(l.c)
+		require.Len(t, l.out, 20)
+		require.Less(t, len(s.asked), 5)
+		l.close(t)
+	})
+}
+
+func TestAsyncLookup_hitsAllocateNothing(t *testing.T) {
+	type in = coder.KV[string, int]
+	c := testLane(t)
+	look := Lookup[string, int, int, int]{Join: func(_ string, i, n int) (int, bool) { return i + n, true }, NewCache: func() Cache[string, int] { return mapCache{"a": 1} }}
+	ins, live := AsyncLookup(look, asyncConfig(5), cod[in](t)).Open(c, []any{Recv[coder.KV[string, int]](func(*graph.Ctx, coder.KV[string, int]) {})})
+	recv, v := recvOf[in](ins[0]), in{Key: "a", Value: 1}
+	assert.Zero(t, testing.AllocsPerRun(1000, func() { recv(c, v) }))
+	require.NoError(t, live.(graph.Closer).Close(c))
+}
+
+// What is counted of calls that don't go well at once.
+func TestAsync_metrics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := asyncConfig(4)
+		cfg.Retries, cfg.Timeout = 1, 10*time.Millisecond
+		var tries atomic.Int64
+		l := openAsync[int, int](t, Async(func(ctx context.Context, n int) (int, error) {
+			if tries.Add(1) == 1 {
+				return new(service).square(ctx, 1000)
+			}
+			return n, nil
+		}, cfg, cod[int](t)))
+		l.push(0, 1)
+		l.live.(graph.Flusher).Flush(l.c)
+		got := map[string]int64{}
+		for _, m := range l.c.Run.Metrics.Snapshot() {
+			got[m.Name] = m.Sum
+		}
+		assert.Equal(t, map[string]int64{"retries": 1, "timeouts": 1, "failedCalls": 0, "inFlight": 1, "callMs": 0}, got)
 		l.close(t)
 	})
 }
