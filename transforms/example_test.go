@@ -560,3 +560,54 @@ func ExampleDeduplicatePerKey() {
 	// {ann tea}
 	// {bo tea}
 }
+
+// The customers of orders are looked up in a service, here a function.
+func ExampleLookupJoin() {
+	p := pipeline.New()
+	ask := func(_ context.Context, id int) (string, bool, error) {
+		name, ok := map[int]string{1: "ann", 2: "bo"}[id]
+		return name, ok, nil
+	}
+	orders := pipeline.FromPairs(pipeline.Create(p, pipeline.NewKV(1, "tea"), pipeline.NewKV(2, "salt"), pipeline.NewKV(3, "rye")))
+	cache := transforms.Cache{Size: 10_000, TTL: time.Minute, MissTTL: 10 * time.Second}
+	printAll(p, pipeline.Pairs(transforms.LookupJoin(orders, ask, cache, pipeline.Concurrency(50), pipeline.CallTimeout(2*time.Second), pipeline.CallRetries(3))))
+	// Output:
+	// {1 {tea ann}}
+	// {2 {salt bo}}
+}
+
+// Orders of customers that nobody knows are kept.
+func ExampleLookupLeftJoin() {
+	p := pipeline.New()
+	ask := func(_ context.Context, id int) (string, bool, error) { return "ann", id == 1, nil }
+	orders := pipeline.FromPairs(pipeline.Create(p, pipeline.NewKV(1, "tea"), pipeline.NewKV(3, "rye")))
+	printAll(p, pipeline.Pairs(transforms.LookupLeftJoin(orders, ask, transforms.Cache{})))
+	// Output:
+	// {1 {tea {true ann}}}
+	// {3 {rye {false }}}
+}
+
+// A service that answers many keys at once is asked for up to 100 at a time.
+func ExampleLookupBatchJoin() {
+	p := pipeline.New()
+	ask := func(_ context.Context, ids []int) (map[int]string, error) {
+		return map[int]string{1: "ann", 2: "bo"}, nil
+	}
+	orders := pipeline.FromPairs(pipeline.Create(p, pipeline.NewKV(1, "tea"), pipeline.NewKV(2, "salt"), pipeline.NewKV(3, "rye")))
+	printAll(p, pipeline.Pairs(transforms.LookupBatchJoin(orders, ask, 100, 5*time.Millisecond, transforms.Cache{Size: 10_000})))
+	// Output:
+	// {1 {tea ann}}
+	// {2 {salt bo}}
+}
+
+func ExampleLookupBatchLeftJoin() {
+	p := pipeline.New()
+	ask := func(_ context.Context, ids []int) (map[int]string, error) {
+		return map[int]string{1: "ann"}, nil
+	}
+	orders := pipeline.FromPairs(pipeline.Create(p, pipeline.NewKV(1, "tea"), pipeline.NewKV(3, "rye")))
+	printAll(p, pipeline.Pairs(transforms.LookupBatchLeftJoin(orders, ask, 100, 5*time.Millisecond, transforms.Cache{})))
+	// Output:
+	// {1 {tea {true ann}}}
+	// {3 {rye {false }}}
+}
