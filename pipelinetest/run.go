@@ -17,7 +17,13 @@ type T struct {
 	way    string
 	checks []func()
 	seen   *results
+	tl     *Timeline
 }
+
+// Timeline is that of the test's scripts.
+func (t *T) Timeline() *Timeline { return t.tl }
+
+func (t *T) timeline() *Timeline { return t.tl }
 
 // results is what the first way gave for each assertion, as text: the others
 // must give the same.
@@ -56,9 +62,9 @@ func Run(t *testing.T, build func(t *T, p *pipeline.Pipeline), opts ...Option) {
 	seen := &results{first: map[int]string{}}
 	for _, w := range ways {
 		t.Run(w.name, func(st *testing.T) {
-			p, pt := pipeline.New(), &T{TB: st, way: w.name, seen: seen}
+			p, pt := pipeline.New(), &T{TB: st, way: w.name, seen: seen, tl: NewTimeline()}
 			build(pt, p)
-			if err := runOne(st.Context(), p, w.cfg, opts); err != nil {
+			if err := runOne(st.Context(), p, pt.tl.configure(w.cfg), opts); err != nil {
 				st.Fatalf("the pipeline failed: %v", err)
 			}
 			for _, check := range pt.checks {
