@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/window"
 )
 
 // Script is what a stream brings, step by step: elements, a watermark, the passing
@@ -23,9 +24,36 @@ import (
 type Script[E any] struct {
 	tl    *Timeline
 	owner int
-	acts  map[int]func(*pipeline.Output[E]) // by step of the timeline
-	last  int                               // the step that ends it; -1: none of its own
+	acts  map[int]act[E] // by step of the timeline
+	last  int            // the step that ends it; -1: none of its own
 	used  bool
+}
+
+// act is what one step of a script does.
+type act[E any] struct {
+	elements []pipeline.Timestamped[E]
+	wm       *int64
+	idle     bool
+}
+
+// do does it; again is the part that a reader which begins behind it has to know.
+func (a act[E]) do(out *pipeline.Output[E]) {
+	for _, e := range a.elements {
+		out.EmitAt(e.Time.UnixMilli(), e.Value)
+	}
+	a.again(out)
+}
+
+func (a act[E]) again(out *pipeline.Output[E]) {
+	if len(a.elements) > 0 {
+		out.Watermark(window.MinTime) // no longer idle
+	}
+	if a.wm != nil {
+		out.Watermark(*a.wm)
+	}
+	if a.idle {
+		out.Idle()
+	}
 }
 
 // OnTimeline is what a script is made on: a [T], which has a timeline, or a [Timeline].
@@ -35,7 +63,7 @@ type OnTimeline interface{ timeline() *Timeline }
 // sequence, in the order of the calls, also across scripts.
 func NewScript[E any](on OnTimeline) *Script[E] {
 	tl := on.timeline()
-	return &Script[E]{tl: tl, owner: tl.join(), acts: map[int]func(*pipeline.Output[E]){}, last: -1}
+	return &Script[E]{tl: tl, owner: tl.join(), acts: map[int]act[E]{}, last: -1}
 }
 
 // At is an element with its event time, for [Script.Add].
@@ -49,11 +77,11 @@ func AtMs[E any](ms int64, v E) pipeline.Timestamped[E] { return At(time.UnixMil
 // Add brings elements, as one bundle. The watermark stays: elements may be late.
 func (s *Script[E]) Add(es ...pipeline.Timestamped[E]) Step {
 	if !s.tl.each || len(es) < 2 {
-		return s.act(0, func(out *pipeline.Output[E]) { emit(out, es) })
+		return s.act(0, act[E]{elements: es})
 	}
-	label := s.act(0, func(out *pipeline.Output[E]) { emit(out, es[:1]) })
+	label := s.act(0, act[E]{elements: es[:1]})
 	for i := range es[1:] {
-		s.acts[s.tl.again(s.owner)] = func(out *pipeline.Output[E]) { emit(out, es[i+1:i+2]) }
+		s.acts[s.tl.again(s.owner)] = act[E]{elements: es[i+1 : i+2]}
 	}
 	return label
 }
@@ -67,19 +95,13 @@ func (s *Script[E]) AddMs(ms int64, vs ...E) Step {
 	return s.Add(es...)
 }
 
-func emit[E any](out *pipeline.Output[E], es []pipeline.Timestamped[E]) {
-	for _, e := range es {
-		out.EmitAt(e.Time.UnixMilli(), e.Value)
-	}
-}
-
 // AdvanceWatermark promises that nothing before t will come in time. A watermark
 // never falls: an earlier t does nothing.
 func (s *Script[E]) AdvanceWatermark(t time.Time) Step { return s.AdvanceWatermarkMs(t.UnixMilli()) }
 
 // AdvanceWatermarkMs is [Script.AdvanceWatermark] in Unix milliseconds.
 func (s *Script[E]) AdvanceWatermarkMs(ms int64) Step {
-	return s.act(0, func(out *pipeline.Output[E]) { out.Watermark(ms) })
+	return s.act(0, act[E]{wm: &ms})
 }
 
 // AdvanceClock lets d pass on the clock, which is one for all scripts of a test:
@@ -88,14 +110,17 @@ func (s *Script[E]) AdvanceClock(d time.Duration) Step {
 	if d <= 0 {
 		panic(fmt.Sprintf("pipelinetest: AdvanceClock(%v): want a positive duration", d))
 	}
-	return s.act(d, func(*pipeline.Output[E]) {})
+	return s.act(d, act[E]{})
 }
+
+// Idle says that the stream is silent: until its next elements or watermark others
+// do not wait for it.
+func (s *Script[E]) Idle() Step { return s.act(0, act[E]{idle: true}) }
 
 // End ends this stream, while others may go on: its watermark is the end of time.
 // Without it the stream ends with all others, behind the last step.
 func (s *Script[E]) End() Step {
 	i, label := s.add(0)
-	s.acts[i] = func(*pipeline.Output[E]) {}
 	s.last = i
 	return label
 }
@@ -112,9 +137,9 @@ func (s *Script[E]) EndStep() Step {
 }
 
 // act adds a step.
-func (s *Script[E]) act(clock time.Duration, f func(*pipeline.Output[E])) Step {
+func (s *Script[E]) act(clock time.Duration, a act[E]) Step {
 	i, label := s.add(clock)
-	s.acts[i] = f
+	s.acts[i] = a
 	return label
 }
 
@@ -159,12 +184,13 @@ func (x scriptSplit[E]) Open(_ context.Context, pos []byte) (pipeline.Reader[E],
 		}
 	}
 	x.s.tl.open(x.s.owner, int(next))
-	return &scriptReader[E]{s: x.s}, nil
+	return &scriptReader[E]{s: x.s, from: int(next)}, nil
 }
 
 // scriptReader takes the steps of one script.
 type scriptReader[E any] struct {
 	s     *Script[E]
+	from  int  // the first step that it has not passed when opened
 	ready bool // was asked before: by now all other scripts of the lane are open
 	taken int64
 }
@@ -174,6 +200,9 @@ type scriptReader[E any] struct {
 func (r *scriptReader[E]) Read(_ int, out *pipeline.Output[E]) (pipeline.ReadState, error) {
 	if !r.ready {
 		r.ready = true
+		for i := range r.from {
+			r.s.acts[i].again(out)
+		}
 		return pipeline.Idle, nil
 	}
 	i, ok := r.s.tl.take(r.s.owner)
@@ -181,15 +210,12 @@ func (r *scriptReader[E]) Read(_ int, out *pipeline.Output[E]) (pipeline.ReadSta
 		return pipeline.Idle, nil
 	}
 	r.taken++
-	act, own := r.s.acts[i]
-	if own {
-		act(out)
+	if a, own := r.s.acts[i]; own {
+		a.do(out)
+		return pipeline.More, nil
 	}
-	if !own || i == r.s.last {
-		r.s.tl.end(r.s.owner)
-		return pipeline.Done, nil
-	}
-	return pipeline.More, nil
+	r.s.tl.end(r.s.owner)
+	return pipeline.Done, nil
 }
 
 // Position implements [pipeline.Reader]. It is asked for at each snapshot, and so

@@ -84,7 +84,7 @@ func (tl *Timeline) Step() Step {
 // configure makes a run go by the timeline, if there are scripts on it.
 func (tl *Timeline) configure(cfg local.Config) local.Config {
 	if len(tl.scripts) > 0 {
-		cfg.BundleEpochs = 1
+		cfg.BundleEpochs, cfg.Now = 1, tl.Now
 	}
 	return cfg
 }

@@ -30,7 +30,9 @@ func TestWithTimestamps_forwardAndWithinSkew(t *testing.T) {
 func TestWithTimestamps_backwardBeyondSkewFailsTheElement(t *testing.T) {
 	build := func(p *pipeline.Pipeline, opts ...pipeline.TimestampOption) pipeline.PCollection[int64] {
 		n := pipeline.CreateTimestamped(p, pipelinetest.AtMs(100, int64(1)), pipelinetest.AtMs(200, int64(2)))
-		return pipeline.WithTimestamps(n, func(e pipeline.Elem, v int64) time.Time { return e.Timestamp().Add(-time.Duration(v) * time.Millisecond) }, opts...)
+		return pipeline.WithTimestamps(n, func(e pipeline.Elem, v int64) time.Time {
+			return e.Timestamp().Add(-time.Duration(v) * time.Millisecond)
+		}, opts...)
 	}
 	err := pipelinetest.Fails(t, func(p *pipeline.Pipeline) { pipeline.Collect(build(p)) })
 	require.ErrorContains(t, err, "WithTimestamps")
