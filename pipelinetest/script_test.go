@@ -51,3 +51,24 @@ func TestScript_twoStreams(t *testing.T) {
 			pipelinetest.Output[KV]{Value: kv("even", 6), Window: window.Interval{Start: 0, End: 10}, TimestampMs: 9, Pane: onTime, Step: ended})
 	})
 }
+
+// Rule M1: what a function makes of an element in one of its windows is in that
+// window only, however many functions follow.
+func TestParDo_slidingWindowsAreAssignedOnce(t *testing.T) {
+	pipelinetest.Run(t, func(t *pipelinetest.T, p *pipeline.Pipeline) {
+		s := pipelinetest.NewScript[int64](t)
+		at := s.AddMs(7, 3)
+		n := pipelinetest.Stream(p, s).Windowed(window.Sliding(10*time.Millisecond, 5*time.Millisecond))
+		for range 3 {
+			n = pipeline.ParDo(n, func(_ *pipeline.DoFn, emit pipeline.Emit[int64]) func(pipeline.Elem, int64) error {
+				return func(_ pipeline.Elem, v int64) error { emit(v); return nil }
+			})
+		}
+		first, second := window.Interval{Start: 0, End: 10}, window.Interval{Start: 5, End: 15}
+		pipelinetest.EqualOutputs(t, pipeline.Reshuffle(n),
+			pipelinetest.Output[int64]{Value: 3, Window: first, TimestampMs: 7, Step: at},
+			pipelinetest.Output[int64]{Value: 3, Window: second, TimestampMs: 7, Step: at})
+		pipelinetest.EqualPerWindow(t, pipeline.Pairs(pipeline.CombinePerKey(pipeline.KeyBy(n, parity), sum)),
+			map[window.Interval][]KV{first: {kv("odd", 3)}, second: {kv("odd", 3)}})
+	})
+}
