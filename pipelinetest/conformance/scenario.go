@@ -10,8 +10,13 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
+// scenariosYAML are those with Beam's runs, moreYAML those we add.
+//
 //go:embed testdata/scenarios.yaml
 var scenariosYAML []byte
+
+//go:embed testdata/more.yaml
+var moreYAML []byte
 
 // scenario is one case. Times are milliseconds.
 type scenario struct {
@@ -29,6 +34,7 @@ type scenario struct {
 	Decided       string // why the expectation is ours
 	Note          string
 	Free          string
+	Ours          []expected
 	UnsafeTrigger bool `yaml:"unsafe_trigger"`
 }
 
@@ -163,10 +169,16 @@ func strict(n *yaml.Node, v any) error {
 
 // scenarios reads all cases.
 func scenarios() (all []scenario, err error) {
-	d := yaml.NewDecoder(bytes.NewReader(scenariosYAML))
-	d.KnownFields(true)
-	err = d.Decode(&all)
-	return all, err
+	for _, file := range [][]byte{scenariosYAML, moreYAML} {
+		var some []scenario
+		d := yaml.NewDecoder(bytes.NewReader(file))
+		d.KnownFields(true)
+		if err := d.Decode(&some); err != nil {
+			return nil, err
+		}
+		all = append(all, some...)
+	}
+	return all, nil
 }
 
 func ms(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
