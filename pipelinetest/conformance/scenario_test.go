@@ -3,6 +3,8 @@ package conformance
 import (
 	"os"
 	"regexp"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -37,9 +39,10 @@ func TestScenarios_areWhole(t *testing.T) {
 			assert.Less(t, e.Step, len(sc.Script), sc.ID)
 		}
 	}
-	for _, m := range regexp.MustCompile(`\b((?:win|ses|late|early|hold|close|trig|cont|sum|st|tm|si|src|shift|flow|gc)-[a-z0-9-]+[a-z0-9])\b`).FindAllStringSubmatch(string(doc), -1) {
-		if !seen[m[1]] {
-			t.Logf("the document names %s, which is no scenario", m[1])
+	for _, m := range regexp.MustCompile(`\(sc: ([^)\[]*)`).FindAllStringSubmatch(string(doc), -1) {
+		for _, id := range regexp.MustCompile(`[a-z]+(-[a-z0-9]+)+`).FindAllString(m[1], -1) {
+			known := slices.ContainsFunc(all, func(sc scenario) bool { return strings.HasPrefix(sc.ID, id) })
+			assert.True(t, known, "the document names %s, which is no scenario", id)
 		}
 	}
 }
