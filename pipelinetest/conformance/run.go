@@ -77,26 +77,32 @@ func Run(t *testing.T, run func(ctx context.Context, p *pipeline.Pipeline, w Way
 			for _, w := range ways() {
 				t.Run(w.Name, func(t *testing.T) {
 					t.Logf("%v: %s", sc.Rules, sc.About)
-					tl := pipelinetest.NewTimeline()
-					w.Now = tl.Now
-					b := builder{scenario: sc, way: w, p: pipeline.New(), tl: tl, unsafe: sc.UnsafeTrigger}
-					out := b.build()
-					err := b.p.Err()
-					if err == nil {
-						ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-						defer cancel()
-						err = run(ctx, b.p, w)
-					}
+					b, got, err := runOne(t.Context(), sc, w, run)
 					if sc.ExpectError != "" {
 						require.ErrorContains(t, err, sc.Error)
 						return
 					}
 					require.NoError(t, err)
-					b.check(t, out.Values())
+					b.check(t, got)
 				})
 			}
 		})
 	}
+}
+
+// runOne builds a scenario and runs it in one way.
+func runOne(ctx context.Context, sc scenario, w Way, run func(ctx context.Context, p *pipeline.Pipeline, w Way) error) (*builder, []pipelinetest.Output[kv], error) {
+	tl := pipelinetest.NewTimeline()
+	w.Now = tl.Now
+	b := &builder{scenario: sc, way: w, p: pipeline.New(), tl: tl, unsafe: sc.UnsafeTrigger}
+	out := b.build()
+	if err := b.p.Err(); err != nil {
+		return b, nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	err := run(ctx, b.p, w)
+	return b, out.Values(), err
 }
 
 // check compares what came with what should have come.

@@ -10,13 +10,16 @@ import (
 )
 
 // The rules of docs/semantics.md, in all ways to run.
-func TestConformance(t *testing.T) {
-	conformance.Run(t, func(ctx context.Context, p *pipeline.Pipeline, w conformance.Way) error {
-		cfg := local.Config{Parallelism: w.Lanes, NoFusion: w.NoFuse, BundleEpochs: 1, Now: w.Now}
-		if w.Restart {
-			cfg.RestartEvery = 1
-		}
-		_, err := local.Run(ctx, p, cfg)
-		return err
-	}, pending)
+func TestConformance(t *testing.T) { conformance.Run(t, run, pending) }
+
+// Random windows, triggers and scripts: one output in all ways to run.
+func TestConformance_random(t *testing.T) { conformance.RunRandom(t, run, 60) }
+
+func run(ctx context.Context, p *pipeline.Pipeline, w conformance.Way) error {
+	cfg := local.Config{Parallelism: w.Lanes, NoFusion: w.NoFuse, BundleEpochs: 1, Now: w.Now}
+	if w.Restart {
+		cfg.RestartEvery = 1
+	}
+	_, err := local.Run(ctx, p, cfg)
+	return err
 }
