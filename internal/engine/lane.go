@@ -215,6 +215,9 @@ func (l *lane) drain(least int) (any bool) {
 						break
 					}
 					any = true
+					if !l.freeRunning() {
+						l.c.Now = l.inc.run.Clock() // not before that of whoever sent this
+					}
 					l.handle(st, in, from, q, m)
 					if l.c.Err() != nil {
 						return true
