@@ -18,6 +18,7 @@ type T struct {
 	checks []func()
 	seen   *results
 	tl     *Timeline
+	result *local.Result // after the run
 }
 
 // Timeline is that of the test's scripts.
@@ -64,7 +65,8 @@ func Run(t *testing.T, build func(t *T, p *pipeline.Pipeline), opts ...Option) {
 		t.Run(w.name, func(st *testing.T) {
 			p, pt := pipeline.New(), &T{TB: st, way: w.name, seen: seen, tl: NewTimeline()}
 			build(pt, p)
-			if err := runOne(st.Context(), p, pt.tl.configure(w.cfg), opts); err != nil {
+			var err error
+			if pt.result, err = runOne(st.Context(), p, pt.tl.configure(w.cfg), opts); err != nil {
 				st.Fatalf("the pipeline failed: %v", err)
 			}
 			for _, check := range pt.checks {
@@ -81,7 +83,7 @@ func Fails(t *testing.T, build func(p *pipeline.Pipeline), opts ...Option) (firs
 	for _, w := range ways {
 		p := pipeline.New()
 		build(p)
-		err := runOne(t.Context(), p, w.cfg, opts)
+		_, err := runOne(t.Context(), p, w.cfg, opts)
 		if err == nil {
 			t.Fatalf("%s: the pipeline succeeded, want an error", w.name)
 		}
@@ -92,12 +94,11 @@ func Fails(t *testing.T, build func(p *pipeline.Pipeline), opts ...Option) (firs
 	return first
 }
 
-func runOne(ctx context.Context, p *pipeline.Pipeline, cfg local.Config, opts []Option) error {
+func runOne(ctx context.Context, p *pipeline.Pipeline, cfg local.Config, opts []Option) (*local.Result, error) {
 	for _, o := range opts {
 		o(&cfg)
 	}
-	_, err := local.Run(ctx, p, cfg)
-	return err
+	return local.Run(ctx, p, cfg)
 }
 
 // same checks that this way gave what the first one gave for the i-th collection.

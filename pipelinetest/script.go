@@ -105,7 +105,9 @@ func (s *Script[E]) AdvanceWatermarkMs(ms int64) Step {
 }
 
 // AdvanceClock lets d pass on the clock, which is one for all scripts of a test:
-// processing-time timers and triggers that are due then fire.
+// processing-time timers and triggers that are due then fire. The stream itself
+// does not count as silent meanwhile: where that matters (pipeline.IdleAfter) let
+// another script, of a stream that nobody waits for, advance the clock.
 func (s *Script[E]) AdvanceClock(d time.Duration) Step {
 	if d <= 0 {
 		panic(fmt.Sprintf("pipelinetest: AdvanceClock(%v): want a positive duration", d))
