@@ -45,7 +45,7 @@ func GroupByKey[K comparable, V any](c Keyed[K, V], opts ...Option) Keyed[K, ite
 	}
 	n := c.add(node, c.keyedEdge(), nameOf(opts))
 	setLate(c, n, opts)
-	return Keyed[K, iter.Seq[V]]{c.behindGrouping(n), true}
+	return Keyed[K, iter.Seq[V]]{c.behindGrouping(n), flow.HoldsNothing(c.windowing)}
 }
 
 // Combiner folds values of type V into an accumulator A, in place, and makes a
@@ -154,7 +154,7 @@ func combine[K comparable, V, A, R any](c Keyed[K, V], kind string, cb Combiner[
 	}
 	n := in.add(node, c.keyedEdge(), nameOf(opts))
 	setLate(c, n, opts)
-	return Keyed[K, R]{c.behindGrouping(n), true}
+	return Keyed[K, R]{c.behindGrouping(n), flow.HoldsNothing(c.windowing)}
 }
 
 // liftedKeys is how many keys a lane combines before the shuffle at a time. More
@@ -211,5 +211,5 @@ func CoGroup[K comparable, A, B any](a Keyed[K, A], b Keyed[K, B], opts ...Optio
 		},
 	}
 	own := func(g Grouped2[A, B]) Grouped2[A, B] { return Grouped2[A, B]{flow.Own(g.A), flow.Own(g.B)} }
-	return Keyed[K, Grouped2[A, B]]{elementwise[A](groups.coll, "Split", flow.LentType(key, val, own), op, nil).coll, true}
+	return Keyed[K, Grouped2[A, B]]{elementwise[A](groups.coll, "Split", flow.LentType(key, val, own), op, nil).coll, groups.placed}
 }

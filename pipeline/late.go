@@ -59,5 +59,5 @@ func setLate[K comparable, V any](c Keyed[K, V], n *graph.Node, opts []Option) {
 	}
 	dst.coll = c.to(n, len(n.Out)-1)
 	dst.coll.windowing, dst.coll.behind = window.Strategy{}, false
-	dst.placed = true
+	dst.placed = flow.HoldsNothing(c.windowing)
 }

@@ -160,7 +160,11 @@ func pardo[A any](c PCollection[A], types []graph.Type, opts []Option, bind func
 			Start:   d.start, Finish: d.finish, Stop: d.stop, Emitters: emitters,
 		}
 	})
-	return outputs{in, in.add(&graph.Node{Kind: "ParDo", Op: op, Out: types}, graph.Forward, nameOf(opts))}
+	out := in
+	if k := c.windowing.Fn.Kind(); k != window.KindGlobal && !flow.Derived(c.windowing.Fn) {
+		out.behind = true // each output belongs to the one window that it was made for
+	}
+	return outputs{out, in.add(&graph.Node{Kind: "ParDo", Op: op, Out: types, WinColumns: out.behind}, graph.Forward, nameOf(opts))}
 }
 
 // declareDo runs setup once without a lane.

@@ -40,7 +40,7 @@ type PCollection[T any] struct{ coll }
 // combining and state need one; [KeyBy] makes it.
 type Keyed[K comparable, V any] struct {
 	coll
-	placed bool // already partitioned by K: behind a grouping, through MapValues
+	placed bool // already partitioned by K: behind a grouping that holds no watermark, through MapValues
 }
 
 // coll is what both collection types are made of: one output of a node.

@@ -63,6 +63,18 @@ func Satisfies[E any](t *T, c pipeline.PCollection[E], f func(t *T, got []E)) {
 	t.checks = append(t.checks, func() { t.Helper(); f(t, out.Values()) })
 }
 
+// EqualCounter asserts the sum of a counter over all transforms: one that user
+// code counts with, or one of the engine's, such as droppedDueToLateness.
+func EqualCounter(t *T, name string, want int64) {
+	t.Helper()
+	t.checks = append(t.checks, func() {
+		t.Helper()
+		if got := t.result.Counter(name); got != want {
+			t.Errorf("counter %s is %d, want %d", name, got, want)
+		}
+	})
+}
+
 // EqualPerWindow asserts the elements of each window, in any order.
 func EqualPerWindow[E any](t *T, c pipeline.PCollection[E], want map[window.Interval][]E) {
 	t.Helper()

@@ -17,7 +17,14 @@ type T struct {
 	way    string
 	checks []func()
 	seen   *results
+	tl     *Timeline
+	result *local.Result // after the run
 }
+
+// Timeline is that of the test's scripts.
+func (t *T) Timeline() *Timeline { return t.tl }
+
+func (t *T) timeline() *Timeline { return t.tl }
 
 // results is what the first way gave for each assertion, as text: the others
 // must give the same.
@@ -56,9 +63,10 @@ func Run(t *testing.T, build func(t *T, p *pipeline.Pipeline), opts ...Option) {
 	seen := &results{first: map[int]string{}}
 	for _, w := range ways {
 		t.Run(w.name, func(st *testing.T) {
-			p, pt := pipeline.New(), &T{TB: st, way: w.name, seen: seen}
+			p, pt := pipeline.New(), &T{TB: st, way: w.name, seen: seen, tl: NewTimeline()}
 			build(pt, p)
-			if err := runOne(st.Context(), p, w.cfg, opts); err != nil {
+			var err error
+			if pt.result, err = runOne(st.Context(), p, pt.tl.configure(w.cfg), opts); err != nil {
 				st.Fatalf("the pipeline failed: %v", err)
 			}
 			for _, check := range pt.checks {
@@ -75,7 +83,7 @@ func Fails(t *testing.T, build func(p *pipeline.Pipeline), opts ...Option) (firs
 	for _, w := range ways {
 		p := pipeline.New()
 		build(p)
-		err := runOne(t.Context(), p, w.cfg, opts)
+		_, err := runOne(t.Context(), p, w.cfg, opts)
 		if err == nil {
 			t.Fatalf("%s: the pipeline succeeded, want an error", w.name)
 		}
@@ -86,12 +94,11 @@ func Fails(t *testing.T, build func(p *pipeline.Pipeline), opts ...Option) (firs
 	return first
 }
 
-func runOne(ctx context.Context, p *pipeline.Pipeline, cfg local.Config, opts []Option) error {
+func runOne(ctx context.Context, p *pipeline.Pipeline, cfg local.Config, opts []Option) (*local.Result, error) {
 	for _, o := range opts {
 		o(&cfg)
 	}
-	_, err := local.Run(ctx, p, cfg)
-	return err
+	return local.Run(ctx, p, cfg)
 }
 
 // same checks that this way gave what the first one gave for the i-th collection.

@@ -46,7 +46,7 @@ func (l *lane) noteBarrier(st *laneStage, index, from, n int) {
 		}
 	}
 	if st.watched {
-		l.settle(st)
+		l.settle(st, true)
 	}
 	for _, f := range st.flushes {
 		f()

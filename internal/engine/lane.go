@@ -123,6 +123,9 @@ func newLiveOp(n *graph.Node, live any) liveOp {
 // run works until the coordinator ends it or something fails.
 func (l *lane) run(ctx context.Context) (err error) {
 	defer l.recovered(&err)
+	for _, st := range l.stages {
+		l.pass(st) // what was restored will not rise to where it is
+	}
 	for {
 		busy, err := l.round()
 		if err == nil && l.wantsCut() {
@@ -212,6 +215,9 @@ func (l *lane) drain(least int) (any bool) {
 						break
 					}
 					any = true
+					if !l.freeRunning() {
+						l.c.Now = l.inc.run.Clock() // not before that of whoever sent this
+					}
 					l.handle(st, in, from, q, m)
 					if l.c.Err() != nil {
 						return true

@@ -65,7 +65,7 @@ func newProgress(p *plan, lane, lanes int) *progress {
 func (p *progress) watermark(stage, input, from int, wm int64) (inWM int64, inRose, changes bool) {
 	s := &p.stages[stage]
 	in := &s.in[input]
-	low, idle := int64(window.MaxTime), true
+	low, idle := int64(window.MaxTime), false
 	for i := range in.senders {
 		x := &in.senders[i]
 		if x.lane == from {
@@ -76,10 +76,11 @@ func (p *progress) watermark(stage, input, from int, wm int64) (inWM int64, inRo
 				x.wm = wm
 			}
 		}
-		if !x.idle {
-			low, idle = min(low, x.wm), false
+		if idle = idle || x.idle; !x.idle {
+			low = min(low, x.wm)
 		}
 	}
+	idle = idle && low == window.MaxTime // those that have ended say nothing for one that is idle
 	in.idle = idle
 	if idle || low < in.wm { // the latter: a sender that was idle is behind the others
 		low = in.wm
@@ -104,12 +105,17 @@ func (s *stageProgress) changes() bool {
 
 // next is what the stage's watermark may be now.
 func (s *stageProgress) next() (wm int64, idle bool) {
-	low, idle := int64(window.MaxTime), true
+	low, idle := int64(window.MaxTime), false
 	for i := range s.in {
-		if x := &s.in[i]; !x.idle && !x.aside {
-			low, idle = min(low, x.wm), false
+		x := &s.in[i]
+		if x.aside {
+			continue
+		}
+		if idle = idle || x.idle; !x.idle {
+			low = min(low, x.wm)
 		}
 	}
+	idle = idle && low == window.MaxTime
 	switch {
 	case s.clock && (idle || low < window.MaxTime):
 		return max(s.wm, s.clockWM), s.resting || idle

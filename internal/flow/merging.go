@@ -21,10 +21,21 @@ type merging[K comparable] struct {
 
 func newMerging[K comparable](o *paned[K]) *merging[K] {
 	d := NewDir[K](o.hash)
-	return &merging[K]{paned: o, dir: d, cells: AddColumn[[]cell](d), dues: newHints(d), alarms: newHints(d)}
+	m := &merging[K]{paned: o, dir: d, cells: AddColumn[[]cell](d), dues: newHints(d), alarms: newHints(d)}
+	o.least = func(k K) int64 {
+		at := int64(window.MaxTime)
+		if r := d.Find(k); r != none {
+			for i := range m.cells.Vals[r] {
+				at = min(at, o.heldAt(&m.cells.Vals[r][i]))
+			}
+		}
+		return at
+	}
+	return m
 }
 
 func (o *merging[K]) recv(c *graph.Ctx, k K) {
+	o.arrived()
 	o.wins = o.assign.windows(c, o.wins)
 	for _, w := range o.wins {
 		if o.st.Expired(w, o.wm) { // its own window, before merging (M27)
@@ -37,7 +48,7 @@ func (o *merging[K]) recv(c *graph.Ctx, k K) {
 			return
 		}
 		x := &o.cells.Vals[r][i]
-		o.element(c, x)
+		o.element(c, k, x)
 		o.dues.want(r, o.due(x))
 		if o.asks(x.win) {
 			o.askCell(c, r, i)
@@ -223,7 +234,12 @@ func (o *merging[K]) Ring(c *graph.Ctx) {
 			continue
 		}
 		for i := len(o.cells.Vals[r]) - 1; i >= 0; i-- { // from the end: one may go
-			o.askCell(c, r, i)
+			switch at, ok := o.prog.Deadline(o.cells.Vals[r][i].trig, math.MinInt64); {
+			case ok && c.Now > at:
+				o.askCell(c, r, i)
+			case ok: // not asked: what is due for one window is nothing to another (M8)
+				o.alarms.want(r, at)
+			}
 		}
 		o.tidy(c, r)
 	}
@@ -251,8 +267,7 @@ func (o *merging[K]) Delta(w graph.DeltaWriter) {
 // Load implements graph.Keeper.
 func (o *merging[K]) Load(key, val []byte) (err error) {
 	if string(key) == string(outputRow) {
-		o.out, _, err = takeInt(val)
-		return err
+		return o.loadOutput(val)
 	}
 	_, k, err := splitRowKey(key, o.key)
 	if err != nil {

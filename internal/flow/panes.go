@@ -43,6 +43,14 @@ func Liftable(s window.Strategy) bool {
 	return s.Timestamps == window.EndOfWindow && !s.Fn.Merging() && !s.Compile().CountsElements()
 }
 
+// HoldsNothing reports that a grouping never holds the watermark back: its windows
+// fire as their ends pass, before they could. Where one does hold, lanes are apart
+// by what their keys hold, so that what follows must go by the least of all lanes
+// (M13) rather than by its own lane's: the number of lanes would show in the output.
+func HoldsNothing(s window.Strategy) bool {
+	return s.Timestamps == window.EndOfWindow && s.Compile().FiresAtEnd()
+}
+
 // PanedGroup is the Paned that lists values. They are held encoded, in memory.
 func PanedGroup[K comparable, V any](key coder.Coder[K], val coder.Coder[V], s window.Strategy, a Assign, late LateOut[K, V]) *Paned[K, V, Listed, iter.Seq[V]] {
 	return &Paned[K, V, Listed, iter.Seq[V]]{
@@ -240,8 +248,9 @@ func openPaned[K comparable](c *graph.Ctx, key coder.Coder[K], s window.Strategy
 		closed: c.Run.Metrics.NewCell(graph.CounterKind, c.Node().Name, droppedClosed),
 		node:   c.Node(),
 		gone:   map[string]bool{},
+		let:    map[K]int64{}, settled: window.MinTime,
 	}
-	if s.Timestamps != window.EndOfWindow || !o.prog.FiresAtEnd() {
+	if !HoldsNothing(s) {
 		o.holds = newHolds()
 	}
 	if s.Fn.Merging() {
@@ -261,7 +270,9 @@ const droppedClosed = "droppedDueToClosedWindow"
 //
 // wm and out are the two watermarks of rule M13: the input's, and the output's,
 // which moves only when the engine asks for it, after all that a watermark or an
-// element has caused.
+// element has caused. Stamps and timings (M32, M42) do not go by out, which
+// depends on what other keys happen to be on the lane, but by the watermark that
+// the output would have if there were only the key at hand: see outputOf.
 type paned[K comparable] struct {
 	in      contents[K]
 	key     coder.Coder[K]
@@ -271,7 +282,10 @@ type paned[K comparable] struct {
 	hash    keygroup.Hasher[K]
 	assign  Assign
 	wm, out int64
-	holds   *holds // nil where windows fire before they could hold anything back
+	settled int64         // the input's watermark when the output's was last asked for
+	least   func(K) int64 // the earliest hold of a key
+	let     map[K]int64   // the earliest hold that a key has let go of since settled, or since the element at hand came
+	holds   *holds        // nil where windows fire before they could hold anything back
 	wins    []window.Interval
 	late    *graph.Cell
 	closed  *graph.Cell
@@ -326,12 +340,16 @@ func (o *paned[K]) drop(c *graph.Ctx, w window.Interval, closed bool) {
 	o.in.late(c, w, o.wm, closed)
 }
 
-// element adds the element at hand to x.
-func (o *paned[K]) element(c *graph.Ctx, x *cell) {
+// element adds the element at hand, of key k, to x.
+func (o *paned[K]) element(c *graph.Ctx, k K, x *cell) {
 	if !o.in.add(c, x) {
 		return
 	}
-	x.hold.Add(&o.st, x.win, c.TS, o.wm, o.out)
+	out := o.settled
+	if o.st.Timestamps != window.EndOfWindow && c.TS < out {
+		out = o.outputOf(k)
+	}
+	x.hold.Add(&o.st, x.win, c.TS, o.wm, out)
 	o.rehold(x)
 	x.state |= fresh
 	o.prog.OnElements(x.trig, 1, o.now(c))
@@ -343,7 +361,7 @@ func (o *paned[K]) rehold(x *cell) {
 		return
 	}
 	var p int64
-	if at, ok := x.hold.Output(&o.st, x.win); ok && !x.is(shut) {
+	if at := o.heldAt(x); at != window.MaxTime {
 		p = pack(at)
 	}
 	if p == x.held {
@@ -379,7 +397,12 @@ func (o *paned[K]) ask(c *graph.Ctx, k K, x *cell) (alarm int64, ok bool) {
 // fire emits a pane if one is due. last says that none can follow: then the cell
 // is shut.
 func (o *paned[K]) fire(c *graph.Ctx, k K, x *cell, last bool) {
-	if d := x.panes.Peek(x.win, o.wm, o.out, last); o.st.Emits(d, !x.is(fresh)) {
+	held := o.heldAt(x)
+	out := o.settled
+	if x.panes.NonEarly == 0 && x.win.Passed(out) {
+		out = min(o.outputOf(k), held) // x may not be among k's any more
+	}
+	if d := x.panes.Peek(x.win, o.wm, out, last); o.st.Emits(d, !x.is(fresh)) {
 		at := x.hold.Stamp(x.win)
 		x.panes.Emit(d)
 		x.hold.Fire(&o.st, last)
@@ -396,7 +419,37 @@ func (o *paned[K]) fire(c *graph.Ctx, k K, x *cell, last bool) {
 		x.state = x.state&^fresh | shut
 		o.in.drop(x)
 	}
+	if held < o.settled && held != o.heldAt(x) {
+		if was, ok := o.let[k]; !ok || held < was {
+			o.let[k] = held
+		}
+	}
 	o.rehold(x)
+}
+
+// outputOf is the output watermark as far as k has a say. It moves when all that
+// an element or a watermark causes is over: what is let go of meanwhile counts.
+func (o *paned[K]) outputOf(k K) int64 {
+	at := min(o.settled, o.least(k))
+	if was, ok := o.let[k]; ok {
+		at = min(at, was)
+	}
+	return at
+}
+
+// arrived begins with an element: what was let go of before it is gone.
+func (o *paned[K]) arrived() {
+	if len(o.let) > 0 {
+		clear(o.let)
+	}
+}
+
+// heldAt is where x holds the output; MaxTime if it doesn't.
+func (o *paned[K]) heldAt(x *cell) int64 {
+	if at, ok := x.hold.Output(&o.st, x.win); ok && !x.is(shut) {
+		return at
+	}
+	return window.MaxTime
 }
 
 // due is the instant whose passing means something to x: the window's end, then
@@ -414,19 +467,27 @@ func (o *paned[K]) Output() int64 {
 	if o.holds != nil {
 		at = min(at, o.holds.least())
 	}
-	o.out = max(o.out, at)
+	o.out, o.settled = max(o.out, at), o.wm
+	o.arrived()
 	return o.out
 }
 
 var outputRow = []byte("output")
 
-// deltaOutput keeps the output's watermark, on which stamps and timings depend (M42).
+// deltaOutput keeps what stamps and timings depend on (M42), and the output's watermark.
 func (o *paned[K]) deltaOutput(w graph.DeltaWriter) {
-	w.Put(graph.LaneBound, outputRow, appendInt(nil, o.out))
+	w.Put(graph.LaneBound, outputRow, appendInt(appendInt(nil, o.out), o.settled))
 	for k := range o.gone {
 		w.Delete(int(k[0])<<8|int(k[1]), []byte(k[2:]))
 	}
 	clear(o.gone)
+}
+
+func (o *paned[K]) loadOutput(val []byte) (err error) {
+	if o.out, val, err = takeInt(val); err == nil {
+		o.settled, _, err = takeInt(val)
+	}
+	return err
 }
 
 func (o *paned[K]) appendCell(b []byte, x *cell) []byte {
@@ -511,6 +572,15 @@ func (t *paneTable[K]) interval() window.Interval { return t.win }
 func newUnmerging[K comparable](o *paned[K]) *unmerging[K] {
 	u := &unmerging[K]{paned: o}
 	u.tables = newTables(o.assign, u.open, nil)
+	o.least = func(k K) int64 {
+		at := int64(window.MaxTime)
+		for _, t := range u.tables.open {
+			if r := t.dir.Find(k); r != none {
+				at = min(at, o.heldAt(&t.cells.Vals[r]))
+			}
+		}
+		return at
+	}
 	return u
 }
 
@@ -529,6 +599,7 @@ func (o *unmerging[K]) open(w window.Interval) (t *paneTable[K]) {
 }
 
 func (o *unmerging[K]) recv(c *graph.Ctx, k K) {
+	o.arrived()
 	o.wins = o.paned.assign.windows(c, o.wins)
 	for _, w := range o.wins {
 		if o.st.Expired(w, o.wm) {
@@ -545,7 +616,7 @@ func (o *unmerging[K]) recv(c *graph.Ctx, k K) {
 			o.drop(c, w, true)
 			continue
 		}
-		if o.element(c, x); o.asks(w) {
+		if o.element(c, k, x); o.asks(w) {
 			o.askRow(c, t, r)
 		}
 		t.dir.Touch(r)
@@ -655,8 +726,7 @@ func (o *unmerging[K]) Delta(w graph.DeltaWriter) {
 // Load implements graph.Keeper.
 func (o *unmerging[K]) Load(key, val []byte) (err error) {
 	if string(key) == string(outputRow) {
-		o.out, _, err = takeInt(val)
-		return err
+		return o.loadOutput(val)
 	}
 	w, k, err := splitRowKey(key, o.key)
 	if err != nil {
