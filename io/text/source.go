@@ -109,7 +109,7 @@ func (p *piece[T]) Open(ctx context.Context, position []byte) (pipeline.Reader[T
 	r.seek = p.from > 0
 	if position != nil {
 		at, n := binary.Varint(position)
-		if n <= 0 || at != unread && (at < p.from || p.to == toEnd && at < 0) {
+		if n <= 0 || n != len(position) || at != unread && (at < p.from || p.to == toEnd && at < 0 || p.to != toEnd && at > p.to+int64(p.src.maxLine)+2) { // 2 for the line's end
 			return nil, fmt.Errorf("%s: damaged position", p.file.Path)
 		}
 		if at != unread {
