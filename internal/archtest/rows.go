@@ -29,7 +29,7 @@ var rows = []row{
 		"io/json", "io/csv", "io/parquet", "io/kafka", "io/filesystem/blob/...",
 	}},
 	{"7: a runner by flag", []string{"runners"}},
-	{"8: users' tests", []string{"pipelinetest"}},
+	{"8: users' tests", []string{"pipelinetest/..."}},
 	{"9: programs", []string{"cmd/...", "examples/...", "bench/...", "internal/archtest"}},
 }
 
@@ -71,7 +71,7 @@ var libraries = []library{
 	{"gocloud.dev/", []string{"io/filesystem/blob/..."}},
 	{"github.com/parquet-go/", []string{"io/parquet"}},
 	{"github.com/apache/arrow", []string{"io/parquet"}},
-	{"github.com/stretchr/testify", []string{"pipelinetest"}},
+	{"github.com/stretchr/testify", []string{"pipelinetest/..."}},
 	// Flags are read where programs begin, never in the middle.
 	{"flag", []string{"runners", "runners/local", "runners/distributed", "runners/beam", "internal/runner", "pipelinetest", "cmd/...", "examples/...", "bench/..."}},
 }
