@@ -1,6 +1,7 @@
 package csv_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -60,6 +61,30 @@ func TestRead_conformance(t *testing.T) {
 				},
 				Want: tc.want,
 			})
+		})
+	}
+}
+
+func TestWrite_conformance(t *testing.T) {
+	for _, single := range []bool{false, true} {
+		t.Run(fmt.Sprint("single ", single), func(t *testing.T) {
+			s := connector.Sink[street]{New: func(t testing.TB) connector.Target[street] {
+				return connector.Files(t, "streets.csv",
+					func(c pipeline.PCollection[street], path string) {
+						if single {
+							csv.Write(c, path, text.Single())
+							return
+						}
+						csv.Write(c, path)
+					},
+					func(p *pipeline.Pipeline, pattern string) pipeline.PCollection[street] {
+						return csv.Read[street](p, pattern)
+					})
+			}}
+			for i := range 30 {
+				s.Input = append(s.Input, street{fmt.Sprintf("a \"street\"\n, %d", i), i})
+			}
+			connector.TestSink(t, s)
 		})
 	}
 }

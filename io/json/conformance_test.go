@@ -30,3 +30,20 @@ func TestRead_conformance(t *testing.T) {
 		})
 	}
 }
+
+func TestWrite_conformance(t *testing.T) {
+	for _, name := range []string{"clicks.json", "clicks.json.gz"} {
+		t.Run(name, func(t *testing.T) {
+			connector.TestSink(t, connector.Sink[click]{
+				New: func(t testing.TB) connector.Target[click] {
+					return connector.Files(t, name,
+						func(c pipeline.PCollection[click], path string) { json.Write(c, path) },
+						func(p *pipeline.Pipeline, pattern string) pipeline.PCollection[click] {
+							return json.Read[click](p, pattern)
+						})
+				},
+				Input: clicks(30),
+			})
+		})
+	}
+}

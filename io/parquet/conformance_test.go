@@ -1,6 +1,7 @@
 package parquet_test
 
 import (
+	"fmt"
 	"path/filepath"
 	"testing"
 
@@ -36,4 +37,21 @@ func TestRead_conformance(t *testing.T) {
 		Read: func(p *pipeline.Pipeline) pipeline.PCollection[leg] { return parquet.Read[leg](p, path) },
 		Want: legs(25),
 	})
+}
+
+func TestWrite_conformance(t *testing.T) {
+	for _, opts := range [][]parquet.WriteOption{nil, {parquet.Single(), parquet.RowGroup(4)}} {
+		t.Run(fmt.Sprint(len(opts), " options"), func(t *testing.T) {
+			connector.TestSink(t, connector.Sink[leg]{
+				New: func(t testing.TB) connector.Target[leg] {
+					return connector.Files(t, "legs.parquet",
+						func(c pipeline.PCollection[leg], path string) { parquet.Write(c, path, opts...) },
+						func(p *pipeline.Pipeline, pattern string) pipeline.PCollection[leg] {
+							return parquet.Read[leg](p, pattern)
+						})
+				},
+				Input: legs(26),
+			})
+		})
+	}
 }

@@ -2,6 +2,7 @@ package text_test
 
 import (
 	"compress/gzip"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -59,4 +60,28 @@ func TestRead_conformance(t *testing.T) {
 			Want: []text.SourceLine{{File: filepath.Join(dir, "b.txt"), Line: "x"}, {File: filepath.Join(dir, "b.txt"), Offset: 3, Line: "y"}},
 		})
 	})
+}
+
+func TestWrite_conformance(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		opts []text.WriteOption
+	}{
+		{"out.txt", nil},
+		{"out.txt", []text.WriteOption{text.Single()}},
+		{"out.gz", nil},
+		{"out.zst", []text.WriteOption{text.Single()}},
+	} {
+		t.Run(fmt.Sprint(tc.name, len(tc.opts)), func(t *testing.T) {
+			s := connector.Sink[string]{New: func(t testing.TB) connector.Target[string] {
+				return connector.Files(t, tc.name,
+					func(c pipeline.PCollection[string], path string) { text.Write(c, path, tc.opts...) },
+					func(p *pipeline.Pipeline, pattern string) pipeline.PCollection[string] { return text.Read(p, pattern) })
+			}}
+			for i := range 40 {
+				s.Input = append(s.Input, fmt.Sprint("line ", i, strings.Repeat(".", i)))
+			}
+			connector.TestSink(t, s)
+		})
+	}
 }

@@ -1,6 +1,7 @@
 package connector_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -68,4 +69,23 @@ func TestGenerateSequence(t *testing.T) {
 			Anywhere: n == 41,
 		})
 	}
+}
+
+func TestCollect(t *testing.T) {
+	connector.TestSink(t, connector.Sink[int]{
+		New: func(testing.TB) connector.Target[int] {
+			var collected []*pipeline.Collected[int]
+			return connector.Target[int]{
+				Write: func(c pipeline.PCollection[int]) { collected = append(collected, pipeline.Collect(c)) },
+				Shown: func(context.Context) (all []int, _ error) {
+					for _, c := range collected {
+						all = append(all, c.Values()...)
+					}
+					return all, nil
+				},
+			}
+		},
+		Input:  upTo(30),
+		Memory: true,
+	})
 }

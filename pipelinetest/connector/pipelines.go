@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -70,14 +69,7 @@ func (s Source[T]) runOne(parent context.Context, w way) error {
 		}
 	}
 	p := pipeline.New()
-	failing := int64(len(s.Want) / (w.fails + 1))
-	var n, failures atomic.Int64
-	seen := pipeline.TryMap(s.Read(p), func(_ context.Context, v T) (T, error) {
-		if at := n.Add(1); w.fails > 0 && at%(failing+1) == failing && failures.Add(1) <= int64(w.fails) {
-			return v, errors.New("a failure in the midst")
-		}
-		return v, nil
-	})
+	seen := pipeline.TryMap(s.Read(p), failures[T](len(s.Want), w.fails))
 	pipeline.Write(seen, "test.Shown", out)
 	fed := make(chan error, 1)
 	if s.Feed != nil {
