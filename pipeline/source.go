@@ -49,7 +49,7 @@ type ReadState = graph.ReadState
 // What a [Reader] found.
 const (
 	More ReadState = graph.More // there may be more: read again
-	Idle ReadState = graph.Idle // nothing at present
+	Idle ReadState = graph.Idle // nothing at present: nothing was emitted, and to ask again at once is no use
 	Done ReadState = graph.Done // the piece has ended, for good
 )
 
@@ -101,8 +101,9 @@ func (o *Output[T]) EmitAt(ts int64, v T) {
 }
 
 // Watermark promises that no element before ts will come from this piece from now
-// on, in Unix milliseconds; less than was promised before is no promise. Without a promise the watermark waits for the piece's end,
-// unless an EventTime behind the source makes it.
+// on, in Unix milliseconds; less than was promised before is no promise. Without a
+// promise the watermark waits for the piece's end, unless an EventTime behind the
+// source makes it.
 func (o *Output[T]) Watermark(ts int64) { o.wm, o.idle = max(o.wm, ts), false }
 
 // Idle says that nothing is expected from this piece for now: until it emits or

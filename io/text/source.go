@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/millrace/millrace/io/filesystem"
 	"github.com/millrace/millrace/pipeline"
@@ -24,6 +25,9 @@ type source struct {
 	piece       int64
 	skip        int
 	compression filesystem.Compression
+
+	poll    *time.Duration // for Tail
+	fromEnd bool
 }
 
 // whole reports that a file can only be read from its beginning.

@@ -18,7 +18,7 @@ import (
 type flaws struct {
 	sameID, newIDs, noWhere, overfull, loses, repeats, forgetsOnOpen bool
 	progressFalls, wrongEnd, late, goesOn, fuzzyPosition             bool
-	trusts, indexes, leaks, badClose, deaf, reusesMemory             bool
+	busyIdle, trusts, indexes, leaks, badClose, deaf, reusesMemory   bool
 }
 
 type brokenSource struct{ flaws }
@@ -108,6 +108,9 @@ func (r *brokenReader) Read(most int, out *pipeline.Output[number]) (pipeline.Re
 		}
 		r.i++
 	}
+	if r.busyIdle {
+		return pipeline.Idle, nil
+	}
 	return pipeline.More, nil
 }
 
@@ -167,6 +170,7 @@ func TestSource_findsFlaws(t *testing.T) {
 		{flaws{wrongEnd: true}, "at the end Progress is 4 of Size 5"},
 		{flaws{late: true}, "0 has time 0, behind the watermark 1 by more than 0s"},
 		{flaws{goesOn: true}, "all pieces together are the input: 1 lanes, 1 elements at a time: read piece 0: it went on behind Done"},
+		{flaws{busyIdle: true}, "read piece 0: it emitted 1 elements and says that it is Idle"},
 		{flaws{trusts: true}, "a damaged position is an error: piece 0: a damaged position (, a good one is 01) is no error"},
 		{flaws{indexes: true}, "is a panic: runtime error: index out of range"},
 		{flaws{leaks: true}, "a reader is closed in any state and leaves nothing: closed readers hold something"},

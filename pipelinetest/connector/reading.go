@@ -115,6 +115,8 @@ func (r *reading[T]) poll(quantum int) (graph.ReadState, error) {
 		return state, fmt.Errorf("read %s: Progress %d of Size %d", r.split.ID(), progress, r.split.Size())
 	case state == graph.Done && r.c.Err() == nil && r.in.run.Context.Err() == nil && r.split.Size() > 0 && progress != r.split.Size():
 		return state, fmt.Errorf("read %s: at the end Progress is %d of Size %d", r.split.ID(), progress, r.split.Size())
+	case state == graph.Idle && n > 0:
+		return state, fmt.Errorf("read %s: it emitted %d elements and says that it is Idle", r.split.ID(), n)
 	case state > graph.Done:
 		return state, fmt.Errorf("read %s: there is no state %d", r.split.ID(), state)
 	case r.state == graph.Done && (state != graph.Done || n > 0):

@@ -265,7 +265,7 @@ func (s Source[T]) checkClose(ctx context.Context) error {
 		if len(in.splits) == 0 {
 			break
 		}
-		if s.Feed != nil {
+		if !in.bounded {
 			continue
 		}
 		r, err := in.begin(in.splits[0], nil)
