@@ -108,8 +108,8 @@ func (o *Output[T]) Watermark(ts int64) { o.wm, o.idle = max(o.wm, ts), false }
 
 // Idle says that nothing is expected from this piece for now: until it emits or
 // promises something again the watermark does not wait for it, and what it then
-// brings may be late (M19). An EventTime behind the source judges by itself: see
-// [IdleAfter].
+// brings may be late (M19). An EventTime behind the source takes its word, too; for
+// pieces that are quiet and don't say so see [IdleAfter].
 func (o *Output[T]) Idle() { o.idle = true }
 
 // Now is processing time, in Unix milliseconds: the run's clock, which tests may
