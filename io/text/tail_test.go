@@ -17,6 +17,8 @@ import (
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipelinetest/connector"
 	"github.com/millrace/millrace/runners/local"
+	"github.com/millrace/millrace/transforms"
+	"github.com/millrace/millrace/window"
 )
 
 func TestTail_conformance(t *testing.T) {
@@ -281,4 +283,34 @@ func TestTail_sentences(t *testing.T) {
 	p := pipeline.New()
 	text.Read(p, "x", text.FromEnd())
 	require.ErrorContains(t, p.Err(), "text.Read: PollInterval and FromEnd are for text.Tail")
+}
+
+// Goal: windows over a followed file fire, though most shares have no file.
+func TestTail_eventTime(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.log")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	p := pipeline.New()
+	lines := pipeline.EventTimeMs(text.Tail(p, path, text.PollInterval(time.Millisecond)), func(l string) int64 { return int64(len(l)) })
+	k := pipeline.KeyBy(lines, func(string) string { return "all" }).Windowed(window.Fixed(10 * time.Millisecond))
+	got := make(chan string, 10)
+	pipeline.ForEach(pipeline.Pairs(transforms.Count(k)), func(_ context.Context, kv pipeline.KV[string, int64]) error {
+		got <- fmt.Sprint(kv)
+		return nil
+	})
+	ended := make(chan error, 1)
+	go func() {
+		_, err := local.Run(ctx, p, local.Config{Parallelism: 2})
+		ended <- err
+	}()
+	appendTo(t, path, "a\nbb\nccc\n"+strings.Repeat("d", 50)+"\n")
+	select {
+	case s := <-got:
+		require.Equal(t, "{all 3}", s)
+	case err := <-ended:
+		t.Fatal("the run has ended: ", err)
+	case <-time.After(20 * time.Second):
+		t.Fatal("no window has fired")
+	}
+	cancel(errSeen)
+	require.Equal(t, errSeen, <-ended)
 }
