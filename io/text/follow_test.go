@@ -22,7 +22,7 @@ type tailed struct {
 
 // tailAt begins to follow a pattern, or goes on from positions.
 func tailAt(t *testing.T, pattern string, positions [][]byte) *tailed {
-	every := time.Nanosecond
+	every := time.Hour // the test says when to look
 	s := &tail[string]{&source{pattern: pattern, maxLine: 1 << 20, poll: &every}, func(l SourceLine) string { return l.Line }}
 	splits, err := s.Splits(t.Context(), 1)
 	require.NoError(t, err)
@@ -42,6 +42,7 @@ func tailAt(t *testing.T, pattern string, positions [][]byte) *tailed {
 
 // read looks once, and is all lines that are there, sorted.
 func (x *tailed) read() (lines []string) {
+	require.NoError(x.t, x.rs[0].list.look(x.t.Context()))
 	for _, r := range x.rs {
 		require.NoError(x.t, r.look(time.Now()))
 		for {

@@ -56,6 +56,9 @@ func (s Source[T]) runOne(parent context.Context, w way) error {
 	if !in.bounded && w.cfg.Checkpoint == 0 && w.cfg.BundleEpochs == 0 {
 		w.cfg.Checkpoint = 5 * time.Millisecond // without one nothing would ever be shown
 	}
+	if !in.bounded {
+		w.cfg.BundleEpochs = min(w.cfg.BundleEpochs, 1) // the last bundle may be the only one
+	}
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
 	tooLong := time.AfterFunc(s.Wait, func() { cancel(errors.New("it takes too long")) })

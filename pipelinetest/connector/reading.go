@@ -37,7 +37,8 @@ func (s Source[T]) open(ctx context.Context, lanes int) (*input[T], error) {
 		return nil, errors.New("Read has to add just the source: what pipeline.Read returns, with nothing behind it")
 	}
 	in := &input[T]{of: s, node: nodes[0], bounded: nodes[0].Src.Bounded()}
-	in.run = &graph.Run{Context: ctx, Nodes: nodes, Metrics: &graph.Metrics{}, Letters: &graph.Letters{}}
+	in.run = &graph.Run{Context: ctx, Nodes: nodes, Metrics: &graph.Metrics{}, Letters: &graph.Letters{},
+		Clock: func() int64 { return time.Now().UnixMilli() }}
 	var err error
 	if in.splits, err = nodes[0].Src.Splits(in.run, lanes); err != nil {
 		return nil, fmt.Errorf("ask for pieces: %w", err)
