@@ -74,6 +74,17 @@ type Reader[T any] interface {
 	Close() error
 }
 
+// Acknowledger is a [Reader] that is told of snapshots: for inputs that want to know
+// what they need not keep any longer.
+type Acknowledger interface {
+	// Acknowledge says that a snapshot was taken which holds the Position that was
+	// asked for last: what was emitted before it will not be asked for again. It comes
+	// between two Reads, on the reader's goroutine, and must not wait for others. It
+	// never comes in a run without snapshots, and not for what a reader emitted last
+	// when the run ends or fails before the next one.
+	Acknowledge()
+}
+
 // Output takes what a [Reader] reads.
 type Output[T any] struct {
 	c    *graph.Ctx
@@ -173,6 +184,13 @@ func (r *reader[T]) Poll(c *graph.Ctx, max int) (graph.ReadState, error) {
 
 func (r *reader[T]) Watermark() int64 { return r.out.wm }
 func (r *reader[T]) Idle() bool       { return r.out.idle }
+
+// Acknowledge passes on that a snapshot was taken.
+func (r *reader[T]) Acknowledge() {
+	if a, ok := r.Reader.(Acknowledger); ok {
+		a.Acknowledge()
+	}
+}
 
 // Count is how many elements were emitted.
 func (r *reader[T]) Count() int64 { return r.out.n }
