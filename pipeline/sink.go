@@ -10,10 +10,15 @@ import (
 
 // Sink writes a collection somewhere outside: the contract of connectors. What
 // it writes becomes visible only when it is committed, so that a run which fails
-// or goes back to an earlier snapshot leaves nothing half done.
+// or goes back to an earlier snapshot leaves nothing half done. Package
+// pipelinetest/connector checks that a sink keeps the contract.
 type Sink[T any] interface {
-	// Open opens the part of one lane. state is what Prepare gave at the last
-	// commit of this lane, or nil: whatever was written since is to be undone.
+	// Open opens the part of one lane. state is what Prepare gave for the last
+	// snapshot, or nil: whatever was written since is to be undone. What belongs to
+	// the snapshot counts, even if the process died before Commit was called: it is to
+	// be shown by the next Commit or Finish at the latest. An earlier writer of the
+	// lane writes no more, but perhaps nobody has called its Abort. Bytes that no
+	// Prepare can have given are an error, not a panic. ctx is for the writer, too.
 	Open(ctx context.Context, lane, lanes int, state []byte) (Writer[T], error)
 }
 
@@ -25,9 +30,12 @@ type Writer[T any] interface {
 	// Open needs to go on from here.
 	Prepare() (state []byte, err error)
 	// Commit is called when the snapshot that holds the state is taken. It may be
-	// called again after a crash.
+	// called again, by this process or, behind Open with that state, by another one:
+	// nothing is shown twice.
 	Commit() error
-	// Finish is called when the input has ended and all is committed.
+	// Finish is called when the input has ended and all is committed, and shows what
+	// Commit did not. After a crash it may be called again, by a writer that was opened
+	// with the last state.
 	Finish() error
 	// Abort lets go of resources and gives up what was not committed; if final,
 	// the run is over, and everything unfinished is to be removed. Otherwise Open

@@ -10,11 +10,18 @@ import (
 )
 
 // Source reads elements from somewhere: the contract of connectors. A source is
-// immutable and may be asked by several runs at once.
+// immutable and may be asked by several runs at once. Package
+// pipelinetest/connector checks that a source keeps the contract.
 type Source[T any] interface {
 	// Splits cuts the input into pieces that can be read apart, as many as make
 	// sense; lanes is how many will read. More pieces than lanes are good: each
-	// lane takes the next one when it is done. An error stops the run before it starts.
+	// lane takes the next one when it is done. An error stops the run before it starts;
+	// ctx ends a search that takes long. The pieces of an input that does not change
+	// are the same each time that the same number of lanes asks.
+	//
+	// Of a source that is not bounded all pieces are opened at once, spread over the
+	// lanes. It is asked once, when the run begins: what turns up later, a new file
+	// say, has to belong to one of the pieces.
 	Splits(ctx context.Context, lanes int) ([]Split[T], error)
 	// Bounded reports that the input ends.
 	Bounded() bool
@@ -22,13 +29,17 @@ type Source[T any] interface {
 
 // Split is one piece of a source.
 type Split[T any] interface {
-	// ID names the piece, equally in every process and run: "access.log:0-67108864".
+	// ID names the piece, equally in every process and run, and differently from the
+	// source's other pieces: "access.log:0-67108864".
 	ID() string
 	// Size is how much there is to read, in a unit of the source's own, bytes or
 	// elements: for progress and the time left. 0: unknown.
 	Size() int64
 	// Open begins reading behind position, which a Reader of the same piece
-	// gave, or at the start for nil.
+	// gave, or at the start for nil. position is the caller's: copy what is kept of
+	// it. Bytes that no reader of the piece can have given are an error, not a panic.
+	// ctx is for the reader, too: it ends with the run. Readers of one piece may be
+	// open at once, in several runs.
 	Open(ctx context.Context, position []byte) (Reader[T], error)
 }
 
@@ -38,22 +49,40 @@ type ReadState = graph.ReadState
 // What a [Reader] found.
 const (
 	More ReadState = graph.More // there may be more: read again
-	Idle ReadState = graph.Idle // nothing at present
-	Done ReadState = graph.Done // the piece has ended
+	Idle ReadState = graph.Idle // nothing at present: nothing was emitted, and to ask again at once is no use
+	Done ReadState = graph.Done // the piece has ended, for good
 )
 
-// Reader reads one piece, on one goroutine.
+// Reader reads one piece, on one goroutine at a time.
 type Reader[T any] interface {
-	// Read emits at most max elements. It may block for a disk, but not for
-	// elements that are not there yet: then it returns Idle.
+	// Read emits at most max elements, which are the run's from then on: their memory
+	// is not used again. It may block for a disk, but not for elements that are not
+	// there yet: then it returns Idle, and is called again after 1 to 10 ms.
 	Read(max int, out *Output[T]) (ReadState, error)
-	// Position appends where to go on after what was emitted so far.
+	// Position appends where to go on after what was emitted so far: a reader opened
+	// there emits exactly the rest. It is called between two Reads, and when the
+	// snapshot that it is for is taken, nobody tells the reader.
 	Position(b []byte) []byte
-	// Where names the element emitted last, for people: "access.log:1042".
+	// Where names the element emitted last, for people: "access.log:1042". It is
+	// called within Emit, too.
 	Where() string
-	// Progress is how much of the piece has been read, in the unit of its Size.
+	// Progress is how much of the piece has been read, in the unit of its Size. It
+	// never falls, and is Size in the end where Size is known.
 	Progress() int64
+	// Close lets go of all that the reader holds. It is called once, in any state,
+	// also behind an error of Read, and nothing is called behind it.
 	Close() error
+}
+
+// Acknowledger is a [Reader] that is told of snapshots: for inputs that want to know
+// what they need not keep any longer.
+type Acknowledger interface {
+	// Acknowledge says that a snapshot was taken which holds the Position that was
+	// asked for last: what was emitted before it will not be asked for again. It comes
+	// between two Reads, on the reader's goroutine, and must not wait for others. It
+	// never comes in a run without snapshots, and not for what a reader emitted last
+	// when the run ends or fails before the next one.
+	Acknowledge()
 }
 
 // Output takes what a [Reader] reads.
@@ -82,15 +111,16 @@ func (o *Output[T]) EmitAt(ts int64, v T) {
 	o.c.TS = old
 }
 
-// Watermark promises that no element before ts will come from this piece, in
-// Unix milliseconds. Without a promise the watermark waits for the piece's end,
-// unless an EventTime behind the source makes it.
+// Watermark promises that no element before ts will come from this piece from now
+// on, in Unix milliseconds; less than was promised before is no promise. Without a
+// promise the watermark waits for the piece's end, unless an EventTime behind the
+// source makes it.
 func (o *Output[T]) Watermark(ts int64) { o.wm, o.idle = max(o.wm, ts), false }
 
 // Idle says that nothing is expected from this piece for now: until it emits or
 // promises something again the watermark does not wait for it, and what it then
-// brings may be late (M19). An EventTime behind the source judges by itself: see
-// [IdleAfter].
+// brings may be late (M19). An EventTime behind the source takes its word, too; for
+// pieces that are quiet and don't say so see [IdleAfter].
 func (o *Output[T]) Idle() { o.idle = true }
 
 // Now is processing time, in Unix milliseconds: the run's clock, which tests may
@@ -154,6 +184,13 @@ func (r *reader[T]) Poll(c *graph.Ctx, max int) (graph.ReadState, error) {
 
 func (r *reader[T]) Watermark() int64 { return r.out.wm }
 func (r *reader[T]) Idle() bool       { return r.out.idle }
+
+// Acknowledge passes on that a snapshot was taken.
+func (r *reader[T]) Acknowledge() {
+	if a, ok := r.Reader.(Acknowledger); ok {
+		a.Acknowledge()
+	}
+}
 
 // Count is how many elements were emitted.
 func (r *reader[T]) Count() int64 { return r.out.n }

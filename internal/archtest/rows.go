@@ -26,7 +26,7 @@ var rows = []row{
 	{"6: runners, transforms, connectors", []string{
 		"runners/local", "runners/distributed", "runners/beam",
 		"transforms",
-		"io/json", "io/csv", "io/parquet", "io/kafka", "io/filesystem/blob/...",
+		"io/json", "io/csv", "io/parquet", "io/kafka", "io/generate", "io/socket", "io/webhook", "io/filesystem/blob/...",
 	}},
 	{"7: a runner by flag", []string{"runners"}},
 	{"8: users' tests", []string{"pipelinetest/..."}},

@@ -111,6 +111,7 @@ func (l *lane) cut(ctx context.Context, n int) (end bool, err error) {
 			if err := l.committers(func(c graph.Committer) error { return c.Commit(l.c) }); err != nil {
 				return true, &lastError{err}
 			}
+			l.acknowledge()
 			l.inc.tell(report{lane: l.id, kind: committed})
 		case release:
 			return false, nil
@@ -149,6 +150,21 @@ func (l *lane) encode(r *report) {
 		}
 	}
 	r.changes = w.list
+}
+
+// acknowledge tells the readers that want to know that their positions are in a
+// snapshot which has been taken.
+func (l *lane) acknowledge() {
+	if !l.inc.run.Epochs {
+		return
+	}
+	for _, st := range l.stages {
+		for _, r := range st.readers {
+			if a, ok := r.r.(graph.Acknowledger); ok {
+				a.Acknowledge()
+			}
+		}
+	}
 }
 
 func (l *lane) committers(f func(graph.Committer) error) error {

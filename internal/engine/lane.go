@@ -69,8 +69,6 @@ type laneStage struct {
 	sentIdle []bool  // by outs: that the others were told not to wait
 	watched  bool    // has operators that act or let go between watermarks
 	finished bool    // the input has ended, and nothing is held any more
-
-	doneElements, doneRead int64 // of splits that have ended
 }
 
 // source is a queue from another lane.
@@ -105,6 +103,7 @@ type openReader struct {
 	state graph.ReadState
 	since int64 // when it last brought something, in the lane's free time
 	count int64 // how many elements it had brought then
+	read  int64 // its Progress, as it was added to the lane's
 }
 
 func newLiveOp(n *graph.Node, live any) liveOp {

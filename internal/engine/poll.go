@@ -36,9 +36,8 @@ func (l *lane) poll(st *laneStage) (busy bool, err error) {
 			return false, &graph.UserError{Node: st.nodes[0], Where: r.r.Where(), Err: err}
 		}
 		l.c.Src = nil
-		st.count(r)
-		if n := st.counts.elements.Load(); n != r.count || state == graph.More {
-			r.count, r.since = n, l.freeTime()
+		if brought := st.count(r); brought || state == graph.More {
+			r.since = l.freeTime()
 		}
 		r.state = state
 		busy = busy || state == graph.More
@@ -64,12 +63,19 @@ func (l *lane) poll(st *laneStage) (busy bool, err error) {
 	return busy, nil
 }
 
-// count publishes how far a reader is.
-func (st *laneStage) count(r *openReader) {
+// count publishes how far a reader is, beside the lane's others, and reports
+// whether it has brought anything since the last call.
+func (st *laneStage) count(r *openReader) (brought bool) {
 	if c, ok := r.r.(interface{ Count() int64 }); ok {
-		st.counts.elements.Store(st.doneElements + c.Count())
+		n := c.Count()
+		brought = n != r.count
+		st.counts.elements.Add(n - r.count)
+		r.count = n
 	}
-	st.counts.read.Store(st.doneRead + r.r.Progress())
+	read := r.r.Progress()
+	st.counts.read.Add(read - r.read)
+	r.read = read
+	return brought
 }
 
 func (l *lane) openSplits(st *laneStage) error {
@@ -79,7 +85,7 @@ func (l *lane) openSplits(st *laneStage) error {
 		if err != nil {
 			return &graph.UserError{Node: st.nodes[0], Err: err}
 		}
-		st.readers = append(st.readers, &openReader{r: r, split: i, since: l.freeTime(), count: st.counts.elements.Load()})
+		st.readers = append(st.readers, &openReader{r: r, split: i, since: l.freeTime()})
 		for _, k := range st.clocks {
 			k.clock.SplitOpened(st.pool.base + i)
 		}
@@ -90,7 +96,6 @@ func (l *lane) openSplits(st *laneStage) error {
 // close ends a split.
 func (l *lane) close(st *laneStage, r *openReader) error {
 	st.pool.finish(r.split)
-	st.doneElements, st.doneRead = st.counts.elements.Load(), st.counts.read.Load()
 	for _, k := range st.clocks {
 		k.clock.SplitDone(st.pool.base + r.split)
 	}
@@ -112,7 +117,7 @@ func (l *lane) sourceWatermark(st *laneStage) (wm int64, idle bool) {
 	}
 	low, idle := int64(window.MaxTime-1), true
 	for _, r := range st.readers {
-		if x, ok := r.r.(interface{ Idle() bool }); ok && x.Idle() {
+		if r.saysIdle() {
 			continue
 		}
 		idle = false
@@ -137,18 +142,24 @@ func (st *laneStage) splitsWait(l *lane) bool {
 // freeTime is the clock less the time for which the lane could not read.
 func (l *lane) freeTime() int64 { return l.c.Now - l.blocked }
 
-// markIdle tells a clock which of the splits that this lane reads are idle (M19).
+// markIdle tells a clock which of the splits that this lane reads are idle: those
+// that have brought nothing for a while (M19), and those that say so themselves, as
+// they may have nothing to read at all.
 func (l *lane) markIdle(st *laneStage) {
 	after := st.clock.IdleAfter()
-	if after <= 0 {
-		return
-	}
 	for _, root := range st.roots {
 		r := l.stages[root.id]
 		for _, x := range r.readers {
-			st.clock.SplitIdle(r.pool.base+x.split, l.freeTime()-x.since >= after)
+			quiet := after > 0 && l.freeTime()-x.since >= after
+			st.clock.SplitIdle(r.pool.base+x.split, quiet || x.saysIdle())
 		}
 	}
+}
+
+// saysIdle reports that the reader itself expects nothing for now.
+func (r *openReader) saysIdle() bool {
+	x, ok := r.r.(interface{ Idle() bool })
+	return ok && x.Idle()
 }
 
 // tooFar reports that a split is to wait for others with which it is aligned (M20).

@@ -11,6 +11,9 @@ import (
 // it means damage, and the run ends with it.
 var errShort = errors.New("state bytes end early")
 
+// errPosition reports a position that none of a piece's readers gave.
+var errPosition = errors.New("damaged position")
+
 func appendInt(b []byte, v int64) []byte { return binary.AppendVarint(b, v) }
 
 func takeInt(b []byte) (int64, []byte, error) {

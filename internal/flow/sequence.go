@@ -31,12 +31,8 @@ func (s *sequenceSplit) Size() int64 { return int64((s.n - s.first + s.step - 1)
 
 func (s *sequenceSplit) Open(_ *graph.Ctx, out any, pos []byte) (graph.Reader, error) {
 	r := &sequenceReader{sequenceSplit: s, next: recvOf[uint64](out), i: s.first}
-	if pos != nil {
-		i, n := binary.Uvarint(pos)
-		if n <= 0 {
-			return nil, errShort
-		}
-		r.i = i
+	if err := numberAt(&r.i, pos, s.first, s.step, s.n); err != nil {
+		return nil, fmt.Errorf("%s: %w", s.ID(), err)
 	}
 	return r, nil
 }

@@ -40,14 +40,24 @@ func (s *generateSplit[T]) Size() int64 {
 
 func (s *generateSplit[T]) Open(c *graph.Ctx, out any, pos []byte) (graph.Reader, error) {
 	r := &generateReader[T]{generateSplit: s, next: recvOf[T](out), i: s.first, node: c.Node()}
-	if pos != nil {
-		i, n := binary.Uvarint(pos)
-		if n <= 0 {
-			return nil, errShort
-		}
-		r.i = i
+	if err := numberAt(&r.i, pos, s.first, s.step, s.n); err != nil {
+		return nil, fmt.Errorf("%s: %w", s.ID(), err)
 	}
 	return r, nil
+}
+
+// numberAt sets i to where a position goes on among the numbers from first to n, by
+// step; nil leaves it.
+func numberAt(i *uint64, pos []byte, first, step, n uint64) error {
+	if pos == nil {
+		return nil
+	}
+	at, k := binary.Uvarint(pos)
+	if k <= 0 || k != len(pos) || at < first || (at-first)%step != 0 || at >= n && at-n >= step {
+		return errPosition
+	}
+	*i = at
+	return nil
 }
 
 type generateReader[T any] struct {
@@ -115,8 +125,8 @@ func (s *createSplit[T]) Open(_ *graph.Ctx, out any, pos []byte) (graph.Reader, 
 	r := &createReader[T]{createSplit: s, next: recvOf[T](out), i: s.from}
 	if pos != nil {
 		i, n := binary.Uvarint(pos)
-		if n <= 0 {
-			return nil, errShort
+		if n <= 0 || n != len(pos) || i < uint64(s.from) || i > uint64(s.to) {
+			return nil, fmt.Errorf("%s: %w", s.ID(), errPosition)
 		}
 		r.i = int(i)
 	}

@@ -153,6 +153,10 @@ type Reader interface {
 	Close() error
 }
 
+// Acknowledger is a reader that wants to know when a snapshot was taken that holds
+// its newest Position.
+type Acknowledger interface{ Acknowledge() }
+
 // EdgeKind says how elements reach the lanes of a consumer.
 type EdgeKind uint8
 

@@ -49,13 +49,13 @@ func (f *file[T]) Open(ctx context.Context, position []byte) (_ pipeline.Reader[
 		return nil, err
 	}
 	r := &reader[T]{file: f.file, columns: h.columns, base: h.bytes, lines: h.lines}
-	if h.columns == nil {
-		return r, nil
-	}
 	if position != nil {
 		if r.base, r.lines, err = parsePosition(position); err != nil {
 			return nil, fmt.Errorf("%s: %w", f.file.Path, err)
 		}
+	}
+	if h.columns == nil {
+		return r, nil
 	}
 	if r.in, err = f.src.open(ctx, f.file); err != nil {
 		return nil, err
@@ -81,7 +81,7 @@ func parsePosition(b []byte) (offset int64, lines int, err error) {
 		return 0, 0, errors.New("damaged position")
 	}
 	l, k := binary.Uvarint(b[n:])
-	if k <= 0 || int(l) < 0 {
+	if k <= 0 || n+k != len(b) || int(l) < 0 {
 		return 0, 0, errors.New("damaged position")
 	}
 	return int64(at), int(l), nil

@@ -115,7 +115,7 @@ func (g *group[T]) Open(ctx context.Context, position []byte) (pipeline.Reader[T
 		return r, nil
 	}
 	n, k := binary.Varint(position)
-	if k <= 0 || n < 0 || n > g.rows {
+	if k <= 0 || k != len(position) || n < 0 || n > g.rows {
 		err = errors.New("damaged position")
 	} else {
 		r.n = n

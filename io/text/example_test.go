@@ -2,6 +2,7 @@ package text_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"os"
@@ -107,4 +108,27 @@ func ExampleWrite() {
 	// Output:
 	// one.txt 4
 	// out-00000-of-00001.txt 4
+}
+
+func ExampleTail() {
+	dir, remove := folder("a.log", "GET /\nPOST /login\n")
+	defer remove()
+
+	ctx, enough := context.WithCancel(context.Background())
+	p := pipeline.New()
+	lines := text.Tail(p, dir+"/*.log")
+	seen := 0
+	pipeline.ForEach(lines, func(_ context.Context, line string) error {
+		fmt.Println(line)
+		if seen++; seen == 2 {
+			enough() // it would go on for ever
+		}
+		return nil
+	})
+	if _, err := local.Run(ctx, p, local.Config{Parallelism: 1}); !errors.Is(err, context.Canceled) {
+		log.Fatal(err)
+	}
+	// Output:
+	// GET /
+	// POST /login
 }

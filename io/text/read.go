@@ -89,5 +89,8 @@ func add[T any](p *pipeline.Pipeline, kind, pattern string, open func(context.Co
 	if s.maxLine < 1 || s.piece < 0 || s.skip < 0 {
 		pipeline.Fail(p, "%s: MaxLine, PieceSize and SkipLines want positive numbers", kind)
 	}
+	if s.poll != nil || s.fromEnd {
+		pipeline.Fail(p, "%s: PollInterval and FromEnd are for text.Tail", kind)
+	}
 	return pipeline.Read[T](p, kind, &typed[T]{s, open})
 }

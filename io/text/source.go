@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/millrace/millrace/io/filesystem"
 	"github.com/millrace/millrace/pipeline"
@@ -24,6 +25,9 @@ type source struct {
 	piece       int64
 	skip        int
 	compression filesystem.Compression
+
+	poll    *time.Duration // for Tail
+	fromEnd bool
 }
 
 // whole reports that a file can only be read from its beginning.
@@ -109,7 +113,7 @@ func (p *piece[T]) Open(ctx context.Context, position []byte) (pipeline.Reader[T
 	r.seek = p.from > 0
 	if position != nil {
 		at, n := binary.Varint(position)
-		if n <= 0 || at != unread && (at < p.from || p.to == toEnd && at < 0) {
+		if n <= 0 || n != len(position) || at != unread && (at < p.from || p.to == toEnd && at < 0 || p.to != toEnd && at > p.to+int64(p.src.maxLine)+2) { // 2 for the line's end
 			return nil, fmt.Errorf("%s: damaged position", p.file.Path)
 		}
 		if at != unread {
