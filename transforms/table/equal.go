@@ -26,3 +26,15 @@ func (e *equality[V]) same(x, y V) bool {
 
 // idle reports a change that replaces a value by an equal one.
 func (e *equality[V]) idle(c Change[V]) bool { return c.Kind == Update && e.same(c.Old, c.New) }
+
+// encodings orders values by their encodings, on several lanes at once.
+type encodings[V any] struct{ cod coder.Coder[V] }
+
+func newEncodings[V any]() encodings[V] {
+	cod, _ := coder.For[V]()
+	return encodings[V]{cod}
+}
+
+func (e encodings[V]) compare(x, y V) int {
+	return bytes.Compare(e.cod.Append(nil, x), e.cod.Append(nil, y))
+}

@@ -60,6 +60,7 @@ func rights[K comparable, A, B any](t Table[K, B]) pipeline.Keyed[K, side[A, B]]
 // join keeps both rows of a key; match makes the result of them.
 func join[K comparable, A, B, P any](left Table[K, A], right Table[K, B], name string, match func(transforms.Optional[A], transforms.Optional[B]) transforms.Optional[P]) Table[K, P] {
 	type out = pipeline.KV[K, Change[P]]
+	failName(left.changes, "table.Join", name)
 	return pipeline.Composite(left.changes, name, func() Table[K, P] {
 		both := pipeline.FlattenKeyed(lefts[K, A, B](left), rights[K, A, B](right))
 		return Table[K, P]{stateful(both, "rows", func(s *pipeline.Setup[K, out]) pipeline.Process[K, side[A, B], out] {

@@ -64,3 +64,11 @@ func global[K comparable, V any](c pipeline.Keyed[K, V], what, name string) pipe
 func stateful[K comparable, V any, K2 comparable, W any](c pipeline.Keyed[K, V], name string, setup func(*pipeline.Setup[K, pipeline.KV[K2, W]]) pipeline.Process[K, V, pipeline.KV[K2, W]]) pipeline.Keyed[K2, W] {
 	return pipeline.FromPairs(pipeline.Stateful(c, name, setup))
 }
+
+// failName records that the name of a table made of several steps is missing; one of
+// a single step is checked by it.
+func failName(c pipeline.Signal, what, name string) {
+	if name == "" {
+		pipeline.FailAt(c, "%s: it needs a name, which ties its state to the code across versions", what)
+	}
+}
