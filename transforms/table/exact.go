@@ -49,10 +49,9 @@ func (e *Exact) add(x float64) {
 		if math.Abs(x) < math.Abs(y) {
 			x, y = y, x
 		}
-		if math.IsInf(x+y, 0) { // then x has at least half of huge, and what is left is exact
-			unit := math.Copysign(huge, x)
+		for math.IsInf(x+y, 0) { // then x is at least huge, and what is left of it is exact
 			e.Over += int64(math.Copysign(1, x))
-			if x -= unit; math.Abs(x) < math.Abs(y) {
+			if x -= math.Copysign(huge, x); math.Abs(x) < math.Abs(y) {
 				x, y = y, x
 			}
 		}
@@ -66,6 +65,11 @@ func (e *Exact) add(x float64) {
 		kept = append(kept, x)
 	}
 	e.Parts = kept
+	if n := len(kept); n > 0 && e.Over != 0 && (kept[n-1] < 0) == (e.Over > 0) { // they cancel
+		unit := math.Copysign(1, float64(e.Over))
+		e.Over -= int64(unit)
+		e.add(unit * huge)
+	}
 }
 
 // Value is the sum, rounded to the nearest float.
