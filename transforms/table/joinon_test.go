@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/runners/local"
 	"github.com/millrace/millrace/transforms"
 	"github.com/stretchr/testify/require"
 )
@@ -137,4 +139,24 @@ func TestBucket(t *testing.T) {
 		seen[bucket([]byte{byte(i), byte(i >> 8)})] = true
 	}
 	require.Greater(t, len(seen), buckets*9/10)
+}
+
+// Goal: a right key hears of each left row that names it, and of each that does so no
+// more: else it would keep and answer for rows that have left.
+func TestNumbered_tellsBothRightKeys(t *testing.T) {
+	p := pipeline.New()
+	left := FromOptionals(pipeline.FromPairs(pipeline.Create(p,
+		pipeline.NewKV("row", some("a1")), pipeline.NewKV("row", some("a2")), pipeline.NewKV("row", some("b1")), pipeline.NewKV("row", transforms.Optional[string]{}),
+	)), "left")
+	out := pipeline.Collect(pipeline.Pairs(numbered[string, string, string, int](left, func(a string) string { return a[:1] })))
+	_, err := local.Run(t.Context(), p, local.Config{Parallelism: 1})
+	require.NoError(t, err)
+	type ask = request[string, string, int]
+	require.Equal(t, []pipeline.KV[string, ask]{
+		{Key: "a", Value: ask{Errand: enters, Key: "row", Seq: 1, A: "a1"}},
+		{Key: "a", Value: ask{Errand: stays, Key: "row", Seq: 2, A: "a2"}},
+		{Key: "a", Value: ask{Errand: leaves, Key: "row", Seq: 3}},
+		{Key: "b", Value: ask{Errand: moves, Key: "row", Seq: 3, A: "b1"}},
+		{Key: "b", Value: ask{Errand: dies, Key: "row", Seq: 4}},
+	}, out.Values())
 }

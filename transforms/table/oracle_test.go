@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipelinetest"
@@ -77,9 +78,6 @@ func rows(events []event) (orders map[int64]order, customers map[int64]customer)
 	return orders, customers
 }
 
-// tables makes tables of the events.
-type tables func(p *pipeline.Pipeline, events []event) (table.Table[int64, order], table.Table[int64, customer])
-
 // source is a way to bring events to a pipeline.
 type source struct {
 	name string
@@ -107,7 +105,8 @@ var sources = []source{
 }
 
 func (s source) tables(p *pipeline.Pipeline, events []event) (table.Table[int64, order], table.Table[int64, customer]) {
-	all := pipeline.KeyBy(s.make(p, events), func(e event) int64 { return e.Key })
+	timed := pipeline.EventTimeMs(s.make(p, events), func(e event) int64 { return e.At }, pipeline.OutOfOrder(100*time.Millisecond))
+	all := pipeline.KeyBy(timed, func(e event) int64 { return e.Key })
 	orders := table.From(all.Filter(func(_ int64, e event) bool { return !e.Right }), "orders",
 		func(e event) (order, bool) { return e.Order, !e.Gone }, s.opts...)
 	customers := table.From(all.Filter(func(_ int64, e event) bool { return e.Right }), "customers",
