@@ -55,6 +55,15 @@ func TestTutorial_codeStandsInTheExamples(t *testing.T) {
 	}
 }
 
+// The Go code about tables stands, line by line, in the package's examples.
+func TestTables_codeStandsInTheExamples(t *testing.T) {
+	examples, err := os.ReadFile("../transforms/table/example_test.go")
+	require.NoError(t, err)
+	for _, b := range blocks(t, "tables.md", "go") {
+		require.Contains(t, flat(string(examples)), flat(b))
+	}
+}
+
 // The README's program compiles.
 func TestREADME_programCompiles(t *testing.T) {
 	for _, b := range blocks(t, "../README.md", "go") {

@@ -173,6 +173,7 @@ var ours = []string{
 	"github.com/millrace/millrace/internal/",
 	"github.com/millrace/millrace/pipeline.",
 	"github.com/millrace/millrace/transforms.",
+	"github.com/millrace/millrace/transforms/",
 	"github.com/millrace/millrace/io/",
 	"github.com/millrace/millrace/pipelinetest.",
 	"github.com/millrace/millrace/runners",
