@@ -79,6 +79,7 @@ type reader[T any] struct {
 	*split[T]
 	i uint64 // the next event
 	e T
+	_ [128]byte // what changes with each event shares no cache line with another lane's
 }
 
 // Read makes max events and emits those that are wanted.

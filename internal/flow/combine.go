@@ -27,7 +27,7 @@ func CombinePre[K comparable, V, A, R any](key coder.Coder[K], val coder.Coder[V
 	hash := keygroup.Of[K](key.Append)
 	in := coder.KVOf(key, val)
 	return op(func(c *graph.Ctx, out []any) ([]any, any) {
-		p := &pre[K, A]{newFolds(a, hash, cb.Init), recvOf[coder.KV[K, A]](out[0])}
+		p := &pre[K, A]{folds: newFolds(a, hash, cb.Init), next: recvOf[coder.KV[K, A]](out[0])}
 		if c.Run.Careful {
 			return one(preCarefully(c, p, cb, in, key)), p
 		}
@@ -61,6 +61,7 @@ func CombinePre[K comparable, V, A, R any](key coder.Coder[K], val coder.Coder[V
 
 type pre[K comparable, A any] struct {
 	*folds[K, A]
+	rows []uint32
 	next Recv[coder.KV[K, A]]
 }
 
@@ -92,7 +93,9 @@ func preCarefully[K comparable, V, A, R any](c *graph.Ctx, p *pre[K, A], cb Comb
 func (p *pre[K, A]) emit(c *graph.Ctx, f *fold[K, A]) {
 	ts, win := c.TS, c.Win
 	c.TS, c.Win = f.win.Last(), f.win
-	f.dir.Each(func(r uint32) { p.next(c, coder.KV[K, A]{Key: f.dir.Keys[r], Value: f.acc.Vals[r]}) })
+	for _, r := range f.dir.all(&p.rows) {
+		p.next(c, coder.KV[K, A]{Key: f.dir.Keys[r], Value: f.acc.Vals[r]})
+	}
 	c.TS, c.Win = ts, win
 	p.recycle(f)
 }
@@ -125,7 +128,11 @@ type Combine[K comparable, V, A, R any] struct {
 
 // Open implements graph.Op.
 func (s *Combine[K, V, A, R]) Open(c *graph.Ctx, out []any) ([]any, any) {
-	o := &combine[K, V, A, R]{folds: newFolds(s.Assign, keygroup.Of[K](s.Key.Append), s.Init), s: s, node: c.Node(), wm: window.MinTime,
+	assign := s.Assign
+	if s.Slices {
+		assign = NewSliceAssign(s.Assign.fn)
+	}
+	o := &combine[K, V, A, R]{folds: newFolds(assign, keygroup.Of[K](s.Key.Append), s.Init), s: s, node: c.Node(), wm: window.MinTime,
 		next: recvOf[coder.KV[K, R]](out[0]), late: c.Run.Metrics.NewCell(graph.CounterKind, c.Node().Name, droppedLate), epochs: c.Run.Epochs}
 	if c.Run.Careful {
 		o.g = &guard[coder.KV[K, V]]{node: c.Node(), cod: coder.KVOf(s.Key, s.Val), key: func(v coder.KV[K, V]) []byte { return s.Key.Append(nil, v.Key) }}
@@ -133,7 +140,6 @@ func (s *Combine[K, V, A, R]) Open(c *graph.Ctx, out []any) ([]any, any) {
 	}
 	if s.Slices {
 		o.slices = &sliced[K, A]{slicer: newSlicer(s.Assign.fn)}
-		o.folds.assign = NewSliceAssign(s.Assign.fn)
 		if !plain(reflect.TypeFor[A]()) {
 			var b []byte
 			o.slices.copied = func(a A) A {
@@ -222,6 +228,7 @@ func (o *combine[K, V, A, R]) recv(c *graph.Ctx, v coder.KV[K, V]) {
 func (o *combine[K, V, A, R]) add(c *graph.Ctx, f *fold[K, A], v coder.KV[K, V]) {
 	if f.late != 0 {
 		o.late.Add(f.late)
+		o.slices.stale = true
 	}
 	r := o.row(f, v.Key)
 	if o.g != nil {
@@ -300,19 +307,19 @@ func (o *combine[K, V, A, R]) mine(c *graph.Ctx, k K) bool {
 func (o *combine[K, V, A, R]) emit(c *graph.Ctx, f *fold[K, A]) {
 	ts, win, pane := c.TS, c.Win, c.Pane
 	c.TS, c.Win, c.Pane = f.win.Last(), f.win, onlyPane
-	f.dir.Each(func(r uint32) {
-		c.Op = o.node.ID
+	id, extract, next := o.node.ID, o.s.Extract, o.next
+	for _, r := range f.dir.all(&o.rows.row) {
 		k := f.dir.Keys[r]
-		var res R
-		if o.gOut != nil {
-			if !o.gOut.try(c, coder.KV[K, A]{Key: k, Value: f.acc.Vals[r]}, func() error { res = o.s.Extract(f.acc.Vals[r]); return nil }, nil) {
-				return
-			}
-		} else {
-			res = o.s.Extract(f.acc.Vals[r])
+		if o.gOut == nil {
+			c.Op = id
+			next(c, coder.KV[K, R]{Key: k, Value: extract(f.acc.Vals[r])})
+			continue
 		}
-		o.next(c, coder.KV[K, R]{Key: k, Value: res})
-	})
+		var res R
+		if o.gOut.try(c, coder.KV[K, A]{Key: k, Value: f.acc.Vals[r]}, func() error { res = extract(f.acc.Vals[r]); return nil }, nil) {
+			next(c, coder.KV[K, R]{Key: k, Value: res})
+		}
+	}
 	c.TS, c.Win, c.Pane = ts, win, pane
 }
 

@@ -17,6 +17,7 @@ type fold[K comparable, A any] struct {
 	acc      *Column[A]
 	last     uint32 // the row found last, or none: kept where there is one key or two
 	late     int64  // of a slice: how many of its windows have been fired
+	merged   bool   // the slice is part of a window's result
 }
 
 // folds is the open tables, ordered by end, and emptied ones to use again.
@@ -54,7 +55,7 @@ func (p *folds[K, A]) fresh(w window.Interval) *fold[K, A] {
 		d := NewDir[K](p.hash)
 		f = &fold[K, A]{dir: d, acc: AddColumn[A](d)}
 	}
-	f.win, f.last, f.late = w, none, 0
+	f.win, f.last, f.late, f.merged = w, none, 0, false
 	if p.disjoint {
 		if f.from, f.to = w.Start, w.End; p.assign.Global() {
 			f.from, f.to = window.MinTime, window.MaxTime+1

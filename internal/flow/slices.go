@@ -82,9 +82,13 @@ func (s slicer) passed(slice window.Interval, wm int64) (n, of int64) {
 }
 
 // sliced is what a Combine adds for slices.
+//
+// Invariant: unless stale, result is the left fold, in the order of slices, of
+// all open slices that are merged.
 type sliced[K comparable, A any] struct {
 	slicer
-	result *fold[K, A] // of the window that is fired
+	result *fold[K, A] // of the window fired last, less the slices dropped since
+	stale  bool        // a merged slice has changed, or the result was given away
 	copied func(A) A   // of an accumulator that is needed again; nil: a plain value
 }
 
@@ -124,6 +128,7 @@ func (o *combine[K, V, A, R]) advanceSlices(c *graph.Ctx, wm int64) {
 				break
 			}
 			o.open = slices.Delete(o.open, 0, 1)
+			o.unmerge(f)
 			o.drop(c, f)
 		}
 	}
@@ -141,11 +146,20 @@ func (o *combine[K, V, A, R]) fireSlices(c *graph.Ctx, w window.Interval, fs []*
 	}
 	to := s.result
 	to.win = w
+	if s.stale {
+		to.dir.Reset()
+	}
 	for _, f := range fs {
-		f.dir.Each(func(r uint32) { o.mergeRow(c, to, f, r) })
+		if s.stale || !f.merged {
+			for _, r := range f.dir.all(&o.rows.row) {
+				o.mergeRow(c, to, f, r)
+			}
+			f.merged = true
+		}
 	}
 	o.emit(c, to)
-	to.dir.Reset()
+	// What was emitted may share memory with the result, unless that is plain.
+	s.stale = s.copied != nil || o.gOut != nil
 }
 
 // mergeRow adds row r of a slice to a window's result.
@@ -168,4 +182,73 @@ func (o *combine[K, V, A, R]) mergeRow(c *graph.Ctx, to, f *fold[K, A], r uint32
 		o.s.Merge(&to.acc.Vals[t], decoded(o.s.Acc, o.s.Acc.Append(nil, a)))
 		return nil
 	}, func() { to.acc.Vals[t] = decoded(o.s.Acc, was) })
+}
+
+// unmerge takes a slice out of the result: its keys are folded again from the
+// slices that are left. Where each key is in few slices, as with things that come
+// and go, this is a fraction of folding all keys for each window.
+func (o *combine[K, V, A, R]) unmerge(f *fold[K, A]) {
+	s := o.slices
+	if s.stale || !f.merged {
+		return
+	}
+	n := 0
+	for n < len(o.open) && o.open[n].merged {
+		n++
+	}
+	left, to := o.open[:n], s.result
+	if n == 0 {
+		to.dir.Reset()
+		return
+	}
+	for _, r := range f.dir.all(&o.rows.row) {
+		k, h := f.dir.Keys[r], f.dir.hash.Sum(f.dir.Keys[r])
+		t := to.dir.findHashed(k, h)
+		found := false
+		for _, l := range left {
+			r := l.dir.findHashed(k, h)
+			switch {
+			case r == none:
+			case found:
+				o.s.Merge(&to.acc.Vals[t], l.acc.Vals[r])
+			default:
+				to.acc.Vals[t], found = l.acc.Vals[r], true
+			}
+		}
+		if !found {
+			to.dir.remove(t, func(from, into uint32) { to.acc.Vals[into] = to.acc.Vals[from] })
+		}
+	}
+}
+
+// findHashed is Find with the key's hash given.
+func (d *Dir[K]) findHashed(k K, h uint64) uint32 {
+	tag := used | uint8(h>>40)&63
+	ctrl := d.ctrl
+	mask := uint64(len(ctrl) - 1)
+	keys := d.Keys[:len(ctrl)]
+	for i := h & mask; ; i = (i + 1) & mask {
+		if s := ctrl[i]; s&^dirty == tag && keys[i] == k {
+			return uint32(i)
+		} else if s == 0 {
+			return none
+		}
+	}
+}
+
+// remove takes row r out and closes the gap; move is told which rows it moves.
+// It is for directories that nobody keeps row numbers of.
+func (d *Dir[K]) remove(r uint32, move func(from, into uint32)) {
+	mask := uint64(len(d.ctrl) - 1)
+	gap := uint64(r)
+	for i := (gap + 1) & mask; d.ctrl[i] != 0; i = (i + 1) & mask {
+		if home := d.hash.Sum(d.Keys[i]) & mask; (i-home)&mask >= (i-gap)&mask {
+			d.ctrl[gap], d.Keys[gap] = d.ctrl[i], d.Keys[i]
+			move(uint32(i), uint32(gap))
+			gap = i
+		}
+	}
+	var zero K
+	d.ctrl[gap], d.Keys[gap] = 0, zero
+	d.n--
 }
