@@ -33,29 +33,41 @@ func CombinePre[K comparable, V, A, R any](key coder.Coder[K], val coder.Coder[V
 		}
 		add := cb.Add
 		id := c.Op
-		others := func(c *graph.Ctx, v coder.KV[K, V]) {
+		others := func(c *graph.Ctx, k K, v V) {
 			for _, w := range p.windows(c) {
 				f := p.at(w)
-				add(&f.acc.Vals[p.row(f, v.Key)], v.Value)
+				add(&f.acc.Vals[p.row(f, k)], v)
 				if f.dir.n >= maxRows {
 					p.Flush(c)
 				}
 			}
 		}
-		return one(Recv[coder.KV[K, V]](func(c *graph.Ctx, v coder.KV[K, V]) {
+		if !p.disjoint && a.mode != carried {
+			return one(Recv[coder.KV[K, V]](func(c *graph.Ctx, v coder.KV[K, V]) {
+				c.Op = id
+				others(c, v.Key, v.Value)
+			})), p
+		}
+		recv := func(c *graph.Ctx, v coder.KV[K, V]) {
 			c.Op = id
-			f := p.cur
-			if !f.holds(c.TS) {
-				if f = p.near(c.TS); f == nil {
-					others(c, v)
+			if at := p.spot(c, v.Key); at != nil {
+				add(at, v.Value)
+				return
+			}
+			others(c, v.Key, v.Value)
+		}
+		return []any{&keyIn[K, V]{recv, func(key func(V) K, by int) Recv[V] {
+			return func(c *graph.Ctx, v V) {
+				c.Op = by
+				k := key(v)
+				c.Op = id
+				if at := p.spot(c, k); at != nil {
+					add(at, v)
 					return
 				}
+				others(c, k, v)
 			}
-			add(&f.acc.Vals[p.row(f, v.Key)], v.Value)
-			if f.dir.n >= maxRows {
-				p.Flush(c)
-			}
-		})), p
+		}}}, p
 	})
 }
 
@@ -171,15 +183,6 @@ func plain(t reflect.Type) bool {
 	default:
 		return t.Kind() > reflect.Invalid && t.Kind() <= reflect.Complex128
 	}
-}
-
-// decoded is what c encoded.
-func decoded[A any](c coder.Coder[A], b []byte) A {
-	a, _, err := c.Decode(b)
-	if err != nil {
-		panic("BUG: flow: an accumulator does not decode what it encoded: " + err.Error())
-	}
-	return a
 }
 
 type combine[K comparable, V, A, R any] struct {

@@ -15,7 +15,7 @@ type fold[K comparable, A any] struct {
 	from, to int64 // elements of these times are in this one alone; empty where windows overlap
 	dir      *Dir[K]
 	acc      *Column[A]
-	last     uint32 // the row found last, or none: kept where there is one key or two
+	last     uint32 // the row found last, or none: kept used where there are one or two
 	late     int64  // of a slice: how many of its windows have been fired
 	merged   bool   // the slice is part of a window's result
 }
@@ -28,6 +28,7 @@ type folds[K comparable, A any] struct {
 	assign   Assign
 	disjoint bool // a timestamp is in one window
 	few      bool // there are one or two keys only
+	word     bool // keys are hashed by hashWord
 	hash     keygroup.Hasher[K]
 	init     func() A
 	open     []*fold[K, A]
@@ -40,6 +41,7 @@ type folds[K comparable, A any] struct {
 func newFolds[K comparable, A any](a Assign, hash keygroup.Hasher[K], init func() A) *folds[K, A] {
 	p := &folds[K, A]{assign: a, hash: hash, init: init, nothing: &fold[K, A]{}}
 	p.disjoint = a.mode == global || a.mode == single
+	p.word = isWord[K]()
 	p.few = reflect.TypeFor[K]().Kind() == reflect.Bool
 	p.cur, p.alt = p.nothing, p.nothing
 	return p
@@ -112,6 +114,32 @@ func (p *folds[K, A]) close(wm int64, f func(*fold[K, A])) {
 		p.open = slices.Delete(p.open, 0, 1)
 		f(t)
 	}
+}
+
+// spot is the accumulator of key k in the window of the element at hand, or nil
+// where that window is not at hand or a row is to be made.
+func (p *folds[K, A]) spot(c *graph.Ctx, k K) *A {
+	f := p.cur
+	if !f.holds(c.TS) && (p.disjoint || f.win != c.Win) {
+		if f = p.near(c.TS); f == nil {
+			return nil
+		}
+	}
+	switch {
+	case p.word:
+		if r, is := f.dir.home(k, hashWord(&k)); is {
+			return &f.acc.Vals[r]
+		}
+	case p.few:
+		if f.last == none || f.dir.Keys[f.last] != k {
+			return nil
+		}
+		return &f.acc.Vals[f.last]
+	}
+	if r := f.dir.Find(k); r != none {
+		return &f.acc.Vals[r]
+	}
+	return nil
 }
 
 // row finds or makes k's accumulator in f.

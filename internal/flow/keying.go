@@ -5,8 +5,6 @@ import (
 	"unsafe"
 
 	"github.com/millrace/millrace/coder"
-	"github.com/millrace/millrace/internal/graph"
-	"github.com/millrace/millrace/internal/keygroup"
 )
 
 // keyIn is a receiver of a keyed collection that a KeyBy in front of it can be
@@ -40,16 +38,9 @@ func hashWord[K comparable](k *K) uint64 {
 	return z ^ z>>31
 }
 
-// group is keygroup.Group, spelled out for the same reason.
-func group[K comparable](h uint64) uint64 { return h >> (64 - keygroupBits) & (keygroup.N - 1) }
-
-const keygroupBits = 10
-
 // home is the row that k's hash points at, and whether k is there: most keys of
 // a table that is not full are.
 func (d *Dir[K]) home(k K, h uint64) (row uint32, is bool) {
 	i := h & uint64(len(d.ctrl)-1)
 	return uint32(i), d.ctrl[i]&^dirty == used|uint8(h>>40)&63 && d.Keys[i] == k
 }
-
-var _ = graph.Ctx{}

@@ -19,8 +19,7 @@ import (
 // Sliced reports that combiners with a Merge keep slices rather than windows:
 // only where a window is fired once.
 func Sliced(s window.Strategy) bool {
-	return s.Fn.Kind() == window.KindSliding && s.Fn.Period() < s.Fn.Size() && s.Lateness == 0 &&
-		s.Trigger == nil && s.Timestamps == window.EndOfWindow && s.Closing == window.CloseIfNonEmpty && s.OnTime == window.OnTimeIfNonEmpty
+	return Simple(s) && s.Fn.Kind() == window.KindSliding && s.Fn.Period() < s.Fn.Size()
 }
 
 // NewSliceAssign is the Assign of the slices of fn's windows.
@@ -216,7 +215,7 @@ func (o *combine[K, V, A, R]) unmerge(f *fold[K, A]) {
 			}
 		}
 		if !found {
-			to.dir.remove(t, func(from, into uint32) { to.acc.Vals[into] = to.acc.Vals[from] })
+			to.dir.Remove(t)
 		}
 	}
 }
@@ -234,21 +233,4 @@ func (d *Dir[K]) findHashed(k K, h uint64) uint32 {
 			return none
 		}
 	}
-}
-
-// remove takes row r out and closes the gap; move is told which rows it moves.
-// It is for directories that nobody keeps row numbers of.
-func (d *Dir[K]) remove(r uint32, move func(from, into uint32)) {
-	mask := uint64(len(d.ctrl) - 1)
-	gap := uint64(r)
-	for i := (gap + 1) & mask; d.ctrl[i] != 0; i = (i + 1) & mask {
-		if home := d.hash.Sum(d.Keys[i]) & mask; (i-home)&mask >= (i-gap)&mask {
-			d.ctrl[gap], d.Keys[gap] = d.ctrl[i], d.Keys[i]
-			move(uint32(i), uint32(gap))
-			gap = i
-		}
-	}
-	var zero K
-	d.ctrl[gap], d.Keys[gap] = 0, zero
-	d.n--
 }
