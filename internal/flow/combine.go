@@ -28,6 +28,7 @@ func CombinePre[K comparable, V, A, R any](key coder.Coder[K], val coder.Coder[V
 	in := coder.KVOf(key, val)
 	return op(func(c *graph.Ctx, out []any) ([]any, any) {
 		p := &pre[K, A]{folds: newFolds(a, hash, cb.Init), next: recvOf[coder.KV[K, A]](out[0])}
+		p.most = maxRows
 		if c.Run.Careful {
 			return one(preCarefully(c, p, cb, in, key)), p
 		}
@@ -57,6 +58,18 @@ func CombinePre[K comparable, V, A, R any](key coder.Coder[K], val coder.Coder[V
 			others(c, v.Key, v.Value)
 		}
 		return []any{&keyIn[K, V]{recv, func(key func(V) K, by int) Recv[V] {
+			if p.few && p.disjoint { // spot, spelled out: one accumulator, and its Add may be a comparison
+				return func(c *graph.Ctx, v V) {
+					c.Op = by
+					k := key(v)
+					c.Op = id
+					if f := p.cur; f.at != nil && f.key == k && f.holds(c.TS) {
+						add(f.at, v)
+						return
+					}
+					others(c, k, v)
+				}
+			}
 			return func(c *graph.Ctx, v V) {
 				c.Op = by
 				k := key(v)

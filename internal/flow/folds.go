@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"math"
 	"reflect"
 	"slices"
 
@@ -15,9 +16,10 @@ type fold[K comparable, A any] struct {
 	from, to int64 // elements of these times are in this one alone; empty where windows overlap
 	dir      *Dir[K]
 	acc      *Column[A]
-	last     uint32 // the row found last, or none: kept used where there are one or two
-	late     int64  // of a slice: how many of its windows have been fired
-	merged   bool   // the slice is part of a window's result
+	at       *A // of key, or nil: the accumulator found last, where keys are few
+	key      K
+	late     int64 // of a slice: how many of its windows have been fired
+	merged   bool  // the slice is part of a window's result
 }
 
 // folds is the open tables, ordered by end, and emptied ones to use again.
@@ -29,6 +31,7 @@ type folds[K comparable, A any] struct {
 	disjoint bool // a timestamp is in one window
 	few      bool // there are one or two keys only
 	word     bool // keys are hashed by hashWord
+	most     int  // keys of a window
 	hash     keygroup.Hasher[K]
 	init     func() A
 	open     []*fold[K, A]
@@ -39,7 +42,7 @@ type folds[K comparable, A any] struct {
 }
 
 func newFolds[K comparable, A any](a Assign, hash keygroup.Hasher[K], init func() A) *folds[K, A] {
-	p := &folds[K, A]{assign: a, hash: hash, init: init, nothing: &fold[K, A]{}}
+	p := &folds[K, A]{assign: a, hash: hash, init: init, most: math.MaxInt, nothing: &fold[K, A]{}}
 	p.disjoint = a.mode == global || a.mode == single
 	p.word = isWord[K]()
 	p.few = reflect.TypeFor[K]().Kind() == reflect.Bool
@@ -57,7 +60,7 @@ func (p *folds[K, A]) fresh(w window.Interval) *fold[K, A] {
 		d := NewDir[K](p.hash)
 		f = &fold[K, A]{dir: d, acc: AddColumn[A](d)}
 	}
-	f.win, f.last, f.late, f.merged = w, none, 0, false
+	f.win, f.at, f.late, f.merged = w, nil, 0, false
 	if p.disjoint {
 		if f.from, f.to = w.Start, w.End; p.assign.Global() {
 			f.from, f.to = window.MinTime, window.MaxTime+1
@@ -117,7 +120,7 @@ func (p *folds[K, A]) close(wm int64, f func(*fold[K, A])) {
 }
 
 // spot is the accumulator of key k in the window of the element at hand, or nil
-// where that window is not at hand or a row is to be made.
+// where that window is not at hand or is about to have most keys.
 func (p *folds[K, A]) spot(c *graph.Ctx, k K) *A {
 	f := p.cur
 	if !f.holds(c.TS) && (p.disjoint || f.win != c.Win) {
@@ -131,27 +134,26 @@ func (p *folds[K, A]) spot(c *graph.Ctx, k K) *A {
 			return &f.acc.Vals[r]
 		}
 	case p.few:
-		if f.last == none || f.dir.Keys[f.last] != k {
-			return nil
+		if f.at != nil && f.key == k {
+			return f.at
 		}
-		return &f.acc.Vals[f.last]
+		return nil
 	}
-	if r := f.dir.Find(k); r != none {
-		return &f.acc.Vals[r]
+	if f.dir.n+1 >= p.most {
+		return nil
 	}
-	return nil
+	return &f.acc.Vals[p.row(f, k)]
 }
 
 // row finds or makes k's accumulator in f.
 func (p *folds[K, A]) row(f *fold[K, A], k K) uint32 {
-	if p.few && f.last != none && f.dir.Keys[f.last] == k {
-		return f.last
-	}
 	r, fresh := f.dir.Row(k)
 	if fresh && p.init != nil {
 		f.acc.Vals[r] = p.init()
 	}
-	f.last = r
+	if p.few { // so few that the table does not grow
+		f.at, f.key = &f.acc.Vals[r], k
+	}
 	return r
 }
 

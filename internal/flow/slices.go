@@ -3,6 +3,7 @@ package flow
 import (
 	"math"
 	"slices"
+	"time"
 
 	"github.com/millrace/millrace/coder"
 	"github.com/millrace/millrace/internal/graph"
@@ -34,10 +35,7 @@ func newSlicer(fn window.Fn) slicer { return slicer{fn.Size(), fn.Period(), fn.O
 func (s slicer) fn() window.Fn {
 	cut := s.size % s.period // windows end so long after others begin
 	if cut == 0 {
-		return window.Custom("slices", func(ts int64, out []window.Interval) []window.Interval {
-			from := window.Floor(min(ts, window.GlobalEnd), s.period, s.offset)
-			return append(out, window.Interval{Start: from, End: min(from+s.period, window.GlobalEnd+1)})
-		})
+		return window.Fixed(time.Duration(s.period)*time.Millisecond, window.Offset(time.Duration(s.offset)*time.Millisecond))
 	}
 	return window.Custom("slices", func(ts int64, out []window.Interval) []window.Interval {
 		ts = min(ts, window.GlobalEnd)
