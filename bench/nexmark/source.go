@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/millrace/millrace/bench/nexmark/gen"
 	"github.com/millrace/millrace/pipeline"
@@ -70,7 +71,7 @@ func (s *split[T]) Open(_ context.Context, position []byte) (pipeline.Reader[T],
 	}
 	if s.pace != nil {
 		s.pace.begin()
-		return &pacedReader[T]{r}, nil
+		return &pacedReader[T]{reader: r}, nil
 	}
 	return r, nil
 }
@@ -104,9 +105,19 @@ func (r *reader[T]) Close() error             { return nil }
 
 // pacedReader makes events when they are due. An event's time is its number, so
 // that the end of the query can tell how late it is.
-type pacedReader[T any] struct{ *reader[T] }
+type pacedReader[T any] struct {
+	*reader[T]
+	quit, gone chan struct{} // of the goroutine that wakes the lane; nil before it starts
+}
+
+// packet is how often something comes, as over a network: not each event by itself.
+const packet = 50 * time.Microsecond
 
 func (r *pacedReader[T]) Read(max int, out *pipeline.Output[T]) (pipeline.ReadState, error) {
+	if r.quit == nil {
+		r.quit, r.gone = make(chan struct{}), make(chan struct{})
+		go r.wake(out.Wake)
+	}
 	due := min(r.pace.due(), r.events)
 	for ; max > 0 && r.i < due; max-- {
 		i := r.i
@@ -118,8 +129,30 @@ func (r *pacedReader[T]) Read(max int, out *pipeline.Output[T]) (pipeline.ReadSt
 	switch {
 	case r.i >= r.events:
 		return pipeline.Done, nil
-	case r.i >= due:
-		return pipeline.Idle, nil
+	case r.i < due:
+		return pipeline.More, nil
 	}
-	return pipeline.More, nil
+	return pipeline.Idle, nil
+}
+
+// wake stands for the network.
+func (r *pacedReader[T]) wake(lane func()) {
+	defer close(r.gone)
+	for {
+		select {
+		case <-r.quit:
+			return
+		default:
+			nap(packet)
+			lane()
+		}
+	}
+}
+
+func (r *pacedReader[T]) Close() error {
+	if r.quit != nil {
+		close(r.quit)
+		<-r.gone
+	}
+	return nil
 }
