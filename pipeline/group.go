@@ -129,28 +129,33 @@ func combine[K comparable, V, A, R any](c Keyed[K, V], kind string, cb Combiner[
 		kind = "Combine" // below a scope that says the rest
 	}
 	node := &graph.Node{Kind: kind, Stateful: true, WinColumns: true, State: []string{"acc " + f.Acc.ID}, Out: []graph.Type{out}}
-	in := c.coll
+	in, assign := c.coll, c.assign()
 	late := addLate(c, node, opts)
 	simple := flow.Simple(c.windowing)
+	sliced := cb.Merge != nil && !c.behind && simple && late == nil && flow.Sliced(c.windowing)
 	lift := cb.Merge != nil && !c.placed && late == nil && flow.Liftable(c.windowing)
 	merge := func(a *A, b A) { cb.Merge(a, b) }
 	extract := func(_ *graph.Ctx, a A) R { return cb.Extract(a) }
 	if lift {
-		derived := c.windowing.Fn.Kind() == window.KindGlobal || flow.Derived(c.windowing.Fn)
-		pre := &graph.Node{Kind: kind + ".Lift", Op: flow.CombinePre(key, val, c.assign(), f, liftedKeys),
+		before := assign
+		if sliced {
+			before = flow.NewSliceAssign(c.windowing.Fn)
+		}
+		derived := sliced || c.windowing.Fn.Kind() == window.KindGlobal || flow.Derived(c.windowing.Fn)
+		pre := &graph.Node{Kind: kind + ".Lift", Op: flow.CombinePre(key, val, before, f, liftedKeys),
 			Out: []graph.Type{flow.KeyedType(key, f.Acc)}, Windowing: c.windowing, WinColumns: !derived, In: []graph.In{{Ref: c.ref}}}
 		in = c.to(c.p.g.Add(pre, lifted(opts)), 0)
 		in.behind = !derived
 		known := flow.NewAssign(c.windowing, true)
 		if simple {
-			node.Op = &flow.Combine[K, A, A, R]{Key: key, Val: f.Acc, Acc: f.Acc, Assign: known, Init: f.Init, Add: f.Merge, Extract: f.Extract, EmitEmpty: empty}
+			node.Op = &flow.Combine[K, A, A, R]{Key: key, Val: f.Acc, Acc: f.Acc, Assign: known, Init: f.Init, Add: f.Merge, Merge: f.Merge, Slices: sliced, Extract: f.Extract, EmitEmpty: empty}
 		} else {
 			node.Op = &flow.Paned[K, A, A, R]{Key: key, Val: f.Acc, Acc: f.Acc, Strategy: c.windowing, Assign: known, Init: f.Init, Add: f.Merge, Merge: merge, Extract: extract}
 		}
 	} else if simple && late == nil {
-		node.Op = &flow.Combine[K, V, A, R]{Key: key, Val: val, Acc: f.Acc, Assign: c.assign(), Init: f.Init, Add: f.Add, Extract: f.Extract, EmitEmpty: empty}
+		node.Op = &flow.Combine[K, V, A, R]{Key: key, Val: val, Acc: f.Acc, Assign: assign, Init: f.Init, Add: f.Add, Merge: f.Merge, Slices: sliced, Extract: f.Extract, EmitEmpty: empty}
 	} else {
-		node.Op = &flow.Paned[K, V, A, R]{Key: key, Val: val, Acc: f.Acc, Strategy: c.windowing, Assign: c.assign(), Init: f.Init, Add: f.Add, Merge: merge, Extract: extract, Late: late}
+		node.Op = &flow.Paned[K, V, A, R]{Key: key, Val: val, Acc: f.Acc, Strategy: c.windowing, Assign: assign, Init: f.Init, Add: f.Add, Merge: merge, Extract: extract, Late: late}
 	}
 	n := in.add(node, c.keyedEdge(), nameOf(opts))
 	setLate(c, n, opts)

@@ -38,6 +38,9 @@ type result struct {
 	RSSMB      int     `json:"rss_mb"`
 	CPUS       float64 `json:"cpu_s"`
 	NsPerEvent float64 `json:"cpu_ns_per_event"`
+	RatePerS   float64 `json:"rate_per_s,omitempty"` // at which events came
+	P50Ms      float64 `json:"p50_ms,omitempty"`     // from the instant an event was due to its output
+	P99Ms      float64 `json:"p99_ms,omitempty"`
 	AsExpected *bool   `json:"as_expected,omitempty"` // absent where no expectation is on file for N
 }
 
@@ -48,10 +51,11 @@ func main() {
 	noFusion := flag.Bool("no-fusion", false, "a queue between any two transforms")
 	checkpoint := flag.Duration("checkpoint", 0, "time between snapshots; 0: none")
 	batch := flag.Int("batch", 0, "elements in a batch; 0: the default")
+	rate := flag.Float64("rate", 0, "events a second, of all lanes together, and tell how late outputs are; 0: as fast as can be")
 	profile := flag.String("cpuprofile", "", "write a CPU profile here")
 	flag.Parse()
 	debug.SetGCPercent(400)
-	res, err := run(*q, *n, local.Config{Parallelism: *par, NoFusion: *noFusion, Checkpoint: *checkpoint, Batch: *batch}, *profile)
+	res, err := run(*q, *n, *rate, local.Config{Parallelism: *par, NoFusion: *noFusion, Checkpoint: *checkpoint, Batch: *batch}, *profile)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "nexmark:", err)
 		os.Exit(1)
@@ -69,13 +73,20 @@ func main() {
 }
 
 // run runs one query.
-func run(q string, n uint64, cfg local.Config, profile string) (*result, error) {
+func run(q string, n uint64, rate float64, cfg local.Config, profile string) (*result, error) {
 	build, ok := queries[q]
 	if !ok {
 		return nil, fmt.Errorf("no query %q: there is %s", q, strings.Join(slices.Sorted(maps.Keys(queries)), ", "))
 	}
+	w := workload{events: n}
+	if rate != 0 {
+		if rate < 0 || q == "w1" {
+			return nil, fmt.Errorf("-rate %v of %s: there is a pace for queries of events only, and it is above 0", rate, q)
+		}
+		w.pace = &pace{perSecond: rate}
+	}
 	p := pipeline.New()
-	lanes := build(p, n)
+	lanes := build(p, w)
 	if profile != "" {
 		f, err := os.Create(profile)
 		if err != nil {
@@ -95,9 +106,17 @@ func run(q string, n uint64, cfg local.Config, profile string) (*result, error) 
 	res := &result{Engine: "millrace", Query: q, Par: cfg.Parallelism, Events: n, Seconds: round(s), EventsPerS: round(float64(n) / s), RSSMB: peakRSS(), CPUS: cpuSeconds()}
 	res.NsPerEvent = round(res.CPUS * 1e9 / float64(n))
 	var sum uint64
-	for _, l := range lanes {
+	var late histogram
+	for i := range lanes {
+		l := &lanes[i]
 		res.OutCount += l.count
 		sum += l.sum
+		if l.late != nil {
+			late.merge(l.late)
+		}
+	}
+	if rate > 0 {
+		res.RatePerS, res.P50Ms, res.P99Ms = rate, late.quantile(0.5).Seconds()*1000, late.quantile(0.99).Seconds()*1000
 	}
 	res.Checksum = fmt.Sprintf("%016x", sum)
 	if count, want, known := gen.Expected(q, n); known {

@@ -18,7 +18,7 @@ func TestQueries_asExpected(t *testing.T) {
 		}
 		for _, cfg := range []local.Config{{Parallelism: 1}, {Parallelism: 2}, {Parallelism: 7}, {Parallelism: 2, NoFusion: true}, {Parallelism: 2, Checkpoint: 10_000_000}} {
 			t.Run(fmt.Sprint(q, " on ", cfg.Parallelism, " lanes"), func(t *testing.T) {
-				res, err := run(q, n, cfg, "")
+				res, err := run(q, n, 0, cfg, "")
 				require.NoError(t, err)
 				require.NotNil(t, res.AsExpected, "an expectation is on file")
 				require.True(t, *res.AsExpected, "%+v", res)
@@ -28,6 +28,6 @@ func TestQueries_asExpected(t *testing.T) {
 }
 
 func TestRun_unknownQuery(t *testing.T) {
-	_, err := run("q99", 1, local.Config{}, "")
-	require.EqualError(t, err, `no query "q99": there is q0, q1, q2, w1, w2`)
+	_, err := run("q99", 1, 0, local.Config{}, "")
+	require.EqualError(t, err, `no query "q99": there is q0, q1, q2, q3, q5, q7, w1, w2, w3`)
 }

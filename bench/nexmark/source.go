@@ -5,36 +5,63 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/millrace/millrace/bench/nexmark/gen"
 	"github.com/millrace/millrace/pipeline"
 )
 
-// bids is the bids among the first n events; the other events are not built, as
-// in the loops of bench/peers. It is a source as a connector has one: lane l of P
-// reads the events whose number is l modulo P.
-func bids(p *pipeline.Pipeline, n uint64) pipeline.PCollection[gen.Bid] {
-	return pipeline.Read[gen.Bid](p, "nexmark.Bids", bidSource{n})
+// bids is the bids among the first n events.
+func (w workload) bids(p *pipeline.Pipeline) pipeline.PCollection[gen.Bid] {
+	return read(p, "nexmark.Bids", w, gen.FillBid)
 }
 
-type bidSource struct{ events uint64 }
+// persons is the persons among the first n events.
+func (w workload) persons(p *pipeline.Pipeline) pipeline.PCollection[gen.Person] {
+	return read(p, "nexmark.Persons", w, gen.FillPerson)
+}
 
-func (s bidSource) Bounded() bool { return true }
+// auctions is the auctions among the first n events.
+func (w workload) auctions(p *pipeline.Pipeline) pipeline.PCollection[gen.Auction] {
+	return read(p, "nexmark.Auctions", w, gen.FillAuction)
+}
 
-func (s bidSource) Splits(_ context.Context, lanes int) (out []pipeline.Split[gen.Bid], _ error) {
+// keys is the uniform keys of all n events.
+func (w workload) keys(p *pipeline.Pipeline) pipeline.PCollection[uint64] {
+	return read(p, "nexmark.Keys", w, func(k *uint64, n uint64) bool { *k = gen.Key(n); return true })
+}
+
+// read is the events that fill makes; the others are not built, as in the loops
+// of bench/peers. It is a source as a connector has one: lane l of P reads the
+// events whose number is l modulo P.
+func read[T any](p *pipeline.Pipeline, kind string, w workload, fill func(*T, uint64) bool) pipeline.PCollection[T] {
+	return pipeline.Read[T](p, kind, source[T]{w, fill})
+}
+
+type source[T any] struct {
+	workload
+	fill func(*T, uint64) bool // makes the event of that number, if it is a T
+}
+
+func (s source[T]) Bounded() bool { return true }
+
+func (s source[T]) Splits(_ context.Context, lanes int) (out []pipeline.Split[T], _ error) {
 	for i := range lanes {
-		out = append(out, &bidSplit{s.events, uint64(i), uint64(lanes)})
+		out = append(out, &split[T]{s, uint64(i), uint64(lanes)})
 	}
 	return out, nil
 }
 
-type bidSplit struct{ events, first, step uint64 }
+type split[T any] struct {
+	source[T]
+	first, step uint64
+}
 
-func (s *bidSplit) ID() string  { return fmt.Sprintf("%d/%d", s.first, s.step) }
-func (s *bidSplit) Size() int64 { return int64(s.events/s.step) + 1 }
+func (s *split[T]) ID() string  { return fmt.Sprintf("%d/%d", s.first, s.step) }
+func (s *split[T]) Size() int64 { return int64(s.events/s.step) + 1 }
 
-func (s *bidSplit) Open(_ context.Context, position []byte) (pipeline.Reader[gen.Bid], error) {
-	r := &bidReader{bidSplit: s, i: s.first}
+func (s *split[T]) Open(_ context.Context, position []byte) (pipeline.Reader[T], error) {
+	r := &reader[T]{split: s, i: s.first}
 	if position != nil {
 		i, n := binary.Uvarint(position)
 		if n <= 0 {
@@ -42,22 +69,27 @@ func (s *bidSplit) Open(_ context.Context, position []byte) (pipeline.Reader[gen
 		}
 		r.i = i
 	}
+	if s.pace != nil {
+		s.pace.begin()
+		return &pacedReader[T]{reader: r}, nil
+	}
 	return r, nil
 }
 
-type bidReader struct {
-	*bidSplit
-	i   uint64 // the next event
-	bid gen.Bid
+type reader[T any] struct {
+	*split[T]
+	i uint64 // the next event
+	e T
+	_ [128]byte // what changes with each event shares no cache line with another lane's
 }
 
-// Read makes max events; those that are bids are emitted.
-func (r *bidReader) Read(max int, out *pipeline.Output[gen.Bid]) (pipeline.ReadState, error) {
+// Read makes max events and emits those that are wanted.
+func (r *reader[T]) Read(max int, out *pipeline.Output[T]) (pipeline.ReadState, error) {
 	for ; max > 0 && r.i < r.events; max-- {
 		i := r.i
 		r.i += r.step
-		if gen.FillBid(&r.bid, i) {
-			out.Emit(r.bid)
+		if r.fill(&r.e, i) {
+			out.Emit(r.e)
 		}
 	}
 	if r.i >= r.events {
@@ -66,7 +98,61 @@ func (r *bidReader) Read(max int, out *pipeline.Output[gen.Bid]) (pipeline.ReadS
 	return pipeline.More, nil
 }
 
-func (r *bidReader) Position(b []byte) []byte { return binary.AppendUvarint(b, r.i) }
-func (r *bidReader) Where() string            { return fmt.Sprintf("event %d", r.i-r.step) }
-func (r *bidReader) Progress() int64          { return int64(r.i / r.step) }
-func (r *bidReader) Close() error             { return nil }
+func (r *reader[T]) Position(b []byte) []byte { return binary.AppendUvarint(b, r.i) }
+func (r *reader[T]) Where() string            { return fmt.Sprintf("event %d", r.i-r.step) }
+func (r *reader[T]) Progress() int64          { return int64(r.i / r.step) }
+func (r *reader[T]) Close() error             { return nil }
+
+// pacedReader makes events when they are due. An event's time is its number, so
+// that the end of the query can tell how late it is.
+type pacedReader[T any] struct {
+	*reader[T]
+	quit, gone chan struct{} // of the goroutine that wakes the lane; nil before it starts
+}
+
+// packet is how often something comes, as over a network: not each event by itself.
+const packet = 50 * time.Microsecond
+
+func (r *pacedReader[T]) Read(max int, out *pipeline.Output[T]) (pipeline.ReadState, error) {
+	if r.quit == nil {
+		r.quit, r.gone = make(chan struct{}), make(chan struct{})
+		go r.wake(out.Wake)
+	}
+	due := min(r.pace.due(), r.events)
+	for ; max > 0 && r.i < due; max-- {
+		i := r.i
+		r.i += r.step
+		if r.fill(&r.e, i) {
+			out.EmitAt(int64(i), r.e)
+		}
+	}
+	switch {
+	case r.i >= r.events:
+		return pipeline.Done, nil
+	case r.i < due:
+		return pipeline.More, nil
+	}
+	return pipeline.Idle, nil
+}
+
+// wake stands for the network.
+func (r *pacedReader[T]) wake(lane func()) {
+	defer close(r.gone)
+	for {
+		select {
+		case <-r.quit:
+			return
+		default:
+			nap(packet)
+			lane()
+		}
+	}
+}
+
+func (r *pacedReader[T]) Close() error {
+	if r.quit != nil {
+		close(r.quit)
+		<-r.gone
+	}
+	return nil
+}

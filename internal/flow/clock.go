@@ -173,7 +173,17 @@ func EventTime[T any](f func(T) int64, cfg ClockConfig, cod coder.Coder[T]) grap
 		}
 		return one(Recv[T](func(c *graph.Ctx, v T) {
 			c.Op = id
-			at(c, v, f(v))
+			ts := f(v) // at, spelled out: a call less
+			if c.Split != k.split {
+				k.turn(c.Split)
+			}
+			if ts > k.max {
+				k.max = ts
+			}
+			old := c.TS
+			c.TS = ts
+			next(c, v)
+			c.TS = old
 		})), k
 	})
 }

@@ -180,6 +180,9 @@ func KeyBy[K comparable, V any](f func(V) K, cod coder.Coder[V]) graph.Op {
 		if c.Run.Careful {
 			return TryKeyBy(func(_ context.Context, v V) (K, error) { return f(v), nil }, cod).Open(c, out)
 		}
+		if in, ok := out[0].(*keyIn[K, V]); ok {
+			return one(in.by(f, id)), nil
+		}
 		return one(Recv[V](func(c *graph.Ctx, v V) {
 			c.Op = id
 			next(c, coder.KV[K, V]{Key: f(v), Value: v})

@@ -19,7 +19,10 @@ const bigTable = 1 << 15
 // keys this halves the time.
 func rowsOf[K comparable, V any](d *Dir[K], vals []coder.KV[K, V], s *rows) []uint32 {
 	if cap(s.row) < len(vals) {
-		s.hash, s.row = make([]uint64, len(vals)), make([]uint32, len(vals))
+		s.row = make([]uint32, len(vals))
+	}
+	if cap(s.hash) < len(vals) {
+		s.hash = make([]uint64, len(vals))
 	}
 	hash, row := s.hash[:len(vals)], s.row[:len(vals)]
 	for i := range vals {
@@ -48,4 +51,18 @@ func (d *Dir[K]) touch(hash []uint64) (sum uint8) {
 		sum += c.touch(hash, mask)
 	}
 	return sum
+}
+
+// all is every row, in the space of *buf. It costs no branch for each slot:
+// whether one is free can't be predicted.
+func (d *Dir[K]) all(buf *[]uint32) []uint32 {
+	if cap(*buf) < d.n+1 {
+		*buf = make([]uint32, len(d.ctrl))
+	}
+	rows, n := (*buf)[:cap(*buf)], 0
+	for i, s := range d.ctrl {
+		rows[n] = uint32(i)
+		n += int(s >> 7)
+	}
+	return rows[:n]
 }

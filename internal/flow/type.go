@@ -29,6 +29,8 @@ func recvOf[T any](in any) Recv[T] {
 		return r
 	case *batchIn[T]:
 		return r.one
+	case interface{ elementwise() Recv[T] }:
+		return r.elementwise()
 	}
 	panic(fmt.Sprintf("BUG: flow: receiver is %T, want one of %v", in, reflect.TypeFor[T]()))
 }

@@ -94,6 +94,29 @@ func FillBid(b *Bid, n uint64) bool {
 	return true
 }
 
+// FillPerson is [FillBid] for persons.
+func FillPerson(p *Person, n uint64) bool {
+	epoch := n / 50
+	if n != epoch*50 {
+		return false
+	}
+	z := origin(n)
+	fillPerson(p, epoch, z, eventTime(n, z))
+	return true
+}
+
+// FillAuction is [FillBid] for auctions.
+func FillAuction(a *Auction, n uint64) bool {
+	epoch := n / 50
+	off := n - epoch*50
+	if off-1 >= 3 {
+		return false
+	}
+	z := origin(n)
+	fillAuction(a, epoch, off, z, eventTime(n, z))
+	return true
+}
+
 // Key is the key of event n in query w3: uniform over [0, Keys).
 func Key(n uint64) uint64 { return below(word(origin(n), 7), Keys) }
 

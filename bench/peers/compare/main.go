@@ -26,7 +26,7 @@ import (
 func main() {
 	cfg := config{}
 	var queries, engines string
-	flag.StringVar(&queries, "q", "q0,q1,q2,w1,w2", "queries: "+strings.Join(queryNames(), ", "))
+	flag.StringVar(&queries, "q", "q0,q1,q2,q3,q5,q7,w1,w2,w3", "queries: "+strings.Join(queryNames(), ", "))
 	flag.StringVar(&engines, "engines", "ours,go,timely,flink", "engines to run")
 	flag.IntVar(&cfg.par, "par", 2, "lanes or workers of each engine; the loop has one, and Millrace runs on one as well beside it")
 	flag.IntVar(&cfg.runs, "runs", 5, "rounds")
