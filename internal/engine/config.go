@@ -109,12 +109,18 @@ type StageStats struct {
 }
 
 // Observer tells others how far a run is. It may be asked at any time.
-type Observer struct{ state atomic.Pointer[observed] }
+type Observer struct {
+	state atomic.Pointer[observed]
+	explaining
+}
 
 // observed is the counters of the present incarnation.
 type observed struct {
 	stages []stageCounters
 	lanes  int
+	plan   *plan
+	poke   func()          // wakes all lanes
+	over   <-chan struct{} // closed when the incarnation has ended
 }
 
 // stageCounters are one stage's counters; a slot for each lane.

@@ -48,6 +48,7 @@ type lane struct {
 	timer    *time.Timer
 
 	toldCore, toldAll bool // reported to the coordinator
+	answered          *askForViews
 }
 
 // laneStage is a stage on a lane.
@@ -158,6 +159,7 @@ func (l *lane) run(ctx context.Context) (err error) {
 // whether there was anything to do.
 func (l *lane) round() (busy bool, err error) {
 	l.c.Now = l.inc.run.Clock()
+	l.answer()
 	busy = l.drain(0)
 	for _, st := range l.stages {
 		if st.root() && !l.progress.ended(st.id) {

@@ -294,7 +294,7 @@ func (inc *incarnation) makeQueues() {
 
 func (inc *incarnation) makeLanes() {
 	n := inc.cfg.Lanes
-	obs := &observed{stages: make([]stageCounters, len(inc.plan.stages)), lanes: n}
+	obs := &observed{stages: make([]stageCounters, len(inc.plan.stages)), lanes: n, plan: inc.plan, poke: inc.pokeAll, over: inc.ctx.Done()}
 	pools := map[int]*lockedPool{}
 	base := 0
 	for i, st := range inc.plan.stages {
@@ -306,7 +306,6 @@ func (inc *incarnation) makeLanes() {
 			base += len(r.splits)
 		}
 	}
-	inc.cfg.Observe.state.Store(obs)
 	for id := range n {
 		l := &lane{inc: inc, id: id, progress: newProgress(inc.plan, id, n), wake: make(chan struct{}, 1), ctl: make(chan decision, 1),
 			quantum: 1024, timer: time.NewTimer(time.Hour),
@@ -344,6 +343,7 @@ func (inc *incarnation) makeLanes() {
 		l.c.Wake, l.c.Now = l.poke, inc.run.Clock()
 		inc.lanes = append(inc.lanes, l)
 	}
+	inc.cfg.Observe.state.Store(obs)
 }
 
 // openLanes opens all lanes' operators, side by side: setup of user code may take

@@ -97,9 +97,13 @@ func (a Assign) expiry(w window.Interval) int64 { return min(w.Last()+a.lateness
 func (a Assign) late(w window.Interval, wm int64) bool { return wm > a.expiry(w) }
 
 // windowed is a table of one window.
-type windowed interface{ interval() window.Interval }
+type windowed interface {
+	interval() window.Interval
+	keys() int
+}
 
 func (t *table[K]) interval() window.Interval { return t.win }
+func (t *table[K]) keys() int                 { return t.dir.n }
 
 // tables keeps one table for each open window, few, ordered by end: no timer for
 // each element or key, and one comparison when the window is the last one again.
@@ -148,6 +152,15 @@ func cmp64(a, b int64) int {
 		return 1
 	}
 	return 0
+}
+
+// Windows are the open windows and how many keys each has, for people.
+func (p *tables[T]) Windows(yield func(w window.Interval, keys int)) {
+	for _, t := range p.open {
+		if n := t.keys(); n > 0 {
+			yield(t.interval(), n)
+		}
+	}
 }
 
 // all is a copy of the open tables, oldest end first: callbacks may open others.

@@ -29,6 +29,7 @@ type chains[K comparable] struct {
 }
 
 func (t *chains[K]) interval() window.Interval { return t.win }
+func (t *chains[K]) keys() int                 { return t.dir.n }
 
 // Open implements graph.Op.
 func (s *Group[K, V]) Open(c *graph.Ctx, out []any) ([]any, any) {

@@ -568,6 +568,7 @@ type paneTable[K comparable] struct {
 }
 
 func (t *paneTable[K]) interval() window.Interval { return t.win }
+func (t *paneTable[K]) keys() int                 { return t.dir.n }
 
 func newUnmerging[K comparable](o *paned[K]) *unmerging[K] {
 	u := &unmerging[K]{paned: o}

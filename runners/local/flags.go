@@ -31,6 +31,7 @@ type flags struct {
 	onError     string
 	retries     int
 	progress    string
+	explain     time.Duration
 }
 
 func (f *flags) register(fs *flag.FlagSet) {
@@ -39,6 +40,7 @@ func (f *flags) register(fs *flag.FlagSet) {
 	fs.StringVar(&f.tempDir, "temp-dir", "", "folder to spill to; default the system's")
 	fs.StringVar(&f.onError, "on-error", string(Stop), "what becomes of an element that fails: stop, dead-letter, park (and its key waits)")
 	fs.IntVar(&f.retries, "retries", 0, "further tries of a failing element")
+	fs.DurationVar(&f.explain, "explain", time.Minute, "log why a window is not fired when it has been overdue for so long; 0: never")
 	fs.StringVar(&f.progress, "progress", "auto", "progress line: auto (on a terminal), on, off")
 }
 
@@ -47,7 +49,7 @@ func (f *flags) config() (Config, error) {
 	if err != nil {
 		return Config{}, &runner.UsageError{Flag: "memory", Problem: err.Error()}
 	}
-	cfg := Config{Parallelism: f.parallelism, MemoryBudget: budget, TempDir: f.tempDir, OnError: OnError(f.onError), Retries: f.retries}
+	cfg := Config{Parallelism: f.parallelism, MemoryBudget: budget, TempDir: f.tempDir, OnError: OnError(f.onError), Retries: f.retries, ExplainAfter: f.explain}
 	if err := cfg.check(); err != nil {
 		return cfg, &runner.UsageError{Flag: flagOf(&cfg), Problem: err.Error()}
 	}
@@ -61,6 +63,8 @@ func flagOf(c *Config) string {
 		return "parallelism"
 	case c.Retries < 0:
 		return "retries"
+	case c.ExplainAfter < 0:
+		return "explain"
 	}
 	return "on-error"
 }

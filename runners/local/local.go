@@ -2,8 +2,11 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/millrace/millrace/internal/engine"
@@ -36,6 +39,11 @@ type Config struct {
 	Queue        int  // batches in a queue between two lanes; default 4
 	BundleEpochs int  // a snapshot after so many bundles, for tests; 0: by time
 	RestartEvery int  // restore from every so-many-th snapshot, for tests; 0: never
+
+	// ExplainAfter, if not 0, is for how long a window may be overdue, with later data
+	// there already, before the log says why.
+	ExplainAfter time.Duration
+	Log          *slog.Logger // default slog.Default()
 
 	Now func() time.Time // processing time, for tests under a clock of their own; default time.Now
 
@@ -105,6 +113,16 @@ func Run(ctx context.Context, p *pipeline.Pipeline, cfg Config) (*Result, error)
 		ec.Observe = &engine.Observer{}
 		cfg.Progress(&Observer{ec.Observe})
 	}
+	if cfg.ExplainAfter > 0 {
+		if ec.Observe == nil {
+			ec.Observe = &engine.Observer{}
+		}
+		watching, stop := context.WithCancel(ctx)
+		var wg sync.WaitGroup
+		wg.Go(func() { watchWindows(watching, ec.Observe, cfg.ExplainAfter, cmp.Or(cfg.Log, slog.Default())) })
+		defer wg.Wait()
+		defer stop()
+	}
 	res, err := engine.Run(ctx, p.Graph(), ec)
 	if res == nil {
 		return nil, err
@@ -122,6 +140,8 @@ func (c *Config) check() error {
 		return fmt.Errorf("parallelism %d: want 1 to 1024, or 0 for one lane for each core", c.Parallelism)
 	case c.OnError != "" && c.OnError != Stop && c.OnError != DeadLetter && c.OnError != Park:
 		return fmt.Errorf("error policy %q: want %s, %s or %s", c.OnError, Stop, DeadLetter, Park)
+	case c.ExplainAfter < 0:
+		return fmt.Errorf("explain after %v: want 0 (never) or more", c.ExplainAfter)
 	case c.Retries < 0:
 		return fmt.Errorf("retries %d: want 0 or more", c.Retries)
 	case c.MemoryBudget < 0:
