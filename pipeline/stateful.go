@@ -70,7 +70,9 @@ type Setup[K comparable, O any] struct {
 	emit Emit[O]
 	used map[string]bool
 
-	expire func() error
+	expire     func() error
+	broadcasts []func() coll // the inputs of broadcast state, in the order of declaration
+	broken     bool          // one of them is not to be had
 }
 
 // declare reports a second use of a name.
@@ -370,11 +372,14 @@ func Stateful[K comparable, V, O any](c Keyed[K, V], name string, setup func(*Se
 	key, val := flow.KeyedCoders[K, V](c.typ())
 	assign := c.assign()
 	out := flow.Type(coderFor[O](c.p, "Stateful"))
-	decl, ok := declareState(c.p, name, key, setup)
+	decl, broadcasts, ok := declareState(c.p, name, key, setup)
 	if !ok {
 		return PCollection[O]{poison}
 	}
 	node := &graph.Node{Kind: "Stateful", Stateful: true, State: decl, Out: []graph.Type{out}}
+	for _, from := range broadcasts {
+		node.In = append(node.In, graph.In{Ref: from().ref, Kind: graph.Broadcast})
+	}
 	node.Op = &flow.Stateful[K, V, O]{Key: key, Val: val, Assign: assign, Late: addLate(c, node, opts), Bind: func(l *flow.Lane[K], emit func(O)) func(V) error {
 		ctx := &Ctx[K]{l.K, &assign}
 		s := &Setup[K, O]{hooks: hooks{c: l.K.Ctx}, lane: l, ctx: ctx, emit: emit}
@@ -389,7 +394,7 @@ func Stateful[K comparable, V, O any](c Keyed[K, V], name string, setup func(*Se
 
 // declareState runs setup once without a lane: names and types of state become
 // part of the graph.
-func declareState[K comparable, V, O any](p *Pipeline, name string, key coder.Coder[K], setup func(*Setup[K, O]) Process[K, V, O]) (decl []string, ok bool) {
+func declareState[K comparable, V, O any](p *Pipeline, name string, key coder.Coder[K], setup func(*Setup[K, O]) Process[K, V, O]) (decl []string, broadcasts []func() coll, ok bool) {
 	l := flow.NewLane(nil, key)
 	s := &Setup[K, O]{p: p, lane: l, ctx: &Ctx[K]{k: l.K}, emit: func(O) {}}
 	defer func() {
@@ -400,7 +405,7 @@ func declareState[K comparable, V, O any](p *Pipeline, name string, key coder.Co
 	}()
 	if setup(s) == nil {
 		p.g.Errorf("Stateful %q: setup returned no function", name)
-		return nil, false
+		return nil, nil, false
 	}
-	return l.Decl, true
+	return l.Decl, s.broadcasts, !s.broken
 }

@@ -61,7 +61,9 @@ type Lane[K comparable] struct {
 	cells  []Cell
 	timers []*Timer
 	timing *timing
-	lives  bool // some cell expires
+	lives  bool     // some cell expires
+	inputs []any    // receivers of what changes shared state
+	shared []shared // that all keys read
 }
 
 // NewLane makes a lane; c is nil at construction.
@@ -209,13 +211,14 @@ func (s *Stateful[K, V, O]) Open(c *graph.Ctx, out []any) ([]any, any) {
 			o.g.park = func(v coder.KV[K, V], err error) bool { o.parked.park(c, v, err); return true }
 		}
 	}
+	in := any(Recv[coder.KV[K, V]](o.recv))
 	if s.Assign.Global() {
 		o.tables.at(c, window.Global)
 		if !c.Run.Careful && !c.Run.Park {
-			return []any{&batchIn[coder.KV[K, V]]{o.recvGlobal, o.recvBatch}}, o
+			in = &batchIn[coder.KV[K, V]]{o.recvGlobal, o.recvBatch}
 		}
 	}
-	return []any{Recv[coder.KV[K, V]](o.recv)}, o
+	return append([]any{in}, l.inputs...), o
 }
 
 // The metrics that count the (element, window) pairs that came behind the
@@ -586,6 +589,9 @@ func (o *stateful[K, V, O]) Delta(w graph.DeltaWriter) {
 	w.Put(graph.LaneBound, outputRow, appendInt(nil, o.out))
 	deleteRows(w, o.gone)
 	o.gone = nil
+	for _, s := range o.l.shared {
+		s.delta(w)
+	}
 	if o.parked != nil {
 		o.parked.delta(w)
 	}
@@ -612,6 +618,11 @@ func (o *stateful[K, V, O]) Load(key, val []byte) (err error) {
 	if string(key) == string(outputRow) {
 		o.out, _, err = takeInt(val)
 		return err
+	}
+	for _, s := range o.l.shared {
+		if mine, err := s.load(key, val); mine {
+			return err
+		}
 	}
 	if k, ok := bytes.CutPrefix(key, parkedRow); ok {
 		return o.parked.load(k, val)
