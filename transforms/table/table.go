@@ -47,8 +47,8 @@ func KeepEqual() Option { return func(c *config) { c.keepEqual = true } }
 func Tombstones(d time.Duration) Option { return func(c *config) { c.tombstones = d } }
 
 // ExpireAfter deletes a row once the watermark has passed the time of its newest
-// record by d, records with an equal value included. Note that at the end of a
-// bounded input all time has passed.
+// record by d, records with an equal value included, and forgets its version. Note
+// that at the end of a bounded input all time has passed.
 func ExpireAfter(d time.Duration) Option { return func(c *config) { c.ttl = d } }
 
 // global is c in the global window; another one is a mistake.

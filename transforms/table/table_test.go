@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strconv"
 	"testing"
 	"time"
 
@@ -273,4 +274,38 @@ func TestChange_strings(t *testing.T) {
 	assert.Equal(t, "-D 2", table.Change[int]{Kind: table.Delete, Old: 2}.String())
 	assert.Equal(t, "kind 9", table.Kind(9).String())
 	assert.Equal(t, transforms.Optional[int]{}, table.Change[int]{Kind: table.Insert, New: 1}.Before())
+}
+
+// Goal: what windows give is a table, by window and key.
+func TestFrom_windows(t *testing.T) {
+	type key struct {
+		From int64
+		Name string
+	}
+	type sum = pipeline.KV[string, int64]
+	pipelinetest.Run(t, func(t *T, p *pipeline.Pipeline) {
+		visits := pipeline.CreateTimestamped(p, pipeline.Timestamped[string]{Time: time.UnixMilli(1), Value: "a"},
+			pipeline.Timestamped[string]{Time: time.UnixMilli(2), Value: "a"}, pipeline.Timestamped[string]{Time: time.UnixMilli(12), Value: "a"})
+		counts := transforms.CountPerElement(visits.Windowed(window.Fixed(10 * time.Millisecond)))
+		placed := pipeline.ParDo(pipeline.Pairs(counts), func(_ *pipeline.DoFn, emit pipeline.Emit[pipeline.KV[key, int64]]) func(pipeline.Elem, sum) error {
+			return func(e pipeline.Elem, c sum) error {
+				emit(pipeline.NewKV(key{e.Window().Start, c.Key}, c.Value))
+				return nil
+			}
+		})
+		tab := table.FromUpserts(pipeline.FromPairs(placed.Windowed(window.GlobalWindows())), "counts")
+		folds(t, tab, map[key]int64{{0, "a"}: 2, {10, "a"}: 1})
+	})
+}
+
+// Goal: sums of all kinds of numbers have coders.
+func TestSum_numbers(t *testing.T) {
+	pipelinetest.Run(t, func(t *T, p *pipeline.Pipeline) {
+		all := table.GroupBy(table.FromUpserts(pipeline.KeyBy(pipeline.Create(p, 1, 2), func(n int) int { return n }), "numbers"), func(int, int) string { return "all" })
+		folds(t, table.Aggregate(all, "uint64", table.Sum(func(n int) uint64 { return uint64(n) })), map[string]uint64{"all": 3})
+		folds(t, table.Aggregate(all, "int8", table.Sum(func(n int) int8 { return int8(n) })), map[string]int8{"all": 3})
+		folds(t, table.Aggregate(all, "float32", table.Sum(func(n int) float32 { return float32(n) / 2 })), map[string]float32{"all": 1.5})
+		folds(t, table.Aggregate(all, "max uint", table.Max(func(n int) uint { return uint(n) })), map[string]uint{"all": 2})
+		folds(t, table.Aggregate(all, "max string", table.Max(strconv.Itoa)), map[string]string{"all": "2"})
+	})
 }
