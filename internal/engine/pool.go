@@ -17,6 +17,7 @@ type poolSplit struct {
 	id    string
 	state splitState
 	pos   []byte // where to go on; nil: at the start
+	lane  int    // that has it, or had it open in the snapshot; -1: none
 }
 
 type splitState uint8
@@ -31,6 +32,7 @@ const (
 type savedSplit struct {
 	done bool
 	pos  []byte
+	lane int // that had it open; -1: none
 }
 
 func (s savedSplit) equal(o savedSplit) bool { return s.done == o.done && bytes.Equal(s.pos, o.pos) }
@@ -39,9 +41,12 @@ func (s savedSplit) equal(o savedSplit) bool { return s.done == o.done && bytes.
 func newPool(ids []string, bounded bool, lanes int, saved map[string]savedSplit) *pool {
 	p := &pool{bounded: bounded, lanes: lanes}
 	for _, id := range ids {
-		s := poolSplit{id: id}
+		s := poolSplit{id: id, lane: -1}
 		if was, ok := saved[id]; ok {
 			s.pos = was.pos
+			if was.lane < lanes {
+				s.lane = was.lane
+			}
 			if was.done {
 				s.state = splitDone
 			}
@@ -55,21 +60,39 @@ func newPool(ids []string, bounded bool, lanes int, saved map[string]savedSplit)
 }
 
 // take gives lane the splits that it should open now, having none open: of a
-// bounded root the next one that waits, of an unbounded one all of its share.
+// bounded root the one that it had open in the snapshot, or else the next one that
+// waits; of an unbounded one all of its share. A split that another lane had open is
+// that lane's: the watermarks of this one have been restored, too, and may be ahead
+// of the split.
 func (p *pool) take(lane int) (out []int) {
-	for i := range p.splits {
-		s := &p.splits[i]
-		if s.state != splitWaiting || !p.bounded && i%p.lanes != lane {
-			continue
+	if !p.bounded {
+		for i := range p.splits {
+			if i%p.lanes == lane && p.splits[i].state == splitWaiting {
+				out = append(out, p.open(i, lane))
+			}
 		}
-		s.state = splitOpen
-		p.waiting--
-		out = append(out, i)
-		if p.bounded {
-			break
+		return out
+	}
+	next := -1
+	for i := range p.splits {
+		switch s := &p.splits[i]; {
+		case s.state != splitWaiting:
+		case s.lane == lane:
+			return []int{p.open(i, lane)}
+		case s.lane < 0 && next < 0:
+			next = i
 		}
 	}
-	return out
+	if next < 0 {
+		return nil
+	}
+	return []int{p.open(next, lane)}
+}
+
+func (p *pool) open(i, lane int) int {
+	p.splits[i].state, p.splits[i].lane = splitOpen, lane
+	p.waiting--
+	return i
 }
 
 // finish marks a split as done.
@@ -84,7 +107,7 @@ func (p *pool) save(positions map[int][]byte) map[string]savedSplit {
 			pos = at
 		}
 		if s.state == splitDone || pos != nil {
-			out[s.id] = savedSplit{s.state == splitDone, pos}
+			out[s.id] = savedSplit{s.state == splitDone, pos, s.lane}
 		}
 	}
 	return out
