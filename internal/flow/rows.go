@@ -25,8 +25,14 @@ func rowsOf[K comparable, V any](d *Dir[K], vals []coder.KV[K, V], s *rows) []ui
 		s.hash = make([]uint64, len(vals))
 	}
 	hash, row := s.hash[:len(vals)], s.row[:len(vals)]
-	for i := range vals {
-		hash[i] = d.hash.Sum(vals[i].Key)
+	if isWord[K]() {
+		for i := range vals {
+			hash[i] = hashWord(&vals[i].Key)
+		}
+	} else {
+		for i := range vals {
+			hash[i] = d.hash.Sum(vals[i].Key)
+		}
 	}
 	if len(d.ctrl) >= bigTable {
 		s.sink += d.touch(hash)
@@ -34,7 +40,11 @@ func rowsOf[K comparable, V any](d *Dir[K], vals []coder.KV[K, V], s *rows) []ui
 	for moves := -1; moves != d.moves; { // again if rows have moved meanwhile
 		moves = d.moves
 		for i := range vals {
-			row[i] = d.rowHashed(vals[i].Key, hash[i])
+			r, is := d.home(vals[i].Key, hash[i])
+			if !is {
+				r = d.rowHashed(vals[i].Key, hash[i])
+			}
+			row[i] = r
 		}
 	}
 	return row
