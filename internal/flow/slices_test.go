@@ -228,7 +228,7 @@ func TestCombine_batchesLikeElements(t *testing.T) {
 		fn := []window.Fn{window.GlobalWindows(), window.Fixed(ms(50))}[rnd.IntN(2)]
 		add := func(a *int64, v int64) { *a += v }
 		op := &Combine[int64, int64, int64, int64]{Key: cod[int64](t), Val: cod[int64](t), Acc: cod[int64](t),
-			Assign: NewAssign(window.New(fn), false), Add: add, Merge: add, Extract: func(a int64) int64 { return a }}
+			Assign: NewAssign(window.New(fn), false), Init: func() int64 { return 1 << 32 }, Add: add, Extract: func(a int64) int64 { return a }}
 		sums := [2]map[got[int64]]int64{{}, {}}
 		for batched := range 2 {
 			rnd := rand.New(rand.NewPCG(seed, 4))
