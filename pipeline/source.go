@@ -127,11 +127,11 @@ func (o *Output[T]) Idle() { o.idle = true }
 // set, rather than the machine's.
 func (o *Output[T]) Now() int64 { return o.c.Run.Clock() }
 
-// Wake makes the engine read from this piece again at once. A reader that returned
-// Idle calls it when there is something, from whatever goroutine noticed; else it
-// is asked after a while, of 1 to 10 ms. It does not block, and costs little when
-// nobody sleeps.
-func (o *Output[T]) Wake() { o.c.Wake() }
+// Waker is a function that makes the engine read from this piece again at once. A
+// reader that returned Idle has it called when there is something, by whatever
+// goroutine noticed; else it is asked after a while, of 1 to 10 ms. The function
+// does not block, and costs little when nobody sleeps.
+func (o *Output[T]) Waker() func() { return o.c.Wake }
 
 // Stopped reports that the run has failed or was cancelled: return from Read soon.
 func (o *Output[T]) Stopped() bool { return o.c.Err() != nil }

@@ -2,6 +2,11 @@
 // (bench/peers/NEXMARK.md), written with the public API, and prints one JSON line.
 //
 //	go run ./bench/nexmark -q w2 -n 10000000 -parallelism 2
+//	go run ./bench/nexmark -q w2 -n 1000000 -parallelism 2 -rate 100000
+//
+// With -rate, events are released by the wall clock, as if they came over a
+// network, and the line tells how long after an event was due its output came:
+// of windowed queries, after the first event that can let the watermark pass it.
 package main
 
 import (

@@ -116,7 +116,7 @@ const packet = 50 * time.Microsecond
 func (r *pacedReader[T]) Read(max int, out *pipeline.Output[T]) (pipeline.ReadState, error) {
 	if r.quit == nil {
 		r.quit, r.gone = make(chan struct{}), make(chan struct{})
-		go r.wake(out.Wake)
+		go r.wake(out.Waker())
 	}
 	due := min(r.pace.due(), r.events)
 	for ; max > 0 && r.i < due; max-- {

@@ -173,7 +173,7 @@ func (s *Combine[K, V, A, R]) Open(c *graph.Ctx, out []any) ([]any, any) {
 			}
 		}
 	}
-	if o.g == nil && o.disjoint && s.Init == nil {
+	if o.g == nil && o.disjoint {
 		return []any{&batchIn[coder.KV[K, V]]{o.recv, o.recvBatch}}, o
 	}
 	return one(Recv[coder.KV[K, V]](o.recv)), o
@@ -270,7 +270,13 @@ func (o *combine[K, V, A, R]) recvBatch(c *graph.Ctx, b *Batch[coder.KV[K, V]]) 
 		}
 		return
 	}
-	for i, r := range rowsOf(f.dir, vals, &o.rows) {
+	rows := rowsOf(f.dir, vals, &o.rows)
+	if o.init != nil {
+		for _, i := range o.rows.fresh {
+			f.acc.Vals[rows[i]] = o.init()
+		}
+	}
+	for i, r := range rows {
 		o.s.Add(&f.acc.Vals[r], vals[i].Value)
 		if o.epochs {
 			f.dir.Touch(r)

@@ -154,10 +154,18 @@ type keyEdge[K comparable, V any] struct {
 }
 
 func (e *keyEdge[K, V]) Sender(c *graph.Ctx, owner []uint16, send func(int, graph.Batch) graph.Batch) (any, func()) {
-	o, windows, hash := e.outbox(c.Lanes, send), e.cfg.Windows, e.hash
+	o := e.outbox(c.Lanes, send)
+	windows, word, hash := e.cfg.Windows, isWord[K](), e.hash
 	own := (*[keygroup.N]uint16)(owner)
-	return Recv[coder.KV[K, V]](func(c *graph.Ctx, v coder.KV[K, V]) {
-		to := own[keygroup.Group(hash.Sum(v.Key))&(keygroup.N-1)]
+	sum := func(k K) uint64 { return hash.Sum(k) }
+	one := func(c *graph.Ctx, v coder.KV[K, V]) {
+		var h uint64
+		if word {
+			h = hashWord(&v.Key)
+		} else {
+			h = sum(v.Key)
+		}
+		to := own[h>>groupShift]
 		b := o.open[to]
 		b.ts = append(b.ts, c.TS)
 		b.vals = append(b.vals, v)
@@ -167,5 +175,28 @@ func (e *keyEdge[K, V]) Sender(c *graph.Ctx, owner []uint16, send func(int, grap
 		if b.full() {
 			o.give(int(to))
 		}
-	}), o.flush
+	}
+	by := func(key func(V) K, id int) Recv[V] {
+		return func(c *graph.Ctx, v V) { // one, spelled out
+			c.Op = id
+			k := key(v)
+			var h uint64
+			if word {
+				h = hashWord(&k)
+			} else {
+				h = sum(k)
+			}
+			to := own[h>>groupShift]
+			b := o.open[to]
+			b.ts = append(b.ts, c.TS)
+			b.vals = append(b.vals, coder.KV[K, V]{Key: k, Value: v})
+			if windows {
+				b.meta = append(b.meta, meta{c.Win, c.Pane})
+			}
+			if b.full() {
+				o.give(int(to))
+			}
+		}
+	}
+	return &keyIn[K, V]{one, by}, o.flush
 }

@@ -38,6 +38,9 @@ func hashWord[K comparable](k *K) uint64 {
 	return z ^ z>>31
 }
 
+// groupShift leaves the bits of a hash that keygroup.Group takes.
+const groupShift = 64 - 10
+
 // home is the row that k's hash points at, and whether k is there: most keys of
 // a table that is not full are.
 func (d *Dir[K]) home(k K, h uint64) (row uint32, is bool) {

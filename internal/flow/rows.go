@@ -4,9 +4,10 @@ import "github.com/millrace/millrace/coder"
 
 // rows is the scratch space in which a lane looks up the keys of a whole batch.
 type rows struct {
-	hash []uint64
-	row  []uint32
-	sink uint8 // keeps the touching loads alive
+	hash  []uint64
+	row   []uint32
+	fresh []int // the elements of the batch whose rows were made
+	sink  uint8 // keeps the touching loads alive
 }
 
 // bigTable is how many slots a table has when it outgrows the cache, so that
@@ -25,16 +26,30 @@ func rowsOf[K comparable, V any](d *Dir[K], vals []coder.KV[K, V], s *rows) []ui
 		s.hash = make([]uint64, len(vals))
 	}
 	hash, row := s.hash[:len(vals)], s.row[:len(vals)]
-	for i := range vals {
-		hash[i] = d.hash.Sum(vals[i].Key)
+	if isWord[K]() {
+		for i := range vals {
+			hash[i] = hashWord(&vals[i].Key)
+		}
+	} else {
+		for i := range vals {
+			hash[i] = d.hash.Sum(vals[i].Key)
+		}
 	}
 	if len(d.ctrl) >= bigTable {
 		s.sink += d.touch(hash)
 	}
+	s.fresh = s.fresh[:0]
 	for moves := -1; moves != d.moves; { // again if rows have moved meanwhile
 		moves = d.moves
 		for i := range vals {
-			row[i] = d.rowHashed(vals[i].Key, hash[i])
+			r, is := d.home(vals[i].Key, hash[i])
+			if !is {
+				n := d.n
+				if r = d.rowHashed(vals[i].Key, hash[i]); d.n != n {
+					s.fresh = append(s.fresh, i)
+				}
+			}
+			row[i] = r
 		}
 	}
 	return row

@@ -267,7 +267,6 @@ func (o *stateful[K, V, O]) recvGlobal(c *graph.Ctx, v coder.KV[K, V]) {
 // recvBatch is recvGlobal of each element, with the rows looked up beforehand.
 func (o *stateful[K, V, O]) recvBatch(c *graph.Ctx, b *Batch[coder.KV[K, V]]) {
 	k, proc, id := o.l.K, o.proc, o.node.ID
-	keys := k.Dir.n
 	rows := rowsOf(k.Dir, b.vals, &o.rows)
 	for i, r := range rows {
 		k.Row, c.TS, c.Op = r, b.ts[i], id
@@ -275,8 +274,8 @@ func (o *stateful[K, V, O]) recvBatch(c *graph.Ctx, b *Batch[coder.KV[K, V]]) {
 			c.Fail(err)
 		}
 	}
-	if k.Dir.n > keys {
-		k.cleared = append(k.cleared, rows...) // perhaps nothing was set for the new ones
+	for _, i := range o.rows.fresh { // perhaps nothing was set for the new ones
+		k.cleared = append(k.cleared, rows[i])
 	}
 	o.tidyCleared(c)
 }

@@ -78,7 +78,7 @@ func Fill(e *Event, n uint64) {
 		fillAuction(&e.Auction, epoch, off, z, ts)
 	default:
 		e.Kind = IsBid
-		fillBid(&e.Bid, epoch, z, ts)
+		FillBid(&e.Bid, n)
 	}
 }
 
@@ -90,7 +90,21 @@ func FillBid(b *Bid, n uint64) bool {
 		return false
 	}
 	z := origin(n)
-	fillBid(b, epoch, z, eventTime(n, z))
+	last := 3*epoch + 2 // the latest auction
+	a, w, p := word(z, 1), word(z, 2), word(z, 3)
+	if a&1 != 0 {
+		b.Auction = 1000 + last/100*100
+	} else {
+		first := max(last, 100) - 100
+		b.Auction = 1000 + first + below(a, last-first+1)
+	}
+	if w&3 != 0 {
+		b.Bidder = 1000 + epoch/100*100 + 1
+	} else {
+		b.Bidder = 1000 + active(epoch, w)
+	}
+	b.Price = 100 + p>>(57-(p&0xFFFF)*20>>16)
+	b.TS = eventTime(n, z)
 	return true
 }
 
@@ -138,24 +152,6 @@ func fillAuction(a *Auction, epoch, off, z uint64, ts int64) {
 	a.Category = 10 + below(word(z, 2), 5)
 	a.Expires = ts + 500 + int64(below(word(z, 3), 1500))
 	a.TS = ts
-}
-
-func fillBid(b *Bid, epoch, z uint64, ts int64) {
-	last := 3*epoch + 2 // the latest auction
-	a, w, p := word(z, 1), word(z, 2), word(z, 3)
-	if a&1 != 0 {
-		b.Auction = 1000 + last/100*100
-	} else {
-		first := max(last, 100) - 100
-		b.Auction = 1000 + first + below(a, last-first+1)
-	}
-	if w&3 != 0 {
-		b.Bidder = 1000 + epoch/100*100 + 1
-	} else {
-		b.Bidder = 1000 + active(epoch, w)
-	}
-	b.Price = 100 + p>>(57-(p&0xFFFF)*20>>16)
-	b.TS = ts
 }
 
 // origin is where the random words of event n begin: word k of event n is
