@@ -10,7 +10,7 @@ import (
 )
 
 // The rules of docs/semantics.md, in all ways to run.
-func TestConformance(t *testing.T) { conformance.Run(t, run, pending) }
+func TestConformance(t *testing.T) { conformance.Run(t, run) }
 
 // Random windows, triggers and scripts: the panes of a plain model, and one output
 // in all ways to run.
