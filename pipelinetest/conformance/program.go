@@ -13,10 +13,9 @@ import (
 // which runs the commands listed under a timer's name when the timer fires.
 func (b *builder) program(c pipeline.Keyed[string, string], on map[string]string, name string) pipeline.Keyed[string, string] {
 	return pipeline.FromPairs(pipeline.Stateful(c, name, func(s *pipeline.Setup[string, kv]) pipeline.Process[string, string, kv] {
-		m := &machine{bag: pipeline.BagState[string](s, "bag"), due: pipeline.MapState[string, int64](s, "due")}
+		m := &machine{bag: pipeline.BagState[string](s, "bag")}
 		m.event = pipeline.EventTimerFamily(s, "event", func(c *pipeline.Ctx[string], tag string, emit pipeline.Emit[kv]) error {
-			at, _ := m.due.Get(c, tag)
-			emit(pipeline.NewKV(c.Key(), fmt.Sprintf("et:%s@%d", tag, at)))
+			emit(pipeline.NewKV(c.Key(), fmt.Sprintf("et:%s@%d", tag, c.FireTime().UnixMilli())))
 			return m.run(c, on["et:"+tag], emit)
 		})
 		m.clock = pipeline.ProcessingTimerFamily(s, "clock", func(c *pipeline.Ctx[string], tag string, emit pipeline.Emit[kv]) error {
@@ -36,7 +35,6 @@ func (b *builder) program(c pipeline.Keyed[string, string], on map[string]string
 // machine runs programs.
 type machine struct {
 	bag   pipeline.Bag[string, string]
-	due   pipeline.MapOf[string, string, int64] // when event timers are due, by tag
 	event pipeline.TimerFamily[string]
 	clock pipeline.TimerFamily[string]
 }
@@ -93,7 +91,6 @@ func (m *machine) setEvent(c *pipeline.Ctx[string], arg string) error {
 	if err != nil {
 		return err
 	}
-	m.due.Put(c, tag, n)
 	if !holds {
 		m.event.SetMs(c, tag, n)
 		return nil
