@@ -255,7 +255,7 @@ func flatten[T any](colls []coll) coll {
 			first.p.g.Errorf("Flatten: input 1 has windows %s, input %d has %s: give all the same with Windowed", a, i+1, b)
 			return poison
 		}
-		first.behind = first.behind || c.behind
+		first.behind, first.strayed = first.behind || c.behind, first.strayed || c.strayed
 	}
 	for i, c := range colls {
 		if first.behind && !c.behind { // all must come with windows, or none

@@ -22,7 +22,7 @@ func (c Keyed[K, V]) keyedEdge() graph.EdgeKind {
 // merge again, and its trigger goes on as M61 says.
 func (c coll) behindGrouping(n *graph.Node) coll {
 	out := c.to(n, 0)
-	out.behind, out.windowing = true, c.windowing.Continued()
+	out.behind, out.strayed, out.windowing = true, false, c.windowing.Continued()
 	return out
 }
 

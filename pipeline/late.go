@@ -58,6 +58,6 @@ func setLate[K comparable, V any](c Keyed[K, V], n *graph.Node, opts []Option) {
 		return
 	}
 	dst.coll = c.to(n, len(n.Out)-1)
-	dst.coll.windowing, dst.coll.behind = window.Strategy{}, false
+	dst.coll.windowing, dst.coll.behind, dst.coll.strayed = window.Strategy{}, false, false
 	dst.placed = flow.HoldsNothing(c.windowing)
 }

@@ -49,6 +49,7 @@ type coll struct {
 	ref       graph.Ref
 	windowing window.Strategy
 	behind    bool // behind a grouping with this windowing: windows are known
+	strayed   bool // behind, and timestamps may lie outside of the windows
 	poisoned  bool // a mistake has been reported already
 }
 
@@ -115,7 +116,7 @@ func (c coll) add(n *graph.Node, kind graph.EdgeKind, name string) *graph.Node {
 
 // to is output out of n, with c's windowing.
 func (c coll) to(n *graph.Node, out int) coll {
-	return coll{p: c.p, ref: graph.Ref{Node: n, Out: out}, windowing: c.windowing, behind: c.behind}
+	return coll{p: c.p, ref: graph.Ref{Node: n, Out: out}, windowing: c.windowing, behind: c.behind, strayed: c.strayed}
 }
 
 // typ is the type of c's elements.
@@ -199,11 +200,16 @@ func (c coll) windowed(fn window.Fn, opts []window.Option) coll {
 		c.p.g.Errorf("Windowed: %w", err)
 		return c
 	}
-	c.windowing, c.behind = s, false
+	c.windowing, c.behind, c.strayed = s, false, false
 	return c
 }
 
 // assign is how a consumer of c finds windows.
-func (c coll) assign() flow.Assign { return flow.NewAssign(c.windowing, c.behind) }
+func (c coll) assign() flow.Assign {
+	if c.strayed {
+		return flow.CarriedAssign(c.windowing)
+	}
+	return flow.NewAssign(c.windowing, c.behind)
+}
 
 func (p *Pipeline) String() string { return fmt.Sprintf("pipeline of %d transforms", len(p.g.Nodes)) }

@@ -376,7 +376,8 @@ func Stateful[K comparable, V, O any](c Keyed[K, V], name string, setup func(*Se
 	if !ok {
 		return PCollection[O]{poison}
 	}
-	node := &graph.Node{Kind: "Stateful", Stateful: true, State: decl, Out: []graph.Type{out}}
+	windowed := c.windowing.Fn.Kind() != window.KindGlobal
+	node := &graph.Node{Kind: "Stateful", Stateful: true, WinColumns: windowed, State: decl, Out: []graph.Type{out}}
 	for _, from := range broadcasts {
 		node.In = append(node.In, graph.In{Ref: from().ref, Kind: graph.Broadcast})
 	}
@@ -389,7 +390,11 @@ func Stateful[K comparable, V, O any](c Keyed[K, V], name string, setup func(*Se
 	}}
 	n := c.add(node, c.keyedEdge(), name)
 	setLate(c, n, opts)
-	return PCollection[O]{c.to(n, 0)}
+	res := c.to(n, 0)
+	if windowed {
+		res.behind, res.strayed = true, true // each output is in the window of its state, whatever its timestamp
+	}
+	return PCollection[O]{res}
 }
 
 // declareState runs setup once without a lane: names and types of state become

@@ -264,3 +264,112 @@ func TestOrderedList_rangesAndClears(t *testing.T) {
 		pipelinetest.EqualAt(t, out, rest, "30 30")
 	})
 }
+
+// remember keeps the last value and says what it finds first.
+func remember(opt pipeline.StateOption) func(s *pipeline.Setup[string, string]) pipeline.Process[string, int64, string] {
+	return func(s *pipeline.Setup[string, string]) pipeline.Process[string, int64, string] {
+		last := pipeline.ValueState[int64](s, "last", opt)
+		return func(c *pipeline.Ctx[string], v int64, emit pipeline.Emit[string]) error {
+			was, ok := last.Lookup(c)
+			emit(fmt.Sprint(v, " after ", was, " ", ok))
+			if v%2 == 1 { // odd ones are kept
+				last.Set(c, v)
+			}
+			return nil
+		}
+	}
+}
+
+// M82: a state lives for its time after the last write, by the clock; reading does
+// not prolong it; windows and the watermark have nothing to do with it.
+func TestTTL_byTheClock(t *testing.T) {
+	pipelinetest.Run(t, func(t *pipelinetest.T, p *pipeline.Pipeline) {
+		s := pipelinetest.NewScript[int64](t)
+		s.AddMs(1, 1)
+		s.AdvanceClock(9 * ms)
+		s.AdvanceWatermarkMs(1000)
+		there := s.AddMs(1, 2)
+		s.AdvanceClock(1 * ms)
+		gone := s.AddMs(1, 3)
+		s.AdvanceClock(5 * ms)
+		s.AddMs(1, 5)
+		s.AdvanceClock(9 * ms)
+		prolonged := s.AddMs(1, 6)
+
+		out := pipeline.Stateful(pipeline.KeyBy(pipelinetest.Stream(p, s), all), "remember", remember(pipeline.TTL(10*ms)))
+		pipelinetest.EqualAt(t, out, there, "2 after 1 true")
+		pipelinetest.EqualAt(t, out, gone, "3 after 0 false")
+		pipelinetest.EqualAt(t, out, prolonged, "6 after 5 true")
+	})
+}
+
+func TestTTL_inEventTime(t *testing.T) {
+	pipelinetest.Run(t, func(t *pipelinetest.T, p *pipeline.Pipeline) {
+		s := pipelinetest.NewScript[int64](t)
+		s.AddMs(5, 1)
+		s.AdvanceClock(time.Hour)
+		s.AdvanceWatermarkMs(14)
+		there := s.AddMs(20, 2)
+		s.AdvanceWatermarkMs(15)
+		gone := s.AddMs(20, 3)
+
+		out := pipeline.Stateful(pipeline.KeyBy(pipelinetest.Stream(p, s), all), "remember", remember(pipeline.EventTimeTTL(10*ms)))
+		pipelinetest.EqualAt(t, out, there, "2 after 1 true")
+		pipelinetest.EqualAt(t, out, gone, "3 after 0 false")
+	})
+}
+
+// M81: at the end of the input what waits for the clock fires once; what it sets
+// again is dropped and counted.
+func TestProcessingTimer_atTheEndOfInput(t *testing.T) {
+	pipelinetest.Run(t, func(t *pipelinetest.T, p *pipeline.Pipeline) {
+		s := pipelinetest.NewScript[int64](t)
+		s.AddMs(3, 1, 2)
+		end := s.EndStep()
+
+		out := pipeline.Stateful(pipeline.KeyBy(pipelinetest.Stream(p, s), parity), "flush", func(s *pipeline.Setup[string, string]) pipeline.Process[string, int64, string] {
+			bag := pipeline.BagState[int64](s, "bag")
+			var flush pipeline.Timer[string]
+			flush = pipeline.ProcessingTimer(s, "flush", func(c *pipeline.Ctx[string], emit pipeline.Emit[string]) error {
+				emit(fmt.Sprint(c.Key(), bag.Get(c)))
+				bag.Clear(c)
+				flush.SetAfter(c, time.Minute)
+				return nil
+			})
+			return func(c *pipeline.Ctx[string], v int64, _ pipeline.Emit[string]) error {
+				bag.Add(c, v)
+				flush.SetAfter(c, time.Minute)
+				return nil
+			}
+		})
+		pipelinetest.EqualOutputs(t, out,
+			pipelinetest.Output[string]{Value: "even[2]", Window: window.Global, TimestampMs: 3, Step: end},
+			pipelinetest.Output[string]{Value: "odd[1]", Window: window.Global, TimestampMs: 3, Step: end})
+		pipelinetest.EqualCounter(t, "droppedTimersAtEnd", 2)
+	})
+}
+
+// M95: a side input that changes: a later pane takes the place of an earlier one.
+func TestSideInput_thatChanges(t *testing.T) {
+	pipelinetest.Run(t, func(t *pipelinetest.T, p *pipeline.Pipeline) {
+		rates, orders := pipelinetest.NewScript[int64](t), pipelinetest.NewScript[int64](t)
+		waits := orders.AddMs(1, 10)
+		first := rates.AddMs(0, 2)
+		orders.AddMs(2, 20)
+		rates.AddMs(0, 3)
+		rates.AddMs(0, 4)
+		last := orders.AddMs(3, 30)
+
+		each := window.Triggering(window.Repeat(window.AfterCount(1)))
+		highest := pipeline.CombineGlobally(pipelinetest.Stream(p, rates).Windowed(window.GlobalWindows(), each, window.Accumulating()), pipeline.Combiner[int64, int64, int64]{
+			Add: func(a *int64, v int64) { *a = max(*a, v) }, Merge: func(a *int64, b int64) { *a = max(*a, b) }, Extract: func(a int64) int64 { return a }})
+		rate := pipeline.AsSingleton(highest.Windowed(window.GlobalWindows(), each, window.Discarding())) // accumulating they would be two, three…
+		out := pipeline.ParDo(pipelinetest.Stream(p, orders), func(d *pipeline.DoFn, emit pipeline.Emit[int64]) func(pipeline.Elem, int64) error {
+			rate := pipeline.UseView(d, rate)
+			return func(_ pipeline.Elem, v int64) error { emit(v * rate.Get()); return nil }
+		})
+		pipelinetest.EmptyBefore(t, out, waits+1)
+		pipelinetest.EqualAt(t, out, first, 20)
+		pipelinetest.EqualAt(t, out, last, 120)
+	})
+}

@@ -41,6 +41,16 @@ func NewAssign(s window.Strategy, behind bool) Assign {
 	return a
 }
 
+// CarriedAssign is an Assign of elements that come with their windows, which
+// can't be had from their timestamps: what timers emit may lie outside (M78).
+func CarriedAssign(s window.Strategy) Assign {
+	a := NewAssign(s, true)
+	if a.mode != global {
+		a.mode = carried
+	}
+	return a
+}
+
 // Derived reports that the window of a pane can be had from its timestamp, so
 // that an exchange need not carry it.
 func Derived(fn window.Fn) bool {

@@ -507,8 +507,12 @@ func (o *stateful[K, V, O]) Alarm() int64 {
 	at := int64(math.MaxInt64)
 	for _, t := range o.tables.open {
 		for i, h := range o.l.timers {
-			if tt := t.timers[i]; h.Clock && len(tt.heap) > 0 {
+			switch tt := t.timers[i]; {
+			case len(tt.heap) == 0:
+			case h.Clock:
 				at = min(at, unpack(tt.heap[0].at))
+			case unpack(tt.heap[0].at) < o.l.timing.wm: // set in the past: due at once (M74)
+				return math.MinInt64
 			}
 		}
 		if t.lives.clock != nil {
@@ -523,6 +527,7 @@ func (o *stateful[K, V, O]) Alarm() int64 {
 // Ring implements graph.Alarmer.
 func (o *stateful[K, V, O]) Ring(c *graph.Ctx) {
 	o.fireAll(c, c.Now, true)
+	o.fireAll(c, o.l.timing.wm, false)
 	if o.l.lives {
 		o.sweep(c, false)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipelinetest"
+	"github.com/millrace/millrace/window"
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 )
@@ -37,6 +38,32 @@ func RunRandom(t *testing.T, run func(ctx context.Context, p *pipeline.Pipeline,
 				for _, w := range all[1:] {
 					require.Equal(t, first, panes(t, w), "%s gave something else than %s\n%s", w.Name, all[0].Name, sc)
 				}
+			}
+		})
+	}
+}
+
+// RunRandomPrograms is [RunRandom] of stateful transforms with timers, whose holds a
+// grouping behind shows: each scenario must give the same in every way to run.
+func RunRandomPrograms(t *testing.T, run func(ctx context.Context, p *pipeline.Pipeline, w Way) error, n uint64) {
+	t.Helper()
+	for seed := range n {
+		sc := randomProgram(seed)
+		t.Run(sc.ID, func(t *testing.T) {
+			first := ""
+			for i, w := range ways() {
+				w.Copies = 1
+				b, got, err := runOne(t.Context(), sc, w, run)
+				require.NoError(t, err, "%s\n%s", w.Name, sc)
+				var lines []string
+				for _, o := range got {
+					lines = append(lines, line(o, b.panes()))
+				}
+				slices.Sort(lines)
+				if i == 0 {
+					first = strings.Join(lines, "\n")
+				}
+				require.Equal(t, first, strings.Join(lines, "\n"), "%s gave something else than %s\n%s", w.Name, ways()[0].Name, sc)
 			}
 		})
 	}
@@ -100,6 +127,78 @@ func random(seed uint64) scenario {
 	sc.Script = append(sc.Script, scriptStep{End: true})
 	return sc
 }
+
+// randomProgram makes a scenario of a stateful transform. Timers lie inside of the
+// windows, and callbacks set only timers of a later letter, so that they end.
+func randomProgram(seed uint64) scenario {
+	g := generator{rand.New(rand.NewPCG(seed, 2))}
+	sc := scenario{ID: fmt.Sprint("random-program-", seed)}
+	w, lateness := windowing{}, int64(0)
+	if g.IntN(2) == 0 {
+		lateness = []int64{0, 10}[g.IntN(2)]
+		w = windowing{Fixed: 20, Lateness: lateness}
+	}
+	last := func(ts int64) int64 { // of an element's window, lateness included
+		if w.Fixed == 0 {
+			return 200
+		}
+		return window.Fixed(ms(20)).AssignOne(ts).Last() + lateness
+	}
+	on := map[string]string{}
+	if g.IntN(2) == 0 {
+		on["on_expiry"] = ""
+	}
+	for _, name := range []string{"et:a", "et:b", "pt:a", "pt:b"} {
+		var cmds []string
+		for range g.IntN(3) {
+			cmds = append(cmds, g.pickOne("read", "bag+"+name[3:], "clearbag", "emit:"+name[3:], "et:c=clear", "pt:c=+"+fmt.Sprint(1+g.IntN(5))))
+		}
+		if w.Fixed == 0 && g.IntN(2) == 0 {
+			cmds = append(cmds, fmt.Sprint("et:c=", 30+g.IntN(30)))
+		}
+		on[name] = strings.Join(cmds, ";")
+	}
+	sc.Stages = []stage{{kind: "window", window: w}, {kind: "program", program: on}}
+	if g.IntN(2) == 0 {
+		if w.Fixed == 0 {
+			sc.Stages = append(sc.Stages, stage{kind: "window", window: windowing{Fixed: 10}})
+		}
+		if lateness == 0 {
+			sc.Stages = append(sc.Stages, stage{kind: "group"})
+		}
+	}
+	wm, value := int64(-5), 0
+	for range 6 + g.IntN(12) {
+		var st scriptStep
+		switch g.pick(5, 3, 3) {
+		case 0:
+			for _, key := range []string{"x", "y", "z"}[:1+g.pick(5, 2, 1)] {
+				ts := wm + g.Int64N(25)
+				var cmds []string
+				for range 1 + g.IntN(3) {
+					value++
+					at := ts + g.Int64N(max(last(ts)-ts+1, 1))
+					tag := g.pickOne("a", "b", "d")
+					cmds = append(cmds, g.pickOne(fmt.Sprint("bag+", value), "read", "clearbag", fmt.Sprint("emit:", value),
+						fmt.Sprintf("et:%s=%d", tag, at), fmt.Sprintf("et:%s=%d/out=%d", tag, at, ts+g.Int64N(at-ts+1)),
+						"et:"+tag+"=clear", fmt.Sprintf("pt:%s=+%d", tag, 1+g.IntN(6)), "pt:"+tag+"=clear"))
+				}
+				st.Add = append(st.Add, element{key, strings.Join(cmds, ";"), ts})
+			}
+		case 1:
+			wm += g.Int64N(15)
+			at := wm
+			st.Watermark = &at
+		case 2:
+			st.Clock = 1 + g.Int64N(6)
+		}
+		sc.Script = append(sc.Script, st)
+	}
+	sc.Script = append(sc.Script, scriptStep{End: true})
+	return sc
+}
+
+func (g generator) pickOne(of ...string) string { return of[g.IntN(len(of))] }
 
 // generator draws parts of scenarios.
 type generator struct{ *rand.Rand }
@@ -205,6 +304,9 @@ func (sc scenario) String() string {
 			trig, _ := yaml.Marshal(w.Trigger)
 			fmt.Fprintf(&b, " fixed=%d sliding=%v sessions=%d lateness=%d %s %s closing=%s on_time=%s trigger=%v",
 				w.Fixed, w.Sliding, w.Sessions, w.Lateness, w.Mode, w.Combiner, w.Closing, w.OnTime, strings.TrimSpace(string(trig)))
+		}
+		if st.kind == "program" {
+			fmt.Fprintf(&b, " %v", st.program)
 		}
 		b.WriteByte('\n')
 	}

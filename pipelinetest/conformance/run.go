@@ -29,8 +29,13 @@ type Way struct {
 	Copies int  // of each key
 }
 
-// ways are all ways in which a scenario is run.
+// ways are all ways in which a scenario is run; in short tests a few that have
+// each of them.
 func ways() (out []Way) {
+	if testing.Short() {
+		return []Way{{Name: "1 lane", Lanes: 1}, {Name: "2 lanes, no fusion, each element alone", Lanes: 2, NoFuse: true, Each: true},
+			{Name: "7 lanes, restart after each step", Lanes: 7, Restart: true, Copies: 9}}
+	}
 	for _, lanes := range []int{1, 2, 7} {
 		add := func(name string, w Way) {
 			w.Lanes, w.Name = lanes, fmt.Sprintf("%d lanes, %s", lanes, name)
