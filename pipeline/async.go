@@ -106,8 +106,9 @@ const (
 // where snapshots are taken, because a restart repeats the calls since the last.
 //
 // Before a snapshot everything in flight is waited for, so nothing of it is in
-// there: a slow service makes snapshots slower, by at most its retries, each with
-// timeout and pause.
+// there: a slow service makes snapshots slower, by at most what one call may take
+// with its retries and pauses. Behind a shuffle a lane finishes the batch of
+// elements at hand first.
 //
 // Metrics: the counters retries, timeouts and failedCalls, the distributions
 // inFlight (calls in flight on a lane, as each one begins) and callMs.

@@ -30,14 +30,16 @@ func (s script) Open(context.Context, []byte) (pipeline.Reader[int], error) {
 
 type scriptReader struct{ left []int }
 
-func (r *scriptReader) Read(_ int, out *pipeline.Output[int]) (pipeline.ReadState, error) {
+func (r *scriptReader) Read(most int, out *pipeline.Output[int]) (pipeline.ReadState, error) {
 	if len(r.left) == 0 {
 		return pipeline.Idle, nil
 	}
-	v := r.left[0]
-	r.left = r.left[1:]
-	out.EmitAt(int64(v), v)
-	out.Watermark(int64(v))
+	for range min(most, len(r.left)) {
+		v := r.left[0]
+		r.left = r.left[1:]
+		out.EmitAt(int64(v), v)
+		out.Watermark(int64(v))
+	}
 	return pipeline.More, nil
 }
 func (r *scriptReader) Position(b []byte) []byte { return b }
@@ -145,5 +147,21 @@ func TestAsync_cancelledWhileALaneWaits(t *testing.T) {
 				pipeline.Concurrency(2), pipeline.CallTimeout(time.Hour))
 			return pipeline.Map(c, func(n int) string { return fmt.Sprint(n) })
 		})
+	})
+}
+
+// Goal: a lane that waits for slow calls all the time sends on what has come back,
+// rather than when a batch or a long read is full. Method: more elements than are
+// read at once, one call at a time of a second each, and another lane behind them.
+func TestAsync_resultsAreNotHeldBackByASlowService(t *testing.T) {
+	source := script(repeat(1, 3000))
+	synctest.Test(t, func(t *testing.T) {
+		got := listen(t, 100, 2, func(p *pipeline.Pipeline) pipeline.PCollection[string] {
+			c := pipeline.AsyncMap(pipeline.Read[int](p, "test.Script", source), afterSeconds, pipeline.Concurrency(1))
+			return pipeline.Reshuffle(pipeline.Map(c, func(n int) string { return fmt.Sprint(n) }))
+		})
+		for i, h := range got {
+			require.InDelta(t, i+1, h.after, 16, "result %d", i)
+		}
 	})
 }

@@ -41,7 +41,7 @@ type lane struct {
 	ctl      chan decision // cap 1: from the coordinator, while a cut is open
 	cutN     int           // the newest cut this lane has begun
 	rounds   int           // since the last cut, for cuts by count
-	quantum  int           // elements a reader is asked for at a time
+	quantum  int           // most elements a reader is asked for at a time
 	idle     time.Duration
 	sent     time.Time // when begun batches and clocks were last sent
 	blocked  int64     // ms for which this lane has waited for room in queues: no time for a source to be idle
@@ -105,6 +105,7 @@ type openReader struct {
 	since int64 // when it last brought something, in the lane's free time
 	count int64 // how many elements it had brought then
 	read  int64 // its Progress, as it was added to the lane's
+	most  int   // elements it is asked for at a time: fewer where they are slow to handle
 }
 
 func newLiveOp(n *graph.Node, live any) liveOp {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"slices"
+	"time"
 
 	"github.com/millrace/millrace/internal/graph"
 	"github.com/millrace/millrace/window"
@@ -31,7 +32,11 @@ func (l *lane) poll(st *laneStage) (busy bool, err error) {
 			continue
 		}
 		l.c.Src, l.c.Split, l.c.WM = r.r, st.pool.base+r.split, window.MinTime
-		state, err := r.r.Poll(l.c, l.quantum)
+		began := time.Now()
+		state, err := r.r.Poll(l.c, r.most)
+		if l.inc.roundsPerCut == 0 { // else cuts are by count, and the same in each run
+			r.most = nextQuantum(r.most, l.quantum, time.Since(began))
+		}
 		if err != nil {
 			return false, &graph.UserError{Node: st.nodes[0], Where: r.r.Where(), Err: err}
 		}
@@ -63,6 +68,27 @@ func (l *lane) poll(st *laneStage) (busy bool, err error) {
 	return busy, nil
 }
 
+// pollTime is about how long a poll should take at most. Until it is over the lane
+// sends no watermark, rings no alarm, and begins no snapshot.
+const pollTime = 10 * time.Millisecond
+
+// firstQuantum is how many elements a reader is asked for at first, when nothing is
+// known of how slow they are.
+const firstQuantum = 16
+
+// nextQuantum is how many elements to ask for after asking for n took so long:
+// fewer when what is done with them is slow, such as calls to services, and up to
+// most as soon as it is not.
+func nextQuantum(n, most int, took time.Duration) int {
+	switch {
+	case took > pollTime:
+		return max(1, int(int64(n)*int64(pollTime)/int64(took)))
+	case took < pollTime/2:
+		return min(most, 2*n)
+	}
+	return n
+}
+
 // count publishes how far a reader is, beside the lane's others, and reports
 // whether it has brought anything since the last call.
 func (st *laneStage) count(r *openReader) (brought bool) {
@@ -85,7 +111,7 @@ func (l *lane) openSplits(st *laneStage) error {
 		if err != nil {
 			return &graph.UserError{Node: st.nodes[0], Err: err}
 		}
-		st.readers = append(st.readers, &openReader{r: r, split: i, since: l.freeTime()})
+		st.readers = append(st.readers, &openReader{r: r, split: i, since: l.freeTime(), most: min(firstQuantum, l.quantum)})
 		for _, k := range st.clocks {
 			k.clock.SplitOpened(st.pool.base + i)
 		}
