@@ -16,8 +16,8 @@ const bigTable = 1 << 15
 
 // rowsOf finds or makes the rows of a batch's keys. The passes are apart so that
 // cache misses overlap: hashes first, then a load of every slot that will be
-// needed, then the look-ups proper, which find their lines there. At a million
-// keys this halves the time.
+// needed, then the look-ups proper, which find their lines there, then a load of
+// the columns where the rows are. At a million keys this halves the time.
 func rowsOf[K comparable, V any](d *Dir[K], vals []coder.KV[K, V], s *rows) []uint32 {
 	if cap(s.row) < len(vals) {
 		s.row = make([]uint32, len(vals))
@@ -52,6 +52,14 @@ func rowsOf[K comparable, V any](d *Dir[K], vals []coder.KV[K, V], s *rows) []ui
 			row[i] = r
 		}
 	}
+	if len(d.ctrl) >= bigTable && len(d.cols) > 0 {
+		for i, r := range row {
+			hash[i] = uint64(r)
+		}
+		for _, c := range d.cols {
+			s.sink += c.touch(hash, uint64(len(d.ctrl)-1))
+		}
+	}
 	return row
 }
 
@@ -61,9 +69,6 @@ func (d *Dir[K]) touch(hash []uint64) (sum uint8) {
 	for _, h := range hash {
 		i := h & mask
 		sum += d.ctrl[i] + firstByte(&d.Keys[i])
-	}
-	for _, c := range d.cols {
-		sum += c.touch(hash, mask)
 	}
 	return sum
 }
