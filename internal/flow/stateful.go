@@ -261,7 +261,9 @@ func (o *stateful[K, V, O]) recvGlobal(c *graph.Ctx, v coder.KV[K, V]) {
 	if fresh {
 		k.cleared = append(k.cleared, row) // perhaps nothing was set
 	}
-	o.tidyCleared(c)
+	if len(k.cleared) > 0 {
+		o.tidyCleared(c)
+	}
 }
 
 // recvBatch is recvGlobal of each element, with the rows looked up beforehand.

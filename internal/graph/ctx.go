@@ -9,6 +9,8 @@ import (
 // Ctx travels with an element down a fused chain: one for each lane, passed by
 // pointer. Who changes a field before calling on restores it before returning.
 type Ctx struct {
+	_ [64]byte // a lane writes here for each element: no other lane's data may share the cache line
+
 	TS    int64           // event time of the element at hand, Unix ms
 	Win   window.Interval // its window; meaningful behind a grouping only
 	Pane  window.Pane     // the pane that brought it; the zero Pane before any grouping
@@ -24,6 +26,8 @@ type Ctx struct {
 	Wake        func() // wakes the lane, which then ends bundles; may be called from any goroutine, does not block
 
 	err error
+
+	_ [64]byte
 }
 
 // Fail records the first failure of this lane since it was opened; later ones
