@@ -62,7 +62,7 @@ func (l *lane) poll(st *laneStage) (busy bool, err error) {
 	switch wm, idle := l.sourceWatermark(st); {
 	case idle:
 		l.note(st, 0, l.id, idleWM)
-	case wm > window.MinTime:
+	case wm > window.MinTime || l.progress.stages[st.id].idle: // the latter: it has woken
 		l.note(st, 0, l.id, wm)
 	}
 	return busy, nil

@@ -93,7 +93,7 @@ func random(seed uint64) scenario {
 			sc.Stages = append(sc.Stages, stage{kind: "group"})
 		}
 	}
-	if len(sc.Stages) > 2 {
+	if len(sc.Stages) > 2 { // several in a row
 		for i := range sc.Stages {
 			sc.Stages[i].window.Lateness = 0
 		}
@@ -106,25 +106,43 @@ func random(seed uint64) scenario {
 			}
 		}
 	}
-	wm, value := int64(-5), 0
-	for range 6 + g.IntN(12) {
+	wms, value := []int64{-5}, 0
+	if g.pick(2, 1) == 1 {
+		sc.Sources, wms = []string{"a", "b"}, []int64{-5, -5}
+		sc.Stages = append([]stage{{kind: "flatten"}}, sc.Stages...)
+	}
+	for range 6 + g.IntN(12)*len(wms) {
 		var st scriptStep
-		switch g.pick(5, 3, 2) {
+		i := g.IntN(len(wms))
+		if sc.Sources != nil {
+			st.Source = sc.Sources[i]
+		}
+		switch g.pick(10, 6, 4, len(wms)-1) {
 		case 0:
 			for _, key := range []string{"x", "y", "z"}[:1+g.pick(5, 2, 1)] {
 				value++
-				st.Add = append(st.Add, element{key, fmt.Sprint(value), wm - 8 + g.Int64N(25)})
+				st.Add = append(st.Add, element{key, fmt.Sprint(value), wms[i] - 8 + g.Int64N(25)})
 			}
 		case 1:
-			wm += g.Int64N(10)
-			at := wm
+			wms[i] += g.Int64N(10)
+			at := wms[i]
 			st.Watermark = &at
 		case 2:
 			st.Clock = 1 + g.Int64N(6)
+		case 3:
+			st.Idle = true
 		}
 		sc.Script = append(sc.Script, st)
 	}
-	sc.Script = append(sc.Script, scriptStep{End: true})
+	for i, src := range sc.Sources { // none ends while another is idle: a snapshot does not tell that one is
+		sc.Script = append(sc.Script, scriptStep{Source: src, Watermark: &wms[i]})
+	}
+	for _, src := range sc.Sources { // one by one: of two ends at once the watermark may take two steps or one
+		sc.Script = append(sc.Script, scriptStep{Source: src, End: true})
+	}
+	if sc.Sources == nil {
+		sc.Script = append(sc.Script, scriptStep{End: true})
+	}
 	return sc
 }
 
@@ -311,7 +329,7 @@ func (sc scenario) String() string {
 		b.WriteByte('\n')
 	}
 	for i, st := range sc.Script {
-		fmt.Fprintf(&b, "  %02d ", i)
+		fmt.Fprintf(&b, "  %02d %s", i, st.Source)
 		switch {
 		case st.Add != nil:
 			for _, e := range st.Add {
@@ -321,6 +339,8 @@ func (sc scenario) String() string {
 			fmt.Fprintf(&b, " watermark %d", *st.Watermark)
 		case st.Clock > 0:
 			fmt.Fprintf(&b, " clock +%d", st.Clock)
+		case st.Idle:
+			b.WriteString(" idle")
 		default:
 			b.WriteString(" end")
 		}
