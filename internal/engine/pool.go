@@ -17,6 +17,7 @@ type poolSplit struct {
 	id    string
 	state splitState
 	pos   []byte // where to go on; nil: at the start
+	lane  int    // that has begun to read it, or -1
 }
 
 type splitState uint8
@@ -31,6 +32,7 @@ const (
 type savedSplit struct {
 	done bool
 	pos  []byte
+	lane int // that was reading it
 }
 
 func (s savedSplit) equal(o savedSplit) bool { return s.done == o.done && bytes.Equal(s.pos, o.pos) }
@@ -39,9 +41,12 @@ func (s savedSplit) equal(o savedSplit) bool { return s.done == o.done && bytes.
 func newPool(ids []string, bounded bool, lanes int, saved map[string]savedSplit) *pool {
 	p := &pool{bounded: bounded, lanes: lanes}
 	for _, id := range ids {
-		s := poolSplit{id: id}
+		s := poolSplit{id: id, lane: -1}
 		if was, ok := saved[id]; ok {
 			s.pos = was.pos
+			if was.lane < lanes {
+				s.lane = was.lane
+			}
 			if was.done {
 				s.state = splitDone
 			}
@@ -55,18 +60,22 @@ func newPool(ids []string, bounded bool, lanes int, saved map[string]savedSplit)
 }
 
 // take gives lane the splits that it should open now, having none open: of a
-// bounded root the next one that waits, of an unbounded one all of its share.
+// bounded root the next one that waits, of an unbounded one all of its share. A split
+// that a lane had begun before a restart goes on there: that lane's watermark goes by
+// it, and another lane's may be further.
 func (p *pool) take(lane int) (out []int) {
-	for i := range p.splits {
-		s := &p.splits[i]
-		if s.state != splitWaiting || !p.bounded && i%p.lanes != lane {
-			continue
-		}
-		s.state = splitOpen
-		p.waiting--
-		out = append(out, i)
-		if p.bounded {
-			break
+	for _, mine := range []bool{true, false} {
+		for i := range p.splits {
+			s := &p.splits[i]
+			if s.state != splitWaiting || p.bounded && mine != (s.lane == lane) || p.bounded && !mine && s.lane >= 0 || !p.bounded && i%p.lanes != lane {
+				continue
+			}
+			s.state, s.lane = splitOpen, lane
+			p.waiting--
+			out = append(out, i)
+			if p.bounded {
+				return out
+			}
 		}
 	}
 	return out
@@ -84,7 +93,7 @@ func (p *pool) save(positions map[int][]byte) map[string]savedSplit {
 			pos = at
 		}
 		if s.state == splitDone || pos != nil {
-			out[s.id] = savedSplit{s.state == splitDone, pos}
+			out[s.id] = savedSplit{s.state == splitDone, pos, s.lane}
 		}
 	}
 	return out
