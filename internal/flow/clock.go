@@ -133,9 +133,9 @@ func (k *clock) Times(yield func(split int, max int64, idle bool)) {
 	}
 }
 
-// Delta keeps the watermark, which must not fall when the lane is restored.
+// Delta keeps the watermark, which must not fall when the lane is restored. It is the
+// one that was last asked for: while splits wait nobody asks, and they may bring older.
 func (k *clock) Delta(w graph.DeltaWriter) {
-	k.Watermark()
 	w.Put(graph.LaneBound, []byte("clock"), appendInt(nil, k.low))
 }
 
