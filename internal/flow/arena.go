@@ -46,11 +46,11 @@ func (a *arena) alloc(size int) uint32 {
 		if n := len(a.blocks); n > 0 {
 			a.total += int64(len(a.blocks[n-1]))
 		}
-		a.blocks = append(a.blocks, a.block(need))
 		a.used = 0
-		if len(a.blocks) == 1 {
+		if len(a.blocks) == 0 {
 			a.used = 8 // address 0 is "none"
 		}
+		a.blocks = append(a.blocks, a.block(a.used+need))
 	}
 	addr := uint32((len(a.blocks)-1)*blockUnits + a.used/8)
 	a.used += need
