@@ -611,3 +611,18 @@ func ExampleLookupBatchLeftJoin() {
 	// {1 {tea {true ann}}}
 	// {3 {rye {false }}}
 }
+
+func ExampleSortByTime() {
+	p := pipeline.New()
+	readings := pipeline.CreateTimestamped(p,
+		pipeline.Timestamped[string]{Time: time.UnixMilli(30), Value: "third"},
+		pipeline.Timestamped[string]{Time: time.UnixMilli(10), Value: "first"},
+		pipeline.Timestamped[string]{Time: time.UnixMilli(20), Value: "second"})
+	perSensor := pipeline.KeyBy(readings, func(string) int { return 1 })
+	out := pipeline.Collect(transforms.Values(transforms.SortByTime(perSensor)))
+	if _, err := local.Run(context.Background(), p, local.Config{Parallelism: 1}); err != nil {
+		fmt.Println(err)
+	}
+	fmt.Println(out.Values())
+	// Output: [first second third]
+}

@@ -53,12 +53,17 @@ func main() {
 	q := flag.String("q", "q0", "query: "+strings.Join(slices.Sorted(maps.Keys(queries)), ", "))
 	n := flag.Uint64("n", 10_000_000, "source events; w1: lines")
 	par := flag.Int("parallelism", 1, "lanes")
+	runner := flag.String("runner", "local", "what runs it: local")
 	noFusion := flag.Bool("no-fusion", false, "a queue between any two transforms")
 	checkpoint := flag.Duration("checkpoint", 0, "time between snapshots; 0: none")
 	batch := flag.Int("batch", 0, "elements in a batch; 0: the default")
 	rate := flag.Float64("rate", 0, "events a second, of all lanes together, and tell how late outputs are; 0: as fast as can be")
 	profile := flag.String("cpuprofile", "", "write a CPU profile here")
 	flag.Parse()
+	if *runner != "local" {
+		fmt.Fprintf(os.Stderr, "nexmark: no runner %q: there is local\n", *runner)
+		os.Exit(2)
+	}
 	debug.SetGCPercent(400)
 	res, err := run(*q, *n, *rate, local.Config{Parallelism: *par, NoFusion: *noFusion, Checkpoint: *checkpoint, Batch: *batch}, *profile)
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"runtime/pprof"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -47,7 +48,19 @@ func main() {
 	rate := flag.Uint64("rate", 200_000, "events for each second of event time")
 	par := flag.Int("parallelism", runtime.GOMAXPROCS(0), "lanes")
 	checkpoint := flag.Duration("checkpoint", 0, "time between snapshots; 0: none")
+	profile := flag.String("cpuprofile", "", "write a CPU profile here")
 	flag.Parse()
+	if *profile != "" {
+		f, err := os.Create(*profile)
+		if err == nil {
+			err = pprof.StartCPUProfile(f)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "soak:", err)
+			os.Exit(1)
+		}
+		defer pprof.StopCPUProfile()
+	}
 	res, err := run(*minutes, *rate, local.Config{Parallelism: *par, Checkpoint: *checkpoint})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "soak:", err)
@@ -102,7 +115,7 @@ func run(minutes float64, rate uint64, cfg local.Config) (*result, error) {
 			made.Store(i)
 		}
 		return int64(i*1000/rate) - int64(gen.Mix64(i)>>40%1000)
-	}, pipeline.OutOfOrder(time.Second))
+	}, pipeline.OutOfOrder(time.Second), pipeline.AlignedWithin("lanes", 5*time.Second)) // else a lane that is ahead fills the state up
 	perKey := pipeline.KeyBy(events, func(i uint64) uint64 { return key(i, rate) })
 
 	sessions := transforms.Count(perKey.Windowed(window.Sessions(gap)))
