@@ -104,6 +104,9 @@ func (tl *Timeline) join() (owner int) {
 func (tl *Timeline) add(owner int, clock time.Duration) (i int, label Step) {
 	tl.mu.Lock()
 	defer tl.mu.Unlock()
+	if tl.sealed {
+		panic("pipelinetest: a step of a script that is being read already")
+	}
 	if n := len(tl.steps); n > 0 {
 		label = tl.steps[n-1].label + 1
 	}
