@@ -145,7 +145,7 @@ func TestLookupJoin_deadLetters(t *testing.T) {
 func TestLookupJoin_betweenGroupings(t *testing.T) {
 	pipelinetest.Run(t, func(t *pipelinetest.T, p *pipeline.Pipeline) {
 		var s capitals
-		timed := pipeline.EventTimeMs(pipeline.Create(p, 0, 1, 2, 3, 4, 5, 6, 7), func(i int) int64 { return int64(i) })
+		timed := pipeline.EventTimeMs(pipeline.Create(p, 0, 1, 2, 3, 4, 5, 6, 7), func(i int) int64 { return int64(i) }, pipeline.OutOfOrder(10*time.Millisecond))
 		keyed := pipeline.KeyBy(timed, func(i int) string { return []string{"norway", "chile"}[i%2] }).Windowed(window.Fixed(4 * time.Millisecond))
 		counts := transforms.Count(keyed)
 		joined := transforms.LookupJoin(counts, s.one, transforms.Cache{Size: 10})
