@@ -16,8 +16,9 @@ import (
 // other side input is read window by window: an element in window w reads the
 // window that holds the last instant of w, the latest-starting one of several
 // (M91), and waits until that has a pane or is known to be empty (M90). A later
-// pane takes the place of an earlier one (M95), so let panes accumulate. A side
-// input that changes slowly is one in the global window with a trigger that repeats.
+// pane takes the place of an earlier one (M95): let panes accumulate where all
+// elements are wanted; of a singleton the newest is. A side input that changes
+// slowly is one in the global window with a trigger that repeats.
 type View[T any] struct {
 	coll
 	ref   flow.SideRef
@@ -48,6 +49,9 @@ func view[E, T any](c coll, kind string, build func([]E) (any, error), opts []Op
 		defer c.p.g.Scope(name)()
 	} else {
 		defer c.p.g.Scope(kind)()
+	}
+	if kind == "AsSingleton" {
+		c.windowing.Accumulation = window.DiscardPanes // a pane of its own for each: the newest counts
 	}
 	groups := GroupByKey(KeyBy(PCollection[E]{c}, func(E) bool { return true }))
 	op := flow.PaneView(v.ref.View, coderFor[bool](c.p, kind), coderOf[E](c), c.windowing.LatenessMillis(), build)

@@ -363,7 +363,7 @@ func TestSideInput_thatChanges(t *testing.T) {
 		each := window.Triggering(window.Repeat(window.AfterCount(1)))
 		highest := pipeline.CombineGlobally(pipelinetest.Stream(p, rates).Windowed(window.GlobalWindows(), each, window.Accumulating()), pipeline.Combiner[int64, int64, int64]{
 			Add: func(a *int64, v int64) { *a = max(*a, v) }, Merge: func(a *int64, b int64) { *a = max(*a, b) }, Extract: func(a int64) int64 { return a }})
-		rate := pipeline.AsSingleton(highest.Windowed(window.GlobalWindows(), each, window.Discarding())) // accumulating they would be two, three…
+		rate := pipeline.AsSingleton(highest)
 		out := pipeline.ParDo(pipelinetest.Stream(p, orders), func(d *pipeline.DoFn, emit pipeline.Emit[int64]) func(pipeline.Elem, int64) error {
 			rate := pipeline.UseView(d, rate)
 			return func(_ pipeline.Elem, v int64) error { emit(v * rate.Get()); return nil }
