@@ -39,19 +39,49 @@ func flat(code string) string {
 	return strings.TrimSpace(strings.Join(lines, "\n"))
 }
 
-// The tutorial's Go code stands, line by line, in the examples.
-func TestTutorial_codeStandsInTheExamples(t *testing.T) {
+// The Go code of the tutorial and of the page about streams stands, line by line, in
+// programs and tests that run.
+func TestTutorials_codeStandsInTheExamples(t *testing.T) {
 	var code strings.Builder
-	require.NoError(t, fs.WalkDir(os.DirFS("../examples"), ".", func(path string, _ fs.DirEntry, err error) error {
-		if err != nil || filepath.Ext(path) != ".go" {
+	for _, root := range []string{"../examples", ".", "../transforms"} {
+		require.NoError(t, fs.WalkDir(os.DirFS(root), ".", func(path string, _ fs.DirEntry, err error) error {
+			if err != nil || filepath.Ext(path) != ".go" || root != "../examples" && path != "example_test.go" {
+				return err
+			}
+			b, err := os.ReadFile(filepath.Join(root, path))
+			code.WriteString(flat(string(b)))
 			return err
+		}))
+	}
+	for _, doc := range []string{"tutorial.md", "streaming.md"} {
+		for _, b := range blocks(t, doc, "go") {
+			require.Contains(t, code.String(), flat(b), doc)
 		}
-		b, err := os.ReadFile(filepath.Join("../examples", path))
-		code.WriteString(flat(string(b)))
-		return err
-	}))
-	for _, b := range blocks(t, "tutorial.md", "go") {
-		require.Contains(t, code.String(), flat(b))
+	}
+}
+
+// What explain says in the page about streams is what a test of the example sees.
+func TestStreaming_explanationIsTheExamples(t *testing.T) {
+	want, err := os.ReadFile("../examples/sessions/testdata/explain.txt")
+	require.NoError(t, err)
+	require.Contains(t, blocks(t, "streaming.md", "text"), string(want))
+}
+
+// What the page about streams shows of the example's output looks like what comes.
+// Which numbers, and what is early or late, is up to the machine's speed.
+func TestStreaming_outputIsTheExamples(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs for five seconds")
+	}
+	cmd := exec.CommandContext(t.Context(), "go", "run", "./examples/sessions", "-progress=off")
+	cmd.Dir = ".."
+	out, err := cmd.Output()
+	require.NoError(t, err)
+	shape := func(s string) string { return regexp.MustCompile(`\d+`).ReplaceAllString(s, "0") }
+	for line := range strings.Lines(blocks(t, "streaming.md", "text")[0]) {
+		if !strings.HasPrefix(line, "early") && !strings.HasPrefix(line, "late") {
+			require.Contains(t, shape(string(out)), shape(line))
+		}
 	}
 }
 
@@ -97,13 +127,14 @@ import (
 	}
 }
 
-// Every command of the README and the tutorial runs, but for `go test ./...`,
+// Every command of the README and the tutorials runs, but for `go test ./...`,
 // which is running this.
 func TestCommands_run(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds all the examples")
 	}
 	commands := append(blocks(t, "../README.md", "sh"), blocks(t, "tutorial.md", "sh")...)
+	commands = append(commands, blocks(t, "streaming.md", "sh")...)
 	for _, c := range commands {
 		for line := range strings.Lines(c) {
 			line = strings.TrimSpace(line)
