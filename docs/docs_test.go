@@ -4,6 +4,7 @@ package docs
 
 import (
 	"encoding/json"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -94,23 +95,24 @@ func TestTables_codeStandsInTheExamples(t *testing.T) {
 	}
 }
 
-// The README's program compiles.
-func TestREADME_programCompiles(t *testing.T) {
+// imported is what the README's programs import, by the name that they use.
+var imported = map[string]string{
+	"context": "context", "json": "encoding/json", "flag": "flag", "fmt": "fmt", "strings": "strings", "time": "time",
+	"text": "github.com/millrace/millrace/io/text", "pipeline": "github.com/millrace/millrace/pipeline",
+	"runners": "github.com/millrace/millrace/runners", "transforms": "github.com/millrace/millrace/transforms",
+	"window": "github.com/millrace/millrace/window",
+}
+
+// The README's programs compile.
+func TestREADME_programsCompile(t *testing.T) {
 	for _, b := range blocks(t, "../README.md", "go") {
-		program := `package main
-
-import (
-	"flag"
-	"fmt"
-	"strings"
-
-	"github.com/millrace/millrace/io/text"
-	"github.com/millrace/millrace/pipeline"
-	"github.com/millrace/millrace/runners"
-	"github.com/millrace/millrace/transforms"
-)
-
-` + b
+		program := "package main\n"
+		for name, path := range imported {
+			if regexp.MustCompile(`\b` + name + `\.`).MatchString(b) {
+				program += fmt.Sprintf("import %q\n", path)
+			}
+		}
+		program += b
 		// An overlay puts the program into the module without touching the tree.
 		file := filepath.Join(t.TempDir(), "main.go")
 		require.NoError(t, os.WriteFile(file, []byte(program), 0o666))
