@@ -165,3 +165,36 @@ func TestTutorial_pictureIsOfToday(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, string(want), string(got), "go run ./examples/wordcount -graph=svg > docs/wordcount.svg")
 }
+
+// Links between the documents lead somewhere, and the tests that they name exist.
+func TestDocuments_pointAtWhatIsThere(t *testing.T) {
+	tests := map[string]bool{}
+	require.NoError(t, fs.WalkDir(os.DirFS(".."), ".", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		b, err := os.ReadFile(filepath.Join("..", path))
+		for _, m := range regexp.MustCompile(`(?m)^func (Test\w+)`).FindAllStringSubmatch(string(b), -1) {
+			tests[m[1]] = true
+		}
+		return err
+	}))
+	pages, err := filepath.Glob("*.md")
+	require.NoError(t, err)
+	more, err := filepath.Glob("*/*.md")
+	require.NoError(t, err)
+	top, err := filepath.Glob("../*.md")
+	require.NoError(t, err)
+	for _, page := range append(append(pages, more...), top...) {
+		b, err := os.ReadFile(page)
+		require.NoError(t, err)
+		b = block.ReplaceAll(b, nil)
+		for _, m := range regexp.MustCompile(`\]\(([^):#]+)(?:#[\w-]*)?\)`).FindAllStringSubmatch(string(b), -1) {
+			_, err := os.Stat(filepath.Join(filepath.Dir(page), m[1]))
+			require.NoError(t, err, "linked from %s", page)
+		}
+		for _, m := range regexp.MustCompile("`(Test\\w+)`").FindAllStringSubmatch(string(b), -1) {
+			require.Contains(t, tests, m[1], "named in %s", page)
+		}
+	}
+}
