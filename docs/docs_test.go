@@ -68,24 +68,6 @@ func TestStreaming_explanationIsTheExamples(t *testing.T) {
 	require.Contains(t, blocks(t, "streaming.md", "text"), string(want))
 }
 
-// What the page about streams shows of the example's output looks like what comes.
-// Which numbers, and what is early or late, is up to the machine's speed.
-func TestStreaming_outputIsTheExamples(t *testing.T) {
-	if testing.Short() {
-		t.Skip("runs for five seconds")
-	}
-	cmd := exec.CommandContext(t.Context(), "go", "run", "./examples/sessions", "-progress=off")
-	cmd.Dir = ".."
-	out, err := cmd.Output()
-	require.NoError(t, err)
-	shape := func(s string) string { return regexp.MustCompile(`\d+`).ReplaceAllString(s, "0") }
-	for line := range strings.Lines(blocks(t, "streaming.md", "text")[0]) {
-		if !strings.HasPrefix(line, "early") && !strings.HasPrefix(line, "late") {
-			require.Contains(t, shape(string(out)), shape(line))
-		}
-	}
-}
-
 // The Go code about tables stands, line by line, in the package's examples.
 func TestTables_codeStandsInTheExamples(t *testing.T) {
 	examples, err := os.ReadFile("../transforms/table/example_test.go")
@@ -129,14 +111,25 @@ func TestREADME_programsCompile(t *testing.T) {
 	}
 }
 
+// shape is text without its numbers.
+func shape(s string) string { return regexp.MustCompile(`\d+`).ReplaceAllString(s, "0") }
+
 // Every command of the README and the tutorials runs, but for `go test ./...`,
-// which is running this.
+// which is running this. What the page about streams shows of its output looks
+// like what comes.
 func TestCommands_run(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds all the examples")
 	}
 	commands := append(blocks(t, "../README.md", "sh"), blocks(t, "tutorial.md", "sh")...)
 	commands = append(commands, blocks(t, "streaming.md", "sh")...)
+	shown := map[string][]string{"go run ./examples/sessions -outage -explain=1s": {"WARN a window is overdue"}}
+	for line := range strings.Lines(blocks(t, "streaming.md", "text")[0]) {
+		if !strings.HasPrefix(line, "early") && !strings.HasPrefix(line, "late") { // which depend on the machine's speed
+			first := "go run ./examples/sessions -rate 100 -duration 5s"
+			shown[first] = append(shown[first], line)
+		}
+	}
 	for _, c := range commands {
 		for line := range strings.Lines(c) {
 			line = strings.TrimSpace(line)
@@ -148,6 +141,9 @@ func TestCommands_run(t *testing.T) {
 			out, err := cmd.CombinedOutput()
 			require.NoError(t, err, "%s\n%s", line, out)
 			require.NotEmpty(t, out, line)
+			for _, want := range shown[line] {
+				require.Contains(t, shape(string(out)), shape(want), line)
+			}
 		}
 	}
 }
