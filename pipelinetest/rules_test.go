@@ -319,6 +319,31 @@ func TestTTL_inEventTime(t *testing.T) {
 	})
 }
 
+// M82: a timer sees the state that lived at its time, however large the step in
+// which the watermark passes both.
+func TestStateful_stateLivesUntilTheTimer(t *testing.T) {
+	pipelinetest.Run(t, func(t *pipelinetest.T, p *pipeline.Pipeline) {
+		s := pipelinetest.NewScript[int64](t)
+		s.AddMs(0, 1)
+		s.AddMs(3, 2)
+		fired := s.AdvanceWatermarkMs(1000)
+		out := pipeline.Stateful(pipeline.KeyBy(pipelinetest.Stream(p, s), all), "remember", func(s *pipeline.Setup[string, string]) pipeline.Process[string, int64, string] {
+			sum := pipeline.ValueState[int64](s, "sum", pipeline.EventTimeTTL(10*ms))
+			timer := pipeline.EventTimerFamily(s, "look", func(c *pipeline.Ctx[string], tag string, emit pipeline.Emit[string]) error {
+				emit(fmt.Sprint(tag, " ", sum.Get(c)))
+				return nil
+			})
+			return func(c *pipeline.Ctx[string], v int64, _ pipeline.Emit[string]) error {
+				sum.Set(c, sum.Get(c)+v)
+				timer.SetMs(c, "in time", 12)
+				timer.SetMs(c, "too late", 13)
+				return nil
+			}
+		})
+		pipelinetest.EqualAt(t, out, fired, "in time 3", "too late 0")
+	})
+}
+
 // M81: at the end of the input what waits for the clock fires once; what it sets
 // again is dropped and counted.
 func TestProcessingTimer_atTheEndOfInput(t *testing.T) {

@@ -394,6 +394,9 @@ func (e Explanation) String() string {
 	return b.String()
 }
 
+// Window is the oldest window for people.
+func (s StageTime) Window() string { return interval(s.Oldest) }
+
 func interval(w window.Interval) string {
 	if w == window.Global {
 		return "the global window"

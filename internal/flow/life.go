@@ -21,7 +21,7 @@ func (l *life) lifeOf() *life { return l }
 
 func (l *life) now() int64 {
 	if l.event {
-		return l.t.wm
+		return l.t.event
 	}
 	return l.t.c.Now
 }

@@ -68,7 +68,7 @@ type Lane[K comparable] struct {
 
 // NewLane makes a lane; c is nil at construction.
 func NewLane[K comparable](c *graph.Ctx, key coder.Coder[K]) *Lane[K] {
-	l := &Lane[K]{Bound: c != nil, hash: keygroup.Of[K](key.Append), timing: &timing{c: c, wm: window.MinTime, holds: newHolds()}}
+	l := &Lane[K]{Bound: c != nil, hash: keygroup.Of[K](key.Append), timing: &timing{c: c, wm: window.MinTime, event: window.MinTime, before: window.MinTime, holds: newHolds()}}
 	l.K = &Keyed[K]{Ctx: c, lane: l}
 	return l
 }
@@ -385,6 +385,7 @@ func (o *stateful[K, V, O]) Advance(c *graph.Ctx, wm int64) {
 	}
 	o.fireAll(c, wm, false)
 	o.tables.close(wm, o.s.Assign.lateness, func(t *table[K]) { o.expire(c, t) })
+	o.l.timing.event, o.l.timing.before = wm, wm
 	if o.l.lives {
 		o.sweep(c, true)
 	}
@@ -441,6 +442,9 @@ func (o *stateful[K, V, O]) fire(c *graph.Ctx, t *table[K], limit int64, clock b
 			}
 			c.TS, c.Win, c.Op = unpack(at), t.win, o.node.ID
 			o.l.timing.fired, h.Tag = unpack(x.at), x.tag
+			if !clock { // in a large step of the watermark, too, a timer sees what lived at its time
+				o.l.timing.event = max(o.l.timing.before, min(unpack(x.at), o.l.timing.wm))
+			}
 			o.fireOne(c, h, e.row, x)
 			if y, ok := h.first(e.row); ok {
 				h.hint(e.row, y.at, y.seq)
@@ -475,6 +479,7 @@ func (o *stateful[K, V, O]) fireOne(c *graph.Ctx, h *Timer, row uint32, x tagTim
 // expire ends a window: its keys' last words, then nothing is left of them (M73).
 func (o *stateful[K, V, O]) expire(c *graph.Ctx, t *table[K]) {
 	o.l.timing.expiry = o.s.Assign.expiry(t.win)
+	o.l.timing.event = max(o.l.timing.before, min(o.l.timing.expiry, o.l.timing.wm))
 	o.l.turn(t)
 	ts, win := c.TS, c.Win
 	c.TS, c.Win = t.win.Last(), t.win

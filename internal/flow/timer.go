@@ -13,6 +13,8 @@ import (
 type timing struct {
 	c       *graph.Ctx
 	wm      int64  // of the operator's input
+	event   int64  // by which state lives: that of the timer or window end at hand, else wm
+	before  int64  // wm before the step that is being taken: event is never behind it
 	expiry  int64  // of the window at hand: no event timer may be beyond
 	seq     uint32 // ties fire in the order in which they were set (M76)
 	holds   *holds

@@ -3,6 +3,7 @@ package local
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/millrace/millrace/internal/engine"
@@ -61,8 +62,8 @@ func watchWindows(ctx context.Context, o *engine.Observer, d time.Duration, log 
 			}
 			now[s.Transform] = s
 			if was, ok := overdue[s.Transform]; ok && was.Oldest == s.Oldest {
-				log.Warn("a window is overdue", "transform", s.Transform, "position", s.Pos, "window", s.Oldest.String(),
-					"watermark", time.UnixMilli(s.Watermark).UTC(), "why", s.Why)
+				log.Warn("a window is overdue", "transform", s.Transform, "position", s.Pos, "window", s.Window(),
+					"watermark", time.UnixMilli(s.Watermark).UTC(), "why", strings.Join(s.Why, "; "))
 			}
 		}
 		overdue = now
