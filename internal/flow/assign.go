@@ -86,20 +86,6 @@ func (a *Assign) Window(c *graph.Ctx) window.Interval {
 	return c.Win
 }
 
-// same reports that the element at hand has the one window w, so that nothing
-// need be looked up.
-func (a *Assign) same(c *graph.Ctx, w window.Interval) bool {
-	switch a.mode {
-	case global:
-		return true
-	case single:
-		return w.Start <= c.TS && c.TS < w.End
-	case carried:
-		return c.Win == w
-	}
-	return false
-}
-
 // expiry is the last instant at which w takes elements.
 func (a Assign) expiry(w window.Interval) int64 { return min(w.Last()+a.lateness, window.GlobalEnd) }
 

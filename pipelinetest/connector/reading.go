@@ -34,7 +34,7 @@ func (s Source[T]) open(ctx context.Context, lanes int) (*input[T], error) {
 	}
 	nodes := p.Graph().Nodes
 	if len(nodes) != 1 || nodes[0].Src == nil {
-		return nil, errors.New("Read has to add just the source: what pipeline.Read returns, with nothing behind it")
+		return nil, errors.New("read has to add just the source: what pipeline.Read returns, with nothing behind it")
 	}
 	in := &input[T]{of: s, node: nodes[0], bounded: nodes[0].Src.Bounded()}
 	in.run = &graph.Run{Context: ctx, Nodes: nodes, Metrics: &graph.Metrics{}, Letters: &graph.Letters{},
@@ -86,7 +86,7 @@ func (r *reading[T]) take(c *graph.Ctx, v T) {
 	r.text = append(r.text, text(v))
 	r.times = append(r.times, c.TS)
 	if r.problem == nil && r.r.Where() == "" {
-		r.problem = fmt.Errorf("Where is empty while %s is emitted", text(v))
+		r.problem = fmt.Errorf("the reader's Where is empty while %s is emitted", text(v))
 	}
 	if wm := r.r.Watermark(); r.problem == nil && wm > window.MinTime && c.TS < wm-r.in.of.Late.Milliseconds() {
 		r.problem = fmt.Errorf("%s has time %d, behind the watermark %d by more than %v", text(v), c.TS, wm, r.in.of.Late)
