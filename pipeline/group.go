@@ -44,7 +44,7 @@ func GroupByKey[K comparable, V any](c Keyed[K, V], opts ...Option) Keyed[K, ite
 		node.Op = flow.PanedGroup(key, val, c.windowing, c.assign(), late)
 	}
 	n := c.add(node, c.keyedEdge(), nameOf(opts))
-	setLate(c, n, opts)
+	setLate(c.coll, n, late != nil, opts)
 	return Keyed[K, iter.Seq[V]]{c.behindGrouping(n), flow.HoldsNothing(c.windowing)}
 }
 
@@ -158,7 +158,7 @@ func combine[K comparable, V, A, R any](c Keyed[K, V], kind string, cb Combiner[
 		node.Op = &flow.Paned[K, V, A, R]{Key: key, Val: val, Acc: f.Acc, Strategy: c.windowing, Assign: assign, Init: f.Init, Add: f.Add, Merge: merge, Extract: extract, Late: late}
 	}
 	n := in.add(node, c.keyedEdge(), nameOf(opts))
-	setLate(c, n, opts)
+	setLate(c.coll, n, late != nil, opts)
 	return Keyed[K, R]{c.behindGrouping(n), flow.HoldsNothing(c.windowing)}
 }
 

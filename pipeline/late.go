@@ -28,21 +28,30 @@ type Late[V any] struct {
 //	var late pipeline.Keyed[string, pipeline.Late[Click]]
 //	counts := transforms.Count(perUser, pipeline.LateTo(&late))
 func LateTo[K comparable, V any](dst *Keyed[K, Late[V]]) Option {
-	return func(o *options) { o.late = dst }
+	return func(o *options) { o.late = lateTo[K, V]{dst} }
 }
 
-// addLate gives a node a second output for what it drops, if somebody wants it.
-func addLate[K comparable, V any](c Keyed[K, V], n *graph.Node, opts []Option) flow.LateOut[K, V] {
-	late := optionsOf(opts).late
-	if late == nil {
-		return nil
-	}
-	if _, ok := late.(*Keyed[K, Late[V]]); !ok {
-		c.p.g.Errorf("LateTo: the late elements of this %s are %v, and the variable given is %v", n.Kind, reflect.TypeFor[Keyed[K, Late[V]]](), reflect.TypeOf(late).Elem())
-		return nil
-	}
-	key, _ := flow.KeyedCoders[K, V](c.typ())
-	n.Out = append(n.Out, flow.KeyedType(key, coderFor[Late[V]](c.p, "LateTo")))
+// lateTo is where late elements go. Only LateTo knows its type: a transform that is
+// a method in Go 1.27 must not lead to a collection of something that wraps V.
+type lateTo[K comparable, V any] struct{ dst *Keyed[K, Late[V]] }
+
+// lateSink is a lateTo of whatever type.
+type lateSink interface {
+	element() string
+	typ(p *Pipeline, of graph.Type) graph.Type
+	set(c coll, placed bool)
+}
+
+func (lateTo[K, V]) element() string { return reflect.TypeFor[KV[K, V]]().String() }
+
+func (lateTo[K, V]) typ(p *Pipeline, of graph.Type) graph.Type {
+	key, _ := flow.KeyedCoders[K, V](of)
+	return flow.KeyedType(key, coderFor[Late[V]](p, "LateTo"))
+}
+
+func (l lateTo[K, V]) set(c coll, placed bool) { l.dst.coll, l.dst.placed = c, placed }
+
+func (lateTo[K, V]) out() flow.LateOut[K, V] {
 	return func(out any) func(*graph.Ctx, KV[K, V], window.Interval, int64, bool) {
 		next := flow.RecvOf[KV[K, Late[V]]](out)
 		return func(ctx *graph.Ctx, v KV[K, V], w window.Interval, wm int64, closed bool) {
@@ -51,13 +60,27 @@ func addLate[K comparable, V any](c Keyed[K, V], n *graph.Node, opts []Option) f
 	}
 }
 
-// setLate gives the late elements of n to whoever asked for them.
-func setLate[K comparable, V any](c Keyed[K, V], n *graph.Node, opts []Option) {
-	dst, ok := optionsOf(opts).late.(*Keyed[K, Late[V]])
+// addLate gives a node a second output for what it drops, if somebody wants it.
+func addLate[K comparable, V any](c Keyed[K, V], n *graph.Node, opts []Option) flow.LateOut[K, V] {
+	late := optionsOf(opts).late
+	if late == nil {
+		return nil
+	}
+	of, ok := late.(interface{ out() flow.LateOut[K, V] })
 	if !ok {
+		c.p.g.Errorf("LateTo: the late elements of this %s are of %v, and the variable given takes those of %v", n.Kind, reflect.TypeFor[KV[K, V]](), late.element())
+		return nil
+	}
+	n.Out = append(n.Out, late.typ(c.p, c.typ()))
+	return of.out()
+}
+
+// setLate gives the late elements of n to whoever asked for them.
+func setLate(c coll, n *graph.Node, wanted bool, opts []Option) {
+	if !wanted {
 		return
 	}
-	dst.coll = c.to(n, len(n.Out)-1)
-	dst.coll.windowing, dst.coll.behind, dst.coll.strayed = window.Strategy{}, false, false
-	dst.placed = flow.HoldsNothing(c.windowing)
+	out := c.to(n, len(n.Out)-1)
+	out.windowing, out.behind, out.strayed = window.Strategy{}, false, false
+	optionsOf(opts).late.set(out, flow.HoldsNothing(c.windowing))
 }

@@ -63,7 +63,7 @@ type Option func(*options)
 
 type options struct {
 	name string
-	late any // *Keyed[K, Late[V]]
+	late lateSink
 }
 
 // Named gives a transform its name. The name of a stateful transform ties its

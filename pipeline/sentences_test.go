@@ -108,6 +108,10 @@ func TestWrongPrograms_getSentences(t *testing.T) {
 				return func(pipeline.Elem, int) error { return nil }
 			})
 		}, []string{"ParDo: side input in fixed(1s): the main input is in the global window", "give the main input windows"}},
+		{"late elements of another type", func(p *pipeline.Pipeline) {
+			var late pipeline.Keyed[string, pipeline.Late[string]]
+			pipeline.GroupByKey(pipeline.KeyBy(ints(p), func(int) string { return "k" }), pipeline.LateTo(&late))
+		}, []string{"LateTo: the late elements of this GroupByKey are of coder.KV[string,int], and the variable given takes those of coder.KV[string,string]"}},
 		{"a setup that does too much", func(p *pipeline.Pipeline) {
 			pipeline.ParDo(ints(p), func(*pipeline.DoFn, pipeline.Emit[int]) func(pipeline.Elem, int) error { panic("no server") })
 		}, []string{"ParDo: its setup function panicked while the pipeline was built; what touches the world belongs into OnStart: no server"}},

@@ -381,7 +381,8 @@ func Stateful[K comparable, V, O any](c Keyed[K, V], name string, setup func(*Se
 	for _, from := range broadcasts {
 		node.In = append(node.In, graph.In{Ref: from().ref, Kind: graph.Broadcast})
 	}
-	node.Op = &flow.Stateful[K, V, O]{Key: key, Val: val, Assign: assign, Late: addLate(c, node, opts), Bind: func(l *flow.Lane[K], emit func(O)) func(V) error {
+	late := addLate(c, node, opts)
+	node.Op = &flow.Stateful[K, V, O]{Key: key, Val: val, Assign: assign, Late: late, Bind: func(l *flow.Lane[K], emit func(O)) func(V) error {
 		ctx := &Ctx[K]{l.K, &assign}
 		s := &Setup[K, O]{hooks: hooks{c: l.K.Ctx}, lane: l, ctx: ctx, emit: emit}
 		proc := setup(s)
@@ -389,7 +390,7 @@ func Stateful[K comparable, V, O any](c Keyed[K, V], name string, setup func(*Se
 		return func(v V) error { return proc(ctx, v, emit) }
 	}}
 	n := c.add(node, c.keyedEdge(), name)
-	setLate(c, n, opts)
+	setLate(c.coll, n, late != nil, opts)
 	res := c.to(n, 0)
 	if windowed {
 		res.behind, res.strayed = true, true // each output is in the window of its state, whatever its timestamp
