@@ -10,7 +10,7 @@ import (
 
 const (
 	used  = 1 << 7
-	dirty = 1 << 6 // changed since the last delta: the row is in Dir.dirty
+	dirty = 1 << 6 // changed since the last delta
 	grave = 1      // the row was removed; what is behind it may still be found
 	none  = ^uint32(0)
 
@@ -30,9 +30,10 @@ type Dir[K comparable] struct {
 	ctrl  []uint8   // 0: free, grave, or used | dirty | 6 bits of hash
 	Keys  []K
 	n     int
-	dead  int // graves
-	moves int // how often rows have moved
-	dirty []uint32
+	dead  int      // graves
+	moves int      // how often rows have moved
+	dirty []uint32 // the changed rows, unless they are many
+	many  bool     // so many have changed that it is quicker to look at all
 	cols  []column
 	moved []func(to []uint32)
 }
@@ -204,14 +205,17 @@ func (d *Dir[K]) rehash() {
 func (d *Dir[K]) Touch(r uint32) {
 	if d.ctrl[r]&dirty == 0 {
 		d.ctrl[r] |= dirty
-		d.dirty = append(d.dirty, r)
+		if !d.many {
+			d.dirty = append(d.dirty, r)
+			d.many = len(d.dirty)*32 > len(d.ctrl)
+		}
 	}
 }
 
 // EachDirty calls f for every changed row and forgets that it changed: in row
 // order, which memory likes, when many have (82 -> 21 ms for a million keys).
 func (d *Dir[K]) EachDirty(f func(r uint32)) {
-	if len(d.dirty)*32 > len(d.ctrl) {
+	if d.many {
 		for i, s := range d.ctrl {
 			if s&dirty != 0 {
 				d.ctrl[i] = s &^ dirty
@@ -226,7 +230,7 @@ func (d *Dir[K]) EachDirty(f func(r uint32)) {
 			}
 		}
 	}
-	d.dirty = d.dirty[:0]
+	d.dirty, d.many = d.dirty[:0], false
 }
 
 // Len is the number of rows.
@@ -269,7 +273,7 @@ func (d *Dir[K]) has(r uint32) bool { return d.ctrl[r]&used != 0 }
 func (d *Dir[K]) Reset() {
 	clear(d.ctrl)
 	clear(d.Keys)
-	d.n, d.dead, d.dirty = 0, 0, d.dirty[:0]
+	d.n, d.dead, d.dirty, d.many = 0, 0, d.dirty[:0], false
 	for _, c := range d.cols {
 		c.reset()
 	}
