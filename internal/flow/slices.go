@@ -217,18 +217,3 @@ func (o *combine[K, V, A, R]) unmerge(f *fold[K, A]) {
 		}
 	}
 }
-
-// findHashed is Find with the key's hash given.
-func (d *Dir[K]) findHashed(k K, h uint64) uint32 {
-	tag := used | uint8(h>>40)&63
-	ctrl := d.ctrl
-	mask := uint64(len(ctrl) - 1)
-	keys := d.Keys[:len(ctrl)]
-	for i := h & mask; ; i = (i + 1) & mask {
-		if s := ctrl[i]; s&^dirty == tag && keys[i] == k {
-			return uint32(i)
-		} else if s == 0 {
-			return none
-		}
-	}
-}

@@ -124,12 +124,16 @@ func (d *Dir[K]) rowHashed(k K, h uint64) uint32 {
 }
 
 // Find returns k's row, or none.
-func (d *Dir[K]) Find(k K) uint32 {
-	h := d.hash.Sum(k)
+func (d *Dir[K]) Find(k K) uint32 { return d.findHashed(k, d.hash.Sum(k)) }
+
+// findHashed is Find with the key's hash given.
+func (d *Dir[K]) findHashed(k K, h uint64) uint32 {
 	tag := used | uint8(h>>40)&63
-	mask := uint64(len(d.ctrl) - 1)
+	ctrl := d.ctrl
+	mask := uint64(len(ctrl) - 1)
+	keys := d.Keys[:len(ctrl)]
 	for i := h & mask; ; i = (i + 1) & mask {
-		if s := d.ctrl[i]; s&^dirty == tag && d.Keys[i] == k {
+		if s := ctrl[i]; s&^dirty == tag && keys[i] == k {
 			return uint32(i)
 		} else if s == 0 {
 			return none
