@@ -22,7 +22,7 @@ var rows = []row{
 	{"3: contracts", []string{"internal/graph", "internal/commit"}},
 	{"4: operators, engine, wire", []string{"internal/flow", "internal/engine", "internal/natsbus", "internal/draw"}},
 	{"5: building", []string{"pipeline", "io/filesystem"}},
-	{"6a: what runners share, and what formats of lines share", []string{"internal/runner", "io/text"}},
+	{"6a: what runners share, and what connectors share", []string{"internal/runner", "internal/listen", "io/text"}},
 	{"6: runners, transforms, connectors", []string{
 		"runners/local", "runners/distributed", "runners/beam",
 		"transforms/...",

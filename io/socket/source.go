@@ -3,9 +3,9 @@ package socket
 import (
 	"context"
 	"fmt"
-	"net"
 	"sync"
 
+	"github.com/millrace/millrace/internal/listen"
 	"github.com/millrace/millrace/pipeline"
 )
 
@@ -21,8 +21,7 @@ func (s *source) Splits(context.Context, int) ([]pipeline.Split[string], error) 
 type split struct {
 	*source
 
-	mu   sync.Mutex // guards port
-	port string     // that the system has chosen
+	again listen.Again // a port that the system has chosen stays
 }
 
 func (s *split) ID() string {
@@ -46,7 +45,7 @@ func (s *split) Open(ctx context.Context, position []byte) (pipeline.Reader[stri
 		r.wg.Go(r.connect)
 		return r, nil
 	}
-	listener, err := s.listen()
+	listener, err := s.again.Listen(s.address)
 	if err != nil {
 		r.stop()
 		return nil, err
@@ -56,29 +55,6 @@ func (s *split) Open(ctx context.Context, position []byte) (pipeline.Reader[stri
 		s.onListen(listener.Addr())
 	}
 	return r, nil
-}
-
-// listen takes the port that it had before, if the system has chosen it.
-func (s *split) listen() (net.Listener, error) {
-	s.mu.Lock()
-	port := s.port
-	s.mu.Unlock()
-	host, given, err := net.SplitHostPort(s.address)
-	if err != nil {
-		return nil, err
-	}
-	if port == "" {
-		port = given
-	}
-	l, err := net.Listen("tcp", net.JoinHostPort(host, port))
-	if err != nil {
-		return nil, err
-	}
-	_, port, err = net.SplitHostPort(l.Addr().String())
-	s.mu.Lock()
-	s.port = port
-	s.mu.Unlock()
-	return l, err
 }
 
 // line is a line, who sent it, and how many came before it by the same connection.

@@ -4,11 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"sync"
 	"time"
 
+	"github.com/millrace/millrace/internal/listen"
 	"github.com/millrace/millrace/pipeline"
 )
 
@@ -28,8 +27,7 @@ type split[T any] struct {
 	*source[T]
 	queue queue[T]
 
-	mu   sync.Mutex // guards port
-	port string     // that the system has chosen
+	again listen.Again // a port that the system has chosen stays
 }
 
 func (s *split[T]) ID() string  { return "http://" + s.address }
@@ -40,7 +38,7 @@ func (s *split[T]) Open(_ context.Context, position []byte) (pipeline.Reader[T],
 	if len(position) > 0 {
 		return nil, fmt.Errorf("%s: damaged position", s.ID())
 	}
-	listener, err := s.listen()
+	listener, err := s.again.Listen(s.address)
 	if err != nil {
 		return nil, err
 	}
@@ -51,29 +49,6 @@ func (s *split[T]) Open(_ context.Context, position []byte) (pipeline.Reader[T],
 		s.onListen(listener.Addr())
 	}
 	return r, nil
-}
-
-// listen takes the port that it had before, if the system has chosen it.
-func (s *split[T]) listen() (net.Listener, error) {
-	s.mu.Lock()
-	port := s.port
-	s.mu.Unlock()
-	host, given, err := net.SplitHostPort(s.address)
-	if err != nil {
-		return nil, err
-	}
-	if port == "" {
-		port = given
-	}
-	l, err := net.Listen("tcp", net.JoinHostPort(host, port))
-	if err != nil {
-		return nil, err
-	}
-	_, port, err = net.SplitHostPort(l.Addr().String())
-	s.mu.Lock()
-	s.port = port
-	s.mu.Unlock()
-	return l, err
 }
 
 // reader is the server between two restarts.
