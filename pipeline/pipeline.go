@@ -194,8 +194,7 @@ func (c coll) windowed(fn window.Fn, opts []window.Option) coll {
 	if !c.ok("Windowed") {
 		return poison
 	}
-	s := window.New(fn, opts...)
-	s.Lateness = max(s.Lateness, c.windowing.Lateness)
+	s := c.windowing.Rewindow(window.New(fn, opts...))
 	if err := s.Validate(); err != nil {
 		c.p.g.Errorf("Windowed: %w", err)
 		return c
