@@ -20,9 +20,11 @@ var rows = []row{
 	{"1: values", []string{"coder", "internal/keygroup", "internal/invariant"}},
 	{"2: event time", []string{"window"}},
 	{"3: contracts", []string{"internal/graph", "internal/commit"}},
+	{"3a: where epochs are kept", []string{"internal/statelog", "internal/statepebble", "internal/upgrade", "internal/savefile"}},
+	{"3b: simulation", []string{"internal/commit/sim"}},
 	{"4: operators, engine, wire", []string{"internal/flow", "internal/engine", "internal/natsbus", "internal/draw"}},
 	{"5: building", []string{"pipeline", "io/filesystem"}},
-	{"6a: what runners share, and what connectors share", []string{"internal/runner", "internal/listen", "io/text"}},
+	{"6a: what runners share, and what connectors share", []string{"internal/runner", "internal/listen", "internal/control", "io/text", "savepoint"}},
 	{"6: runners, transforms, connectors", []string{
 		"runners/local", "runners/distributed", "runners/beam",
 		"transforms/...",
@@ -71,9 +73,10 @@ var libraries = []library{
 	{"gocloud.dev/", []string{"io/filesystem/blob/..."}},
 	{"github.com/parquet-go/", []string{"io/parquet"}},
 	{"github.com/apache/arrow", []string{"io/parquet"}},
+	{"github.com/cockroachdb/pebble", []string{"internal/statepebble"}},
 	{"github.com/stretchr/testify", []string{"pipelinetest/..."}},
 	// Flags are read where programs begin, never in the middle.
-	{"flag", []string{"runners", "runners/local", "runners/distributed", "runners/beam", "internal/runner", "pipelinetest", "cmd/...", "examples/...", "bench/..."}},
+	{"flag", []string{"runners", "runners/local", "runners/distributed", "runners/beam", "internal/runner", "internal/control", "pipelinetest", "cmd/...", "examples/...", "bench/..."}},
 }
 
 // leanRoots and heavy: nothing that a leanRoot imports, directly or not, may

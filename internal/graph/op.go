@@ -82,15 +82,52 @@ type Keeper interface {
 	Load(key, val []byte) error
 }
 
-// LaneBound is the group of rows that belong to a lane, not to a key.
-const LaneBound = -1
+// The groups of rows that belong to no key.
+const (
+	// LaneBound rows belong to the lane that wrote them. When the number of lanes
+	// has changed, those of lane l are loaded by lane l modulo the new number.
+	LaneBound = -1
+	// EveryLane rows are loaded by all lanes, those that other lanes wrote, too: for
+	// what all lanes know, as watermarks. Load makes one of all.
+	EveryLane = -2
+)
 
 // DeltaWriter takes the changed rows of one operator. group is the key group in
-// [0, keygroup.N), or LaneBound.
+// [0, keygroup.N), or LaneBound, or EveryLane.
 type DeltaWriter interface {
 	Put(group int, key, val []byte)
 	Append(group int, key, val []byte) // Load sees the values of all appends, in order, concatenated
 	Delete(group int, key []byte)
+}
+
+// Rewriter is a Keeper that can write all of its rows again.
+type Rewriter interface {
+	// Rewrite makes the next Delta hold every row, as if none had been written before.
+	Rewrite()
+}
+
+// Pager is a Keeper whose rows need not all be in memory: it reads those that it
+// misses from a store, and lets go of some that the store has.
+type Pager interface {
+	Keeper
+	// Page is called before Start; Load is then called for no rows of keys.
+	Page(s RowStore)
+	// Settled says that what the newest Delta wrote is in the store: rows that have not
+	// changed since may be let go. It is called between elements.
+	Settled(c *Ctx)
+}
+
+// RowStore is the rows of one operator as of the newest committed epoch.
+type RowStore interface {
+	// Get appends the value of a key's row to buf.
+	Get(group int, key, buf []byte) (val []byte, ok bool, err error)
+	// Scan calls f with the rows of one group whose keys begin with prefix, in the
+	// order of keys, until f fails. The slices are valid during the call only.
+	Scan(group int, prefix []byte, f func(key, val []byte) error) error
+	// Groups are those whose rows are this lane's.
+	Groups() []int
+	// Budget is how many bytes the operator's rows may take on this lane, about.
+	Budget() int64
 }
 
 // Committer holds its effects back until the epoch is decided. Prepare makes
