@@ -5,6 +5,7 @@ package commit
 type Record struct {
 	Epoch    uint64 // counts from 1 over the life of the job, restarts included
 	Lanes    int    // of the run that cut it
+	Hint     int    // for how many lanes sources were asked to split, when the job began
 	Manifest Manifest
 	Splits   map[string][]Split // by the name of the root
 	Times    []Time

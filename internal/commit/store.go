@@ -5,7 +5,8 @@ const (
 	// LaneBound rows belong to the lane that wrote them. When the number of lanes
 	// has changed, those of lane l go to lane l modulo the new number.
 	LaneBound = -1
-	// EveryLane rows are read by all lanes, those that other lanes wrote, too.
+	// EveryLane rows belong to the lane that wrote them, too; but when the number of
+	// lanes has changed, all lanes read all of them.
 	EveryLane = -2
 )
 
@@ -57,6 +58,10 @@ type Epoch interface {
 	// Whole says that the epoch holds all rows; called before the first Lane. Without
 	// it the epoch holds what has changed since the last one.
 	Whole()
+	// Relaned says that the epoch holds all rows of LaneBound and EveryLane, since the
+	// number of lanes has changed: those of earlier epochs are gone, the rows of keys
+	// are not. Called before the first Lane.
+	Relaned()
 	// Lane is where one lane writes, on its own goroutine, until Commit or Discard.
 	// Errors stick, and come out of Commit.
 	Lane(lane int) LaneWriter

@@ -87,8 +87,9 @@ const (
 	// LaneBound rows belong to the lane that wrote them. When the number of lanes
 	// has changed, those of lane l are loaded by lane l modulo the new number.
 	LaneBound = -1
-	// EveryLane rows are loaded by all lanes, those that other lanes wrote, too: for
-	// what all lanes know, as watermarks. Load makes one of all.
+	// EveryLane rows belong to the lane that wrote them, too; but when the number of
+	// lanes has changed, every lane loads all of them: for what all lanes know about
+	// alike, as watermarks. Load makes one of them.
 	EveryLane = -2
 )
 
@@ -100,10 +101,12 @@ type DeltaWriter interface {
 	Delete(group int, key []byte)
 }
 
-// Rewriter is a Keeper that can write all of its rows again.
+// Rewriter is a Keeper that writes only what has changed, and can be told to write
+// more. Who writes all of its rows in every Delta need not be one.
 type Rewriter interface {
-	// Rewrite makes the next Delta hold every row, as if none had been written before.
-	Rewrite()
+	// Rewrite makes the next Delta hold every row that belongs to a lane, as if none had
+	// been written before, and if all, every row of a key, too.
+	Rewrite(all bool)
 }
 
 // Pager is a Keeper whose rows need not all be in memory: it reads those that it
