@@ -131,6 +131,12 @@ func (c *Cycle) Persisted() Decision {
 // Last reports that the cut at hand is the last one.
 func (c *Cycle) Last() bool { return c.last }
 
+// Ran reports that lanes have gone on before the epoch at hand was durable.
+func (c *Cycle) Ran() bool { return c.released }
+
+// Committing reports that an epoch is made durable, or sinks are committing it.
+func (c *Cycle) Committing() bool { return c.phase == persisting || c.phase == committing }
+
 // restarts reports that the cut at hand is followed by a restart. When all lanes
 // have finished only the last cut is missing.
 func (c *Cycle) restarts() bool {

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/millrace/millrace/internal/commit"
 	"github.com/millrace/millrace/internal/graph"
 )
 
@@ -35,11 +36,21 @@ type Config struct {
 	EpochBundles int           // a snapshot after so many rounds of a lane; 0: none by count
 	RestartEvery int           // reopen from every so-many-th snapshot; 0: never
 
+	// Store keeps the epochs beyond the run; nil: they are for restarts within it. Then
+	// a run begins where the last one in the store left off, and the rest counts, too.
+	Store    commit.Store
+	Manifest commit.Manifest // of the graph, for the records
+	Ahead    bool            // lanes go on while an epoch is made durable
+	Anew     bool            // rows were changed on their way from the store: all of them are to be written anew
+	Asks     <-chan Ask      // what to do with the store at the next epoch
+	Stopped  *atomic.Bool    // while true sources are not read; may be nil
+
 	OnError OnError // other than Stop wants Epoch or EpochBundles
 	Retries int     // further tries of a failing element, in the careful replay
 
 	TempDir      string // where groupings spill; default: the system's
 	MemoryBudget int64  // bytes that all groupings may hold; default: a quarter of the memory there is
+	StateMemory  int64  // bytes that rows which are also in the store may take, about; default: 512 MiB, or half of MemoryBudget
 
 	Now func() time.Time // processing time; default the machine's clock
 
@@ -59,6 +70,7 @@ func (c Config) withDefaults() Config {
 	c.Batch = cmp.Or(c.Batch, 512)
 	c.Queue = cmp.Or(c.Queue, 4)
 	c.MemoryBudget = cmp.Or(c.MemoryBudget, memory()/4)
+	c.StateMemory = cmp.Or(c.StateMemory, min(512<<20, c.MemoryBudget/2))
 	if c.Observe == nil {
 		c.Observe = &Observer{}
 	}
@@ -111,7 +123,26 @@ type StageStats struct {
 // Observer tells others how far a run is. It may be asked at any time.
 type Observer struct {
 	state atomic.Pointer[observed]
+	epoch atomic.Pointer[Epoch]
 	explaining
+}
+
+// Epoch is the newest epoch that was committed.
+type Epoch struct {
+	N  uint64
+	At time.Time // when it was durable
+}
+
+// Epoch is the newest epoch of the run; zero before the first.
+func (o *Observer) Epoch() (e Epoch) {
+	if p := o.epoch.Load(); p != nil {
+		e = *p
+	}
+	return e
+}
+
+func (o *Observer) committed(rec *commit.Record) {
+	o.epoch.Store(&Epoch{rec.Epoch, time.Now()})
 }
 
 // observed is the counters of the present incarnation.

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 
+	"github.com/millrace/millrace/internal/commit"
 	"github.com/millrace/millrace/internal/graph"
 )
 
@@ -16,6 +17,9 @@ func (l *lane) wantsCut() bool {
 func (l *lane) awaitCut(ctx context.Context) error {
 	l.inc.tell(report{lane: l.id, kind: cutWanted})
 	for int(l.inc.asked.Load()) <= l.cutN && !l.toldAll {
+		if err := l.commitBehind(); err != nil {
+			return err
+		}
 		if !l.drain(0) {
 			l.flushAll()
 			if err := l.sleep(ctx); err != nil {
@@ -100,24 +104,23 @@ func (l *lane) cut(ctx context.Context, n int) (end bool, err error) {
 	}
 	l.inc.tell(r)
 	for {
-		var d decision
+		var d commit.Decision
 		select {
 		case d = <-l.ctl:
 		case <-ctx.Done():
 			return true, context.Cause(ctx)
 		}
 		switch d {
-		case commit:
-			if err := l.committers(func(c graph.Committer) error { return c.Commit(l.c) }); err != nil {
+		case commit.Commit:
+			if err := l.commit(); err != nil {
 				return true, &lastError{err}
 			}
-			l.acknowledge()
 			l.inc.tell(report{lane: l.id, kind: committed})
-		case release:
+		case commit.Release:
 			return false, nil
-		case restart:
+		case commit.Restart:
 			return true, nil
-		case finish:
+		case commit.Finish:
 			if err := l.committers(func(c graph.Committer) error { return c.Finish(l.c) }); err != nil {
 				return true, &lastError{err}
 			}
@@ -127,20 +130,56 @@ func (l *lane) cut(ctx context.Context, n int) (end bool, err error) {
 	}
 }
 
-// encode adds what has changed since the last cut to r.
-func (l *lane) encode(r *report) {
-	w := &changes{lane: l.id}
-	r.positions = map[int]map[int][]byte{}
-	for _, st := range l.stages {
-		wms := []int64{l.progress.stages[st.id].wm}
-		for _, o := range st.ops {
-			wms = append(wms, o.out)
-			if o.keeper != nil {
-				w.node = o.node.Name
-				o.keeper.Delta(w)
+// commitBehind commits the sinks of a cut behind which the lane has gone on already.
+func (l *lane) commitBehind() error {
+	n := int(l.inc.committing.Load())
+	if n <= l.committed {
+		return nil
+	}
+	l.committed = n
+	if err := l.commit(); err != nil {
+		return &lastError{err}
+	}
+	l.inc.tell(report{lane: l.id, kind: committed})
+	return nil
+}
+
+// commit shows what sinks have prepared, now that the epoch is durable, and tells
+// those who wait for that.
+func (l *lane) commit() error {
+	if err := l.committers(func(c graph.Committer) error { return c.Commit(l.c) }); err != nil {
+		return err
+	}
+	l.acknowledge()
+	if l.inc.slot.pages != nil {
+		for _, st := range l.stages {
+			for _, o := range st.ops {
+				if p, ok := o.live.(graph.Pager); ok {
+					l.c.Op = o.node.ID
+					p.Settled(l.c)
+				}
 			}
 		}
-		r.watermarks = append(r.watermarks, wms)
+	}
+	return nil
+}
+
+// encode writes what has changed since the last cut, and adds to r how far sources are.
+func (l *lane) encode(r *report) {
+	w := l.inc.epoch.Lane(l.id)
+	r.positions = map[int]map[int][]byte{}
+	for _, st := range l.stages {
+		for _, o := range st.ops {
+			if o.keeper == nil {
+				continue
+			}
+			if again, ok := o.live.(graph.Rewriter); ok && l.inc.anew != changed {
+				again.Rewrite(l.inc.anew == wholeRows)
+			}
+			w.Node(o.node.Name)
+			o.keeper.Delta(w)
+		}
+		r.times = st.times(l.id, l.progress.stages[st.id].wm, r.times)
 		if len(st.readers) > 0 {
 			at := map[int][]byte{}
 			for _, x := range st.readers {
@@ -149,7 +188,6 @@ func (l *lane) encode(r *report) {
 			r.positions[st.id] = at
 		}
 	}
-	r.changes = w.list
 }
 
 // acknowledge tells the readers that want to know that their positions are in a

@@ -5,6 +5,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/millrace/millrace/internal/commit"
 	"github.com/millrace/millrace/internal/graph"
 	"github.com/millrace/millrace/window"
 )
@@ -31,21 +32,22 @@ type queue struct {
 // lane is one goroutine that runs every stage for its share. All fields are its
 // own, but wake and the queues' ends.
 type lane struct {
-	inc      *incarnation
-	id       int
-	c        *graph.Ctx
-	stages   []*laneStage
-	progress *progress
-	waker    waker
-	wake     chan struct{} // cap 1: something was sent to this lane
-	ctl      chan decision // cap 1: from the coordinator, while a cut is open
-	cutN     int           // the newest cut this lane has begun
-	rounds   int           // since the last cut, for cuts by count
-	quantum  int           // most elements a reader is asked for at a time
-	idle     time.Duration
-	sent     time.Time // when begun batches and clocks were last sent
-	blocked  int64     // ms for which this lane has waited for room in queues: no time for a source to be idle
-	timer    *time.Timer
+	inc       *incarnation
+	id        int
+	c         *graph.Ctx
+	stages    []*laneStage
+	progress  *progress
+	waker     waker
+	wake      chan struct{}        // cap 1: something was sent to this lane
+	ctl       chan commit.Decision // cap 1: from the coordinator, while a cut is open
+	cutN      int                  // the newest cut this lane has begun
+	committed int                  // the newest cut whose sinks it has committed behind it
+	rounds    int                  // since the last cut, for cuts by count
+	quantum   int                  // most elements a reader is asked for at a time
+	idle      time.Duration
+	sent      time.Time // when begun batches and clocks were last sent
+	blocked   int64     // ms for which this lane has waited for room in queues: no time for a source to be idle
+	timer     *time.Timer
 
 	toldCore, toldAll bool // reported to the coordinator
 	answered          *askForViews
@@ -65,6 +67,7 @@ type laneStage struct {
 	pool    *lockedPool
 	counts  *laneCounters
 
+	before   []int   // by nodes: the operator whose output watermark the node gets; -1: the stage's own
 	governs  []int   // by outs: the operator whose output watermark it has; -1: the stage's own
 	sentWM   []int64 // by outs: the newest watermark that was passed on
 	sentIdle []bool  // by outs: that the others were told not to wait
@@ -128,6 +131,9 @@ func (l *lane) run(ctx context.Context) (err error) {
 		l.pass(st) // what was restored will not rise to where it is
 	}
 	for {
+		if err := l.commitBehind(); err != nil {
+			return err
+		}
 		busy, err := l.round()
 		if err == nil && l.wantsCut() {
 			err = l.awaitCut(ctx)
@@ -163,7 +169,7 @@ func (l *lane) round() (busy bool, err error) {
 	l.answer()
 	busy = l.drain(0)
 	for _, st := range l.stages {
-		if st.root() && !l.progress.ended(st.id) {
+		if st.root() && !l.progress.ended(st.id) && !l.stopped() {
 			more, err := l.poll(st)
 			if err != nil {
 				return false, err
@@ -179,6 +185,9 @@ func (l *lane) round() (busy bool, err error) {
 	l.tellFinished()
 	return busy, l.c.Err()
 }
+
+// stopped reports that sources are not to be read for now.
+func (l *lane) stopped() bool { return l.inc.cfg.Stopped != nil && l.inc.cfg.Stopped.Load() }
 
 func (l *lane) finishBundles() {
 	for _, st := range l.stages {

@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 
+	"github.com/millrace/millrace/internal/commit"
 	"github.com/millrace/millrace/internal/graph"
 	"github.com/millrace/millrace/window"
 )
@@ -92,26 +93,55 @@ func (l *lane) queuesOf(st *laneStage, in *input) []*queue {
 	panic("BUG: engine: an output without queues")
 }
 
-// load puts the rows of the snapshot back.
+// load puts the rows of the last epoch back.
 func (l *lane) load() error {
+	s := l.inc.slot
+	rec := s.store.Last()
+	if rec == nil {
+		return nil
+	}
 	keepers := map[string]graph.Keeper{}
+	paged := map[string]bool{}
 	for _, st := range l.stages {
 		for _, o := range st.ops {
-			if o.keeper != nil {
-				keepers[o.node.Name] = o.keeper
+			if o.keeper == nil {
+				continue
+			}
+			keepers[o.node.Name] = o.keeper
+			if p, ok := o.live.(graph.Pager); ok && s.pages != nil {
+				paged[o.node.Name] = true
+				p.Page(&rowStore{pages: s.pages, node: o.node.Name, lane: l})
 			}
 		}
 	}
-	return l.inc.slot.snapshot.each(l.id, l.inc.run.Owner, func(node string, key, val []byte) error {
-		k := keepers[node]
-		if k == nil {
-			return fmt.Errorf("restore %s: no transform of that name keeps state", node)
+	relaned := rec.Lanes != len(l.inc.lanes)
+	mine := func(lane int) bool { return lane%len(l.inc.lanes) == l.id }
+	put := func(r commit.Row) error {
+		if r.Group == commit.EveryLane && !relaned && r.Lane != l.id {
+			return nil
 		}
-		if err := k.Load(key, val); err != nil {
-			return fmt.Errorf("restore %s: %w", node, err)
+		k := keepers[r.Node]
+		if k == nil {
+			return fmt.Errorf("restore %s: no transform of that name keeps state", r.Node)
+		}
+		if err := k.Load(r.Key, r.Val); err != nil {
+			return fmt.Errorf("restore %s: %w", r.Node, err)
 		}
 		return nil
-	})
+	}
+	err := s.store.Rows(commit.Want{
+		Node:  func(n string) bool { return !paged[n] },
+		Lane:  mine,
+		Group: func(g int) bool { return int(l.inc.run.Owner[g]) == l.id },
+	}, put)
+	if err != nil || len(paged) == 0 {
+		return err
+	}
+	return s.store.Rows(commit.Want{
+		Node:  func(n string) bool { return paged[n] },
+		Lane:  mine,
+		Group: func(int) bool { return false },
+	}, put)
 }
 
 // govern finds, for each operator and each way out of the stage, the operator
@@ -129,6 +159,7 @@ func (st *laneStage) govern() {
 			before = of[n.In[0].Node]
 		}
 		of[n] = before
+		st.before = append(st.before, before)
 		if k, ok := live[n]; ok {
 			st.ops[k].parent, of[n] = before, k
 		}
@@ -140,21 +171,26 @@ func (st *laneStage) govern() {
 	}
 }
 
-// restoreWatermarks begins where the snapshot left off: a window that has been
-// fired must not be open again, even for the first elements. What had ended
-// ends again by itself.
+// restoreWatermarks begins where the last epoch left off: a window that has been
+// fired must not be open again, even for the first elements.
 func (l *lane) restoreWatermarks() error {
-	known := func(wm int64) bool { return wm != window.MinTime && wm != window.MaxTime }
-	for i, wms := range l.inc.slot.snapshot.watermarks[l.id] {
-		st := l.stages[i]
-		if known(wms[0]) {
-			l.progress.stages[i].wm = wms[0]
+	times := l.inc.slot.restoredTimes(l.id)
+	if times == nil {
+		return nil
+	}
+	for i, st := range l.stages {
+		wm := times[st.nodes[0].Name].In
+		if _, ok := times[st.nodes[0].Name]; !ok {
+			wm = window.MinTime
+		}
+		if known(wm) {
+			l.progress.stages[i].wm = wm
 		}
 		for k := range st.ops {
 			o := &st.ops[k]
-			in := wms[0]
+			in := wm
 			if o.parent >= 0 {
-				in = wms[1+o.parent]
+				in = st.ops[o.parent].out
 			}
 			if !known(in) {
 				continue
@@ -164,8 +200,8 @@ func (l *lane) restoreWatermarks() error {
 				l.c.Op, l.c.WM = o.node.ID, in
 				o.wm.Advance(l.c, in)
 			}
-			if out := wms[1+k]; known(out) {
-				o.out = out
+			if t, ok := times[o.node.Name]; ok && known(t.Out) {
+				o.out = t.Out
 			}
 		}
 	}

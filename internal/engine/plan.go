@@ -65,6 +65,7 @@ type plan struct {
 	stages  []*stage
 	stageOf map[*graph.Node]*stage
 	spills  int // nodes that share the memory budget
+	keeps   int // nodes whose rows share the memory for state
 
 	consumers map[graph.Ref][]consumer
 }
@@ -98,6 +99,9 @@ func newPlan(g *graph.Graph, cfg Config) *plan {
 		p.stageOf[n] = s
 		if n.Spills {
 			p.spills++
+		}
+		if n.Stateful {
+			p.keeps++
 		}
 	}
 	return p

@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/millrace/millrace/internal/commit"
 	"github.com/millrace/millrace/internal/graph"
 	"github.com/millrace/millrace/internal/keygroup"
 	"github.com/millrace/millrace/window"
@@ -22,7 +22,12 @@ func Run(ctx context.Context, g *graph.Graph, cfg Config) (*Result, error) {
 	if cfg.OnError != Stop && !cfg.epochs() {
 		return nil, errors.New("BUG: engine: an error policy other than stop without epochs")
 	}
-	s := &slot{graph: g, cfg: cfg, plan: newPlan(g, cfg), snapshot: newSnapshot(), metrics: &graph.Metrics{}, roots: map[int]*rootSplits{}}
+	s := &slot{graph: g, cfg: cfg, plan: newPlan(g, cfg), store: cfg.Store, metrics: &graph.Metrics{}, roots: map[int]*rootSplits{}}
+	if s.store == nil {
+		s.store = commit.NewMemory()
+	}
+	s.pages, _ = s.store.(commit.Pages)
+	s.recover()
 	if err := s.prepare(ctx); err != nil {
 		return nil, err
 	}
@@ -35,13 +40,16 @@ func Run(ctx context.Context, g *graph.Graph, cfg Config) (*Result, error) {
 // slot is one run of one graph, through all its restarts. It is used by one
 // goroutine, the caller of Run.
 type slot struct {
-	graph    *graph.Graph
-	cfg      Config
-	plan     *plan
-	snapshot *snapshot
-	roots    map[int]*rootSplits // by root stage; found once, so that restarts see the same
-	metrics  *graph.Metrics
-	tempDir  string
+	graph   *graph.Graph
+	cfg     Config
+	plan    *plan
+	store   commit.Store
+	pages   commit.Pages        // the store, if rows can be left there
+	hint    int                 // for how many lanes sources are asked to split
+	anew    anew                // what the next epoch has to hold
+	roots   map[int]*rootSplits // by root stage; found once, so that restarts see the same
+	metrics *graph.Metrics
+	tempDir string
 
 	epochs, restarts int
 	paused           time.Duration
@@ -54,9 +62,12 @@ func (s *slot) prepare(ctx context.Context) error {
 		if !st.root() {
 			continue
 		}
-		r, err := findSplits(st.nodes[0], run, s.cfg.Lanes)
+		r, err := findSplits(st.nodes[0], run, s.hint)
 		if err != nil {
 			return &graph.UserError{Node: st.nodes[0], Err: err}
+		}
+		if err := s.accountFor(st.nodes[0], r); err != nil {
+			return err
 		}
 		s.roots[st.id] = r
 	}
@@ -123,7 +134,7 @@ func (s *slot) run(ctx context.Context) error {
 		before := s.epochs
 		end, err := s.incarnate(ctx, careful, stretch)
 		switch {
-		case err == nil && end == done:
+		case err == nil && end == commit.Done:
 			return nil
 		case err == nil: // the cut is committed: go on from it, in fast mode
 			careful = false
@@ -149,6 +160,12 @@ func (s *slot) endsRun(err error, careful bool, parent context.Context) bool {
 	return last || careful || s.cfg.OnError == Stop || parent.Err() != nil
 }
 
+// endsJob reports that after a failure nobody will go on from the last epoch: what
+// sinks have not shown can go. Another process may, where epochs outlive this one.
+func (s *slot) endsJob(err error, careful bool, parent context.Context) bool {
+	return s.cfg.Store == nil && s.endsRun(err, careful, parent)
+}
+
 // lastError is a failure to commit or finish a sink. The snapshot is taken by
 // then, and other sinks have shown what belongs to it: to go on from it would lose
 // what this sink has not shown, to go back would show the others' twice. So it
@@ -171,6 +188,9 @@ type incarnation struct {
 	roundsPerCut int
 
 	asked      atomic.Int64 // the newest cut asked for
+	epoch      commit.Epoch // of the newest cut asked for, to write in; nil in a run without epochs
+	anew       anew         // what is to be written in it
+	committing atomic.Int64 // the newest cut whose sinks are to commit while lanes run on
 	lettersEnd atomic.Bool  // nothing can fail any more
 	up         chan report
 	exits      chan error
@@ -180,10 +200,8 @@ type incarnation struct {
 type report struct {
 	lane      int
 	kind      reportKind
-	changes   []change
 	positions map[int]map[int][]byte // by root stage and split, of open readers
-
-	watermarks [][]int64 // by stage: its own, then its operators' outputs'
+	times     []commit.Time
 }
 
 type reportKind uint8
@@ -207,43 +225,49 @@ func (inc *incarnation) tell(r report) {
 
 // incarnate opens all lanes from the snapshot and runs them to the end, to a
 // restart, or to a failure.
-func (s *slot) incarnate(parent context.Context, careful bool, stretch time.Duration) (decision, error) {
+func (s *slot) incarnate(parent context.Context, careful bool, stretch time.Duration) (commit.Decision, error) {
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
 	n := s.cfg.Lanes
 	inc := &incarnation{slot: s, cfg: &s.cfg, plan: s.plan, ctx: ctx, cancel: cancel, queues: map[*input][][]*queue{},
 		roundsPerCut: s.cfg.EpochBundles, up: make(chan report, 4*n), exits: make(chan error, n)}
+	before := s.store.Last()
 	inc.run = s.newRun(ctx, careful)
 	inc.run.Cancel = cancel
 	inc.makeQueues()
 	inc.makeLanes()
 	if err := inc.openLanes(); err != nil {
-		inc.shut(true, s.endsRun(err, careful, parent))
-		return nothing, err
+		inc.shut(true, s.endsJob(err, careful, parent), false)
+		return commit.Nothing, err
 	}
 	var wg sync.WaitGroup
 	for _, l := range inc.lanes {
 		wg.Go(func() { inc.exits <- l.run(ctx) })
 	}
-	c := &coordinator{lanes: n}
+	c := &commit.Cycle{Lanes: n, Ahead: s.cfg.Ahead}
 	every := s.cfg.Epoch
 	switch {
 	case careful:
-		c.restartAt = 1
+		c.RestartAt = 1
 		every = stretch
 	case s.cfg.RestartEvery > 0:
-		c.restartAt = s.cfg.RestartEvery
+		c.RestartAt = s.cfg.RestartEvery
 	}
 	if s.cfg.EpochBundles > 0 {
 		every = 0
 	}
-	end, err := inc.coordinate(c, every)
+	d := &driver{inc: inc, c: c, persisted: make(chan error, 1)}
+	err := d.drive(every)
 	wg.Wait()
-	final := err != nil && s.endsRun(err, careful, parent)
-	if e := inc.shut(err != nil || end != done, final); e != nil && err == nil {
+	owed := d.settle() // the sinks' commits
+	final := err != nil && s.endsJob(err, careful, parent)
+	if e := inc.shut(err != nil || d.end != commit.Done, final, owed); e != nil && (err == nil || owed) {
 		err = e
 	}
-	return end, err
+	if s.anew != changed && s.store.Last() != before {
+		s.anew = changed
+	}
+	return d.end, err
 }
 
 func (s *slot) newRun(ctx context.Context, careful bool) *graph.Run {
@@ -302,12 +326,12 @@ func (inc *incarnation) makeLanes() {
 		if st.root() {
 			r := inc.slot.roots[i]
 			obs.stages[i].size = r.size
-			pools[i] = newLockedPool(r, n, inc.slot.snapshot.splits[st.nodes[0].Name], base)
+			pools[i] = newLockedPool(r, n, inc.slot.saved(st.nodes[0].Name), base)
 			base += len(r.splits)
 		}
 	}
 	for id := range n {
-		l := &lane{inc: inc, id: id, progress: newProgress(inc.plan, id, n), wake: make(chan struct{}, 1), ctl: make(chan decision, 1),
+		l := &lane{inc: inc, id: id, progress: newProgress(inc.plan, id, n), wake: make(chan struct{}, 1), ctl: make(chan commit.Decision, 1),
 			quantum: 1024, timer: time.NewTimer(time.Hour),
 			c: &graph.Ctx{TS: window.MinTime, WM: window.MinTime, Win: window.Global, Lane: id, Lanes: n, Run: inc.run}}
 		if inc.cfg.EpochBundles > 0 {
@@ -361,151 +385,6 @@ func (inc *incarnation) openLanes() error {
 		}
 	}
 	return nil
-}
-
-// coordinate does what the coordinator decides until all lanes are gone.
-func (inc *incarnation) coordinate(c *coordinator, every time.Duration) (end decision, err error) {
-	var tick <-chan time.Time
-	if every > 0 {
-		t := time.NewTicker(every)
-		defer t.Stop()
-		tick = t.C
-	}
-	d := &driver{inc: inc, c: c}
-	for gone := 0; gone < len(inc.lanes); {
-		select {
-		case r := <-inc.up:
-			d.do(d.heard(r))
-		case <-tick:
-			d.do(c.cutDue())
-		case e := <-inc.exits:
-			gone++
-			if e != nil && err == nil {
-				inc.cancel(e)
-				err = context.Cause(inc.ctx) // not e, which may be a lane's answer to another one's failure
-			}
-		}
-	}
-	for err == nil && d.end == nothing { // what lanes said before they went
-		select {
-		case r := <-inc.up:
-			d.do(d.heard(r))
-		default:
-			return nothing, errors.New("BUG: engine: all lanes ended before the coordinator let them")
-		}
-	}
-	return d.end, err
-}
-
-// driver acts for the coordinator.
-type driver struct {
-	inc     *incarnation
-	c       *coordinator
-	reports []report
-	asked   time.Time
-	end     decision
-}
-
-// heard asks the coordinator what a report means.
-func (d *driver) heard(r report) decision {
-	switch r.kind {
-	case cutWanted:
-		return d.c.cutDue()
-	case coreFinished:
-		return d.c.coreFinished()
-	case laneFinished:
-		return d.c.laneFinished()
-	case reported:
-		d.reports = append(d.reports, r)
-		return d.c.reported()
-	case committed:
-		return d.c.committed()
-	default:
-		return d.c.laneEnded()
-	}
-}
-
-func (d *driver) do(what decision) {
-	inc, s := d.inc, d.inc.slot
-	switch what {
-	case askCut:
-		d.asked = time.Now()
-		inc.asked.Store(int64(d.c.n))
-		inc.pokeAll()
-	case endLetters:
-		inc.lettersEnd.Store(true)
-		inc.pokeAll()
-	case commit:
-		d.take()
-		inc.order(commit)
-	case release:
-		s.epochs++
-		s.paused += time.Since(d.asked)
-		inc.order(release)
-		d.do(d.c.released())
-	case finish:
-		inc.order(finish)
-	case restart:
-		s.epochs++
-		d.end = restart
-		inc.order(restart)
-	case done:
-		d.end = done
-	}
-}
-
-// take makes the lanes' reports the newest snapshot.
-func (d *driver) take() {
-	inc, s := d.inc, d.inc.slot
-	if inc.run.Epochs {
-		at := map[int]map[int][]byte{}
-		for _, r := range d.reports {
-			s.snapshot.apply(r.changes)
-			s.snapshot.watermarks[r.lane] = r.watermarks
-			for root, splits := range r.positions {
-				if at[root] == nil {
-					at[root] = map[int][]byte{}
-				}
-				for i, pos := range splits {
-					at[root][i] = pos
-				}
-			}
-		}
-		for i, st := range inc.plan.stages {
-			if st.root() {
-				name, now := st.nodes[0].Name, inc.lanes[0].stages[i].pool.save(at[i])
-				d.c.moved = d.c.moved || !maps.EqualFunc(s.snapshot.splits[name], now, savedSplit.equal)
-				s.snapshot.splits[name] = now
-			}
-		}
-	}
-	d.reports = d.reports[:0]
-}
-
-func (inc *incarnation) order(d decision) {
-	for _, l := range inc.lanes {
-		select {
-		case l.ctl <- d:
-		case <-inc.ctx.Done():
-		}
-	}
-}
-
-func (inc *incarnation) pokeAll() {
-	for _, l := range inc.lanes {
-		l.poke()
-	}
-}
-
-// shut closes all lanes; abort says that nothing uncommitted may stay, final that
-// nothing unfinished may.
-func (inc *incarnation) shut(abort, final bool) (err error) {
-	for _, l := range inc.lanes {
-		if e := l.shut(abort, final); e != nil && err == nil {
-			err = e
-		}
-	}
-	return err
 }
 
 // lockedPool is a pool that all lanes take from.

@@ -190,47 +190,6 @@ func (p *progress) risen(stage int, changes bool) string {
 	return s
 }
 
-func TestCoordinator(t *testing.T) {
-	var c *coordinator
-	transcript(t, "coordinator.txt", func(w []string) (out string) {
-		defer func() {
-			if r := recover(); r != nil {
-				out = fmt.Sprint("panic: ", r)
-			}
-		}()
-		var d decision
-		switch w[0] {
-		case "begin": // begin LANES [restart-at N]
-			n, err := strconv.Atoi(w[1])
-			require.NoError(t, err)
-			c = &coordinator{lanes: n}
-			if len(w) > 3 {
-				c.restartAt, err = strconv.Atoi(w[3])
-				require.NoError(t, err)
-			}
-		case "due":
-			d = c.cutDue()
-		case "moved":
-			c.moved = true
-		case "core":
-			d = c.coreFinished()
-		case "finished":
-			d = c.laneFinished()
-		case "reported":
-			d = c.reported()
-		case "committed":
-			if d = c.committed(); d == release {
-				return fmt.Sprintf("%v, then %v; %v", d, c.released(), c.phase)
-			}
-		case "ended":
-			d = c.laneEnded()
-		default:
-			return "no such step"
-		}
-		return fmt.Sprintf("%v; %v", d, c.phase)
-	})
-}
-
 func TestPool(t *testing.T) {
 	var p *pool
 	transcript(t, "pool.txt", func(w []string) string {

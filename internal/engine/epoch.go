@@ -1,0 +1,411 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/millrace/millrace/internal/commit"
+	"github.com/millrace/millrace/internal/graph"
+	"github.com/millrace/millrace/window"
+)
+
+// anew is what an epoch has to hold beside what has changed.
+type anew uint8
+
+const (
+	changed   anew = iota
+	laneRows       // all rows of lanes: their number has changed
+	wholeRows      // all rows
+)
+
+// recover takes in what the store knows from runs before this one.
+func (s *slot) recover() {
+	s.hint = s.cfg.Lanes
+	rec := s.store.Last()
+	if rec == nil {
+		return
+	}
+	s.hint = rec.Hint
+	switch {
+	case s.cfg.Anew && s.pages == nil:
+		s.anew = wholeRows
+	case rec.Lanes != s.cfg.Lanes || s.cfg.Anew:
+		s.anew = laneRows
+	}
+}
+
+// accountFor makes sure that every split which was being read at the last epoch is
+// still there: what is left of it would be lost.
+func (s *slot) accountFor(n *graph.Node, r *rootSplits) error {
+	for id, was := range s.saved(n.Name) {
+		if !was.done && !slices.Contains(r.ids, id) {
+			return &graph.UserError{Node: n, Err: fmt.Errorf("split %q was being read at the last checkpoint, and the source has it no more: bring it back, or begin anew in another state folder", id)}
+		}
+	}
+	return nil
+}
+
+// saved is how far the splits of a root were at the last epoch.
+func (s *slot) saved(root string) map[string]savedSplit {
+	rec := s.store.Last()
+	if rec == nil {
+		return nil
+	}
+	out := map[string]savedSplit{}
+	for _, x := range rec.Splits[root] {
+		lane := x.Lane
+		if rec.Lanes != s.cfg.Lanes {
+			lane = -1 // the watermarks of all lanes are the least of those that were
+		}
+		out[x.ID] = savedSplit{x.Done, x.Pos, lane}
+	}
+	return out
+}
+
+// Ask is something to be done with the store when the next epoch is committed, and
+// before another one is.
+type Ask struct {
+	Do   func(commit.Store) error
+	Done func(error) // called once, by another goroutine
+}
+
+var errEnded = errors.New("the run has ended")
+
+// driver acts for the coordinator: it reads what lanes say, asks the cycle what it
+// means, and does what it answers.
+type driver struct {
+	inc       *incarnation
+	c         *commit.Cycle
+	reports   []report
+	asked     time.Time
+	notBefore time.Time // of the next cut by time: cuts take at most a tenth of it
+	end       commit.Decision
+
+	persisted chan error
+	inFlight  bool // an epoch is being persisted
+	owed      bool // an epoch is persisted, and the sinks have not all committed
+	store     sync.Mutex
+	asks      []Ask
+}
+
+// drive does what the cycle decides until all lanes are gone.
+func (d *driver) drive(every time.Duration) (err error) {
+	inc := d.inc
+	var tick <-chan time.Time
+	if every > 0 {
+		t := time.NewTicker(every)
+		defer t.Stop()
+		tick = t.C
+	}
+	for gone := 0; gone < len(inc.lanes); {
+		select {
+		case r := <-inc.up:
+			d.do(d.heard(r))
+		case e := <-d.persisted:
+			d.hear(e)
+		case <-tick:
+			if !time.Now().Before(d.notBefore) {
+				d.do(d.c.CutDue())
+			}
+		case a := <-inc.cfg.Asks:
+			d.asks = append(d.asks, a)
+			d.do(d.c.CutDue())
+		case e := <-inc.exits:
+			gone++
+			if e != nil && err == nil {
+				inc.cancel(e)
+				err = context.Cause(inc.ctx) // not e, which may be a lane's answer to another one's failure
+			}
+		}
+	}
+	for err == nil && d.end == commit.Nothing { // what lanes said before they went
+		select {
+		case r := <-inc.up:
+			d.do(d.heard(r))
+		default:
+			return errors.New("BUG: engine: all lanes ended before the coordinator let them")
+		}
+	}
+	return err
+}
+
+// hear takes in how persisting went.
+func (d *driver) hear(err error) {
+	d.inFlight = false
+	if err != nil {
+		d.inc.cancel(&lastError{fmt.Errorf("commit a checkpoint: %w", err)})
+		d.inc.pokeAll()
+		return
+	}
+	d.owed = true
+	d.serve()
+	d.do(d.c.Persisted())
+}
+
+// settle ends what is under way when the lanes are gone, and reports whether an
+// epoch is persisted that the sinks have not all committed.
+func (d *driver) settle() (owed bool) {
+	if d.inFlight {
+		d.owed = <-d.persisted == nil
+		d.inFlight = false
+	} else if d.inc.epoch != nil && d.end == commit.Nothing && !d.owed {
+		d.inc.epoch.Discard()
+	}
+	d.store.Lock() // until what was asked for is done
+	defer d.store.Unlock()
+	if d.end != commit.Restart {
+		for _, a := range d.asks {
+			a.Done(errEnded)
+		}
+	}
+	return d.owed
+}
+
+// serve does what was asked for with the store.
+func (d *driver) serve() {
+	asks := d.asks
+	d.asks = nil
+	if len(asks) == 0 {
+		return
+	}
+	d.store.Lock()
+	go func() {
+		defer d.store.Unlock()
+		for _, a := range asks {
+			a.Done(a.Do(d.inc.slot.store))
+		}
+	}()
+}
+
+// heard asks the cycle what a report means.
+func (d *driver) heard(r report) commit.Decision {
+	switch r.kind {
+	case cutWanted:
+		return d.c.CutDue()
+	case coreFinished:
+		return d.c.CoreFinished()
+	case laneFinished:
+		return d.c.LaneFinished()
+	case reported:
+		d.reports = append(d.reports, r)
+		return d.c.Reported()
+	case committed:
+		next := d.c.Committed()
+		d.owed = d.owed && d.c.Committing()
+		return next
+	default:
+		return d.c.LaneEnded()
+	}
+}
+
+func (d *driver) do(what commit.Decision) {
+	inc, s := d.inc, d.inc.slot
+	switch what {
+	case commit.AskCut:
+		d.asked = time.Now()
+		d.begin()
+		inc.asked.Store(int64(d.c.Cut()))
+		inc.pokeAll()
+	case commit.EndLetters:
+		inc.lettersEnd.Store(true)
+		inc.pokeAll()
+	case commit.Persist:
+		d.persist()
+	case commit.Commit:
+		if d.c.Ran() {
+			inc.committing.Store(int64(d.c.Cut()))
+			inc.pokeAll()
+			return
+		}
+		inc.order(commit.Commit)
+	case commit.Release:
+		took := time.Since(d.asked)
+		s.paused += took
+		d.notBefore = time.Now().Add(9 * took)
+		inc.order(commit.Release)
+		if !d.c.Committing() {
+			s.epochs++
+		}
+		d.do(d.c.Released())
+	case commit.Finish:
+		inc.order(commit.Finish)
+	case commit.Restart:
+		s.epochs++
+		d.end = commit.Restart
+		inc.order(commit.Restart)
+	case commit.Done:
+		d.end = commit.Done
+	}
+}
+
+// begin opens an epoch for the lanes to write in.
+func (d *driver) begin() {
+	inc, s := d.inc, d.inc.slot
+	if !inc.run.Epochs {
+		return
+	}
+	d.store.Lock()
+	defer d.store.Unlock()
+	if inc.anew = s.anew; s.pages == nil && s.store.WantsWhole() {
+		inc.anew = wholeRows
+	}
+	inc.epoch = s.store.Begin(len(inc.lanes))
+	switch inc.anew {
+	case wholeRows:
+		inc.epoch.Whole()
+	case laneRows:
+		inc.epoch.Relaned()
+	}
+}
+
+// persist makes the lanes' reports durable, beside the lanes where they run ahead.
+func (d *driver) persist() {
+	inc, s := d.inc, d.inc.slot
+	if !inc.run.Epochs {
+		d.reports = d.reports[:0]
+		d.do(d.c.Persisting(false))
+		d.do(d.c.Persisted())
+		return
+	}
+	rec, moved := d.record()
+	epoch := inc.epoch
+	d.inFlight = true
+	go func() {
+		d.store.Lock()
+		err := epoch.Commit(rec)
+		d.store.Unlock()
+		if err == nil {
+			s.cfg.Observe.committed(rec)
+		}
+		d.persisted <- err
+	}()
+	d.do(d.c.Persisting(moved))
+}
+
+// record puts the lanes' reports together; moved says that some source has got
+// further since the last epoch.
+func (d *driver) record() (rec *commit.Record, moved bool) {
+	inc, s := d.inc, d.inc.slot
+	rec = &commit.Record{Lanes: len(inc.lanes), Hint: s.hint, Manifest: s.cfg.Manifest, Splits: map[string][]commit.Split{}, Ended: d.c.Last()}
+	at := map[int]map[int][]byte{}
+	for _, r := range d.reports {
+		rec.Times = append(rec.Times, r.times...)
+		for root, splits := range r.positions {
+			if at[root] == nil {
+				at[root] = map[int][]byte{}
+			}
+			for i, pos := range splits {
+				at[root][i] = pos
+			}
+		}
+	}
+	d.reports = d.reports[:0]
+	for i, st := range inc.plan.stages {
+		if !st.root() {
+			continue
+		}
+		name := st.nodes[0].Name
+		now, was := inc.lanes[0].stages[i].pool.save(at[i]), s.saved(name)
+		for id, x := range now {
+			moved = moved || !was[id].equal(x)
+		}
+		for id, x := range was {
+			if _, ok := now[id]; !ok {
+				now[id] = x // done, and gone from the source: it may come back
+			}
+		}
+		var list []commit.Split
+		for id, x := range now {
+			list = append(list, commit.Split{ID: id, Done: x.done, Pos: x.pos, Lane: x.lane})
+		}
+		slices.SortFunc(list, func(a, b commit.Split) int { return strings.Compare(a.ID, b.ID) })
+		rec.Splits[name] = list
+	}
+	return rec, moved
+}
+
+// times are the watermarks of all nodes of the stage on a lane.
+func (st *laneStage) times(lane int, wm int64, out []commit.Time) []commit.Time {
+	for i, n := range st.nodes {
+		t := commit.Time{Node: n.Name, Lane: lane, In: wm, Out: wm}
+		if b := st.before[i]; b >= 0 {
+			t.In, t.Out = st.ops[b].out, st.ops[b].out
+		}
+		if k := st.opOf(n); k >= 0 {
+			t.Out = st.ops[k].out
+		}
+		out = append(out, t)
+	}
+	return out
+}
+
+// opOf is n's place among the stage's operators; -1: it has no live part.
+func (st *laneStage) opOf(n *graph.Node) int {
+	return slices.IndexFunc(st.ops, func(o liveOp) bool { return o.node == n })
+}
+
+// restoredTimes is where the watermarks of a lane's nodes were at the last epoch:
+// of the same lane, or when the number of lanes has changed, the least of all.
+func (s *slot) restoredTimes(lane int) map[string]commit.Time {
+	rec := s.store.Last()
+	if rec == nil {
+		return nil
+	}
+	out := map[string]commit.Time{}
+	for _, t := range rec.Times {
+		if rec.Lanes == s.cfg.Lanes && t.Lane != lane {
+			continue
+		}
+		least, ok := out[t.Node]
+		if !ok {
+			least = commit.Time{In: math.MaxInt64, Out: math.MaxInt64}
+		}
+		out[t.Node] = commit.Time{In: min(least.In, t.In), Out: min(least.Out, t.Out)}
+	}
+	return out
+}
+
+// known reports that a restored watermark says something: what had ended ends
+// again by itself.
+func known(wm int64) bool { return wm > window.MinTime && wm < window.MaxTime }
+
+func (inc *incarnation) order(d commit.Decision) {
+	for _, l := range inc.lanes {
+		select {
+		case l.ctl <- d:
+		case <-inc.ctx.Done():
+		}
+	}
+}
+
+func (inc *incarnation) pokeAll() {
+	for _, l := range inc.lanes {
+		l.poke()
+	}
+}
+
+// shut closes all lanes; abort says that nothing uncommitted may stay, final that
+// nothing unfinished may, and owed that what sinks have prepared is committed first:
+// the epoch is durable.
+func (inc *incarnation) shut(abort, final, owed bool) (err error) {
+	for _, l := range inc.lanes {
+		if owed {
+			l.guard(func() error { return l.commit() }, &err)
+		}
+	}
+	if err != nil {
+		err = &lastError{err}
+	}
+	for _, l := range inc.lanes {
+		if e := l.shut(abort, final); e != nil && err == nil {
+			err = e
+		}
+	}
+	return err
+}
