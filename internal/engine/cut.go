@@ -174,7 +174,7 @@ func (l *lane) encode(r *report) {
 				continue
 			}
 			if again, ok := o.live.(graph.Rewriter); ok && l.inc.anew != changed {
-				again.Rewrite(l.inc.anew == wholeRows)
+				again.Rewrite(l.c, l.inc.anew == wholeRows)
 			}
 			w.Node(o.node.Name)
 			o.keeper.Delta(w)

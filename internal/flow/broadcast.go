@@ -21,6 +21,7 @@ type Shared[R any] struct {
 type shared interface {
 	delta(w graph.DeltaWriter)
 	load(key, val []byte) (mine bool, err error)
+	rewrite()
 }
 
 // sharedRow begins the names of shared rows in the store. No window's bytes do:
@@ -56,7 +57,7 @@ func AddShared[R, B any, K comparable](l *Lane[K], name string, cod coder.Coder[
 
 func (s *Shared[R]) delta(w graph.DeltaWriter) {
 	if s.dirty {
-		w.Put(graph.LaneBound, s.name, s.cod.Append(nil, s.Value))
+		w.Put(graph.EveryLane, s.name, s.cod.Append(nil, s.Value))
 		s.dirty = false
 	}
 }

@@ -32,6 +32,7 @@ type clock struct {
 	max    int64              // of the current split
 	splits map[int]*splitClock
 	low    int64 // never falls
+	lows   leastOf
 }
 
 type splitClock struct {
@@ -136,12 +137,11 @@ func (k *clock) Times(yield func(split int, max int64, idle bool)) {
 // Delta keeps the watermark, which must not fall when the lane is restored. It is the
 // one that was last asked for: while splits wait nobody asks, and they may bring older.
 func (k *clock) Delta(w graph.DeltaWriter) {
-	w.Put(graph.LaneBound, []byte("clock"), appendInt(nil, k.low))
+	w.Put(graph.EveryLane, []byte("clock"), appendInt(nil, k.low))
 }
 
 func (k *clock) Load(_, val []byte) (err error) {
-	k.low, _, err = takeInt(val)
-	return err
+	return k.lows.take(&k.low, val)
 }
 
 // EventTime sets the timestamp of each element.

@@ -367,10 +367,10 @@ func (o *combine[K, V, A, R]) Delta(w graph.DeltaWriter) {
 		})
 	}
 	if o.fired {
-		w.Put(graph.LaneBound, firedRow, nil)
+		w.Put(graph.EveryLane, firedRow, nil)
 	}
 	if o.slices != nil {
-		w.Put(graph.LaneBound, firedRow, appendInt(nil, o.wm))
+		w.Put(graph.EveryLane, firedRow, appendInt(nil, o.wm))
 	}
 }
 
@@ -382,7 +382,7 @@ func (o *combine[K, V, A, R]) Load(key, val []byte) error {
 			return nil
 		}
 		wm, _, err := takeInt(val)
-		o.wm = max(o.wm, wm)
+		o.wm = max(o.wm, wm) // equal on all lanes, for they are behind one exchange
 		return err
 	}
 	w, k, err := splitRowKey(key, o.s.Key)

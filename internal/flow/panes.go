@@ -153,6 +153,7 @@ type paned[K comparable] struct {
 	hash    keygroup.Hasher[K]
 	assign  Assign
 	wm, out int64
+	outs    leastOf
 	settled int64         // the input's watermark when the output's was last asked for
 	least   func(K) int64 // the earliest hold of a key
 	let     map[K]int64   // the earliest hold that a key has let go of since settled, or since the element at hand came
@@ -347,7 +348,7 @@ var outputRow = []byte("output")
 
 // deltaOutput keeps what stamps and timings depend on (M42), and the output's watermark.
 func (o *paned[K]) deltaOutput(w graph.DeltaWriter) {
-	w.Put(graph.LaneBound, outputRow, appendInt(appendInt(nil, o.out), o.settled))
+	w.Put(graph.EveryLane, outputRow, appendInt(appendInt(nil, o.out), o.settled))
 	for k := range o.gone {
 		w.Delete(int(k[0])<<8|int(k[1]), []byte(k[2:]))
 	}
@@ -355,10 +356,7 @@ func (o *paned[K]) deltaOutput(w graph.DeltaWriter) {
 }
 
 func (o *paned[K]) loadOutput(val []byte) (err error) {
-	if o.out, val, err = takeInt(val); err == nil {
-		o.settled, _, err = takeInt(val)
-	}
-	return err
+	return o.outs.take(&o.out, val, &o.settled)
 }
 
 func (o *paned[K]) appendCell(b []byte, x *cell) []byte {

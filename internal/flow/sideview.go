@@ -157,6 +157,7 @@ type windowGate[T any] struct {
 	sideWM  []int64
 	seen    []int64 // versions of the views
 	wm, out int64
+	outs    leastOf
 	holds   *holds
 	wins    []window.Interval
 	open    window.Interval // a window that is ready, the last one asked about
@@ -294,7 +295,7 @@ func (g *windowGate[T]) Delta(w graph.DeltaWriter) {
 	for _, wm := range g.sideWM {
 		b = appendInt(b, wm)
 	}
-	w.Put(graph.LaneBound, sidesRow, b)
+	w.Put(graph.EveryLane, sidesRow, b)
 	for win, list := range g.waiting {
 		for i := range list {
 			if x := &list[i]; !x.saved {
@@ -308,19 +309,14 @@ func (g *windowGate[T]) Delta(w graph.DeltaWriter) {
 func (g *windowGate[T]) Load(key, val []byte) (err error) {
 	if string(key) == string(sidesRow) {
 		var seq int64
-		if g.out, val, err = takeInt(val); err != nil {
-			return err
-		}
-		if seq, val, err = takeInt(val); err != nil {
-			return err
-		}
-		g.seq = uint64(seq)
+		more := []*int64{&seq}
 		for i := range g.sideWM {
-			if g.sideWM[i], val, err = takeInt(val); err != nil {
-				return err
-			}
+			more = append(more, &g.sideWM[i])
 		}
-		return nil
+		most := int64(g.seq)
+		err := g.outs.take(&g.out, val, more...)
+		g.seq = uint64(max(most, seq))
+		return err
 	}
 	x := waiting{saved: true}
 	if len(key) != 9 {

@@ -67,7 +67,12 @@ func (s *spool) each(f func([]byte) error) error {
 	if _, err := s.f.Seek(0, io.SeekStart); err != nil {
 		return fmt.Errorf("read back held elements: %w", err)
 	}
-	r := bufio.NewReaderSize(s.f, 1<<18)
+	return s.read(s.f, f)
+}
+
+// read calls f for every record of the file.
+func (s *spool) read(from io.Reader, f func([]byte) error) error {
+	r := bufio.NewReaderSize(from, 1<<18)
 	var buf []byte
 	for {
 		n, err := binary.ReadUvarint(r)

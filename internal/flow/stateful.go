@@ -73,6 +73,7 @@ type stateful[K comparable, V, O any] struct {
 	proc    func(V) error
 	tables  *tables[*table[K]]
 	out     int64 // watermark of the output (M13)
+	outs    leastOf
 	wins    []window.Interval
 	late    *graph.Cell
 	lateOut func(*graph.Ctx, coder.KV[K, V], window.Interval, int64, bool)
@@ -432,7 +433,7 @@ func deleteRows(w graph.DeltaWriter, gone [][]byte) {
 
 // Delta implements graph.Keeper. A row is named by its window and key.
 func (o *stateful[K, V, O]) Delta(w graph.DeltaWriter) {
-	w.Put(graph.LaneBound, outputRow, appendInt(nil, o.out))
+	w.Put(graph.EveryLane, outputRow, appendInt(nil, o.out))
 	deleteRows(w, o.gone)
 	o.gone = nil
 	for _, s := range o.l.shared {
@@ -462,8 +463,7 @@ func (o *stateful[K, V, O]) Delta(w graph.DeltaWriter) {
 // Load implements graph.Keeper.
 func (o *stateful[K, V, O]) Load(key, val []byte) (err error) {
 	if string(key) == string(outputRow) {
-		o.out, _, err = takeInt(val)
-		return err
+		return o.outs.take(&o.out, val)
 	}
 	for _, s := range o.l.shared {
 		if mine, err := s.load(key, val); mine {

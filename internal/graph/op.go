@@ -106,7 +106,7 @@ type DeltaWriter interface {
 type Rewriter interface {
 	// Rewrite makes the next Delta hold every row that belongs to a lane, as if none had
 	// been written before, and if all, every row of a key, too.
-	Rewrite(all bool)
+	Rewrite(c *Ctx, all bool)
 }
 
 // Pager is a Keeper whose rows need not all be in memory: it reads those that it
