@@ -32,6 +32,12 @@ type flags struct {
 	retries     int
 	progress    string
 	explain     time.Duration
+	stateDir    string
+	state       string
+	stateMemory string
+	checkpoint  time.Duration
+	from        string
+	dropped     string
 }
 
 func (f *flags) register(fs *flag.FlagSet) {
@@ -40,6 +46,12 @@ func (f *flags) register(fs *flag.FlagSet) {
 	fs.StringVar(&f.tempDir, "temp-dir", "", "folder to spill to; default the system's")
 	fs.StringVar(&f.onError, "on-error", string(Stop), "what becomes of an element that fails: stop, dead-letter, park (and its key waits)")
 	fs.IntVar(&f.retries, "retries", 0, "further tries of a failing element")
+	fs.StringVar(&f.stateDir, "state-dir", "", "the job's folder: checkpoints are kept there, and a run that did not come to its end is gone on with by the next one")
+	fs.StringVar(&f.state, "state", "", "what keeps them: "+stateNames()+"; default what the folder was made by, or memory")
+	fs.StringVar(&f.stateMemory, "state-memory", "", "memory for state that is on disk, too, as 512MiB; default 512MiB, at most half of -memory")
+	fs.DurationVar(&f.checkpoint, "checkpoint-interval", 0, "time between checkpoints; default 1s where there is a state folder or -on-error wants them")
+	fs.StringVar(&f.from, "from", "", "savepoint to begin with, where the state folder holds no checkpoint yet")
+	fs.StringVar(&f.dropped, "allow-dropped", "", "transforms, between commas, whose state may go because the pipeline has them no more; *: all such")
 	fs.DurationVar(&f.explain, "explain", time.Minute, "log why a window is not fired when it has been overdue for so long; 0: never")
 	fs.StringVar(&f.progress, "progress", "auto", "progress line: auto (on a terminal), on, off")
 }
@@ -49,11 +61,27 @@ func (f *flags) config() (Config, error) {
 	if err != nil {
 		return Config{}, &runner.UsageError{Flag: "memory", Problem: err.Error()}
 	}
-	cfg := Config{Parallelism: f.parallelism, MemoryBudget: budget, TempDir: f.tempDir, OnError: OnError(f.onError), Retries: f.retries, ExplainAfter: f.explain}
+	stateMemory, err := parseBytes(f.stateMemory)
+	if err != nil {
+		return Config{}, &runner.UsageError{Flag: "state-memory", Problem: err.Error()}
+	}
+	cfg := Config{StateDir: f.stateDir, State: f.state, StateMemory: stateMemory, Checkpoint: f.checkpoint, From: f.from,
+		Parallelism: f.parallelism, MemoryBudget: budget, TempDir: f.tempDir, OnError: OnError(f.onError), Retries: f.retries, ExplainAfter: f.explain}
+	if f.dropped != "" {
+		cfg.AllowDropped = strings.Split(f.dropped, ",")
+	}
 	if err := cfg.check(); err != nil {
 		return cfg, &runner.UsageError{Flag: flagOf(&cfg), Problem: err.Error()}
 	}
 	return cfg, nil
+}
+
+func stateNames() string {
+	var names []string
+	for _, s := range runner.States() {
+		names = append(names, s.Name+" ("+s.Doc+")")
+	}
+	return strings.Join(names, ", ")
 }
 
 // flagOf names the flag that check objects to.
@@ -65,6 +93,14 @@ func flagOf(c *Config) string {
 		return "retries"
 	case c.ExplainAfter < 0:
 		return "explain"
+	case c.Checkpoint < 0:
+		return "checkpoint-interval"
+	case c.StateDir == "" && c.State != "" && c.State != defaultState:
+		return "state"
+	case c.StateDir == "" && c.From != "":
+		return "from"
+	case c.StateDir == "" && len(c.AllowDropped) > 0:
+		return "allow-dropped"
 	}
 	return "on-error"
 }

@@ -4,6 +4,7 @@ package local
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -32,7 +33,22 @@ type Config struct {
 	TempDir      string        // where they spill to; default: the system's
 	OnError      OnError       // default Stop
 	Retries      int           // further tries of a failing element before OnError takes it; default 0
-	Checkpoint   time.Duration // between snapshots; default 1s where OnError needs them, else none
+	Checkpoint   time.Duration // between checkpoints; default 1s where OnError or StateDir need them, else none
+
+	// StateDir is the job's folder: a run that ends before its input does, however it
+	// ends, is gone on with by the next run with the same folder, exactly where the last
+	// checkpoint left off. "": nothing outlives the run.
+	StateDir string
+	// State is what keeps checkpoints in the folder: "memory" (all state is in memory as
+	// well; the default) or "pebble" (only as much as StateMemory; needs the import of
+	// runners/local/pebble). "" is what the folder was made by.
+	State       string
+	StateMemory int64 // bytes that state may take which is on disk, too; default 512 MiB, at most half of MemoryBudget
+	// From is a savepoint to begin with where StateDir holds no checkpoint yet.
+	From string
+	// AllowDropped names transforms of the checkpoint, which the pipeline has no more,
+	// whose state may go; "*" are all of them.
+	AllowDropped []string
 
 	NoFusion     bool // a queue between any two transforms: for tests
 	Batch        int  // elements in a batch between lanes; default 512
@@ -85,7 +101,7 @@ func (r *Result) Counter(name string) (n int64) {
 // Run runs p to its end. It returns p's construction mistakes, the first failure,
 // or the cause with which ctx ended; then nothing uncommitted is left. No
 // goroutine of the run is left when it returns.
-func Run(ctx context.Context, p *pipeline.Pipeline, cfg Config) (*Result, error) {
+func Run(ctx context.Context, p *pipeline.Pipeline, cfg Config) (_ *Result, err error) {
 	if err := p.Err(); err != nil {
 		return nil, err
 	}
@@ -95,7 +111,7 @@ func Run(ctx context.Context, p *pipeline.Pipeline, cfg Config) (*Result, error)
 	ec := engine.Config{
 		Lanes: cfg.Parallelism, Batch: cfg.Batch, Queue: cfg.Queue, NoFusion: cfg.NoFusion,
 		Epoch: cfg.Checkpoint, EpochBundles: cfg.BundleEpochs, RestartEvery: cfg.RestartEvery,
-		Retries: cfg.Retries, TempDir: cfg.TempDir, MemoryBudget: cfg.MemoryBudget, Now: cfg.Now,
+		Retries: cfg.Retries, TempDir: cfg.TempDir, MemoryBudget: cfg.MemoryBudget, StateMemory: cfg.StateMemory, Now: cfg.Now,
 	}
 	if cfg.OnError == DeadLetter || cfg.OnError == Park || cfg.Retries > 0 {
 		if ec.Epoch == 0 && ec.EpochBundles == 0 {
@@ -123,6 +139,20 @@ func Run(ctx context.Context, p *pipeline.Pipeline, cfg Config) (*Result, error)
 		defer wg.Wait()
 		defer stop()
 	}
+	var job *jobState
+	if cfg.StateDir != "" {
+		if ec.Epoch == 0 && ec.EpochBundles == 0 {
+			ec.Epoch = time.Second
+		}
+		if ec.Observe == nil {
+			ec.Observe = &engine.Observer{}
+		}
+		var err error
+		if job, err = openJob(ctx, p.Graph(), &cfg, &ec); err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, job.close()) }()
+	}
 	res, err := engine.Run(ctx, p.Graph(), ec)
 	if res == nil {
 		return nil, err
@@ -144,6 +174,12 @@ func (c *Config) check() error {
 		return fmt.Errorf("explain after %v: want 0 (never) or more", c.ExplainAfter)
 	case c.Retries < 0:
 		return fmt.Errorf("retries %d: want 0 or more", c.Retries)
+	case c.Checkpoint < 0:
+		return fmt.Errorf("checkpoint %v: want 0 (the default) or more", c.Checkpoint)
+	case c.StateDir == "" && (c.State != "" && c.State != defaultState || c.From != "" || len(c.AllowDropped) > 0):
+		return errNoStateDir
+	case c.StateMemory < 0:
+		return fmt.Errorf("state memory %d: want 0 or more bytes", c.StateMemory)
 	case c.MemoryBudget < 0:
 		return fmt.Errorf("memory budget %d: want 0 or more bytes", c.MemoryBudget)
 	}
