@@ -21,6 +21,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -55,7 +56,11 @@ func main() {
 	par := flag.Int("parallelism", 1, "lanes")
 	runner := flag.String("runner", "local", "what runs it: local")
 	noFusion := flag.Bool("no-fusion", false, "a queue between any two transforms")
-	checkpoint := flag.Duration("checkpoint", 0, "time between snapshots; 0: none")
+	checkpoint := flag.Duration("checkpoint-interval", 0, "time between checkpoints, which are kept on disk; 0: none")
+	state := flag.String("state", "", "what keeps state and checkpoints: memory, pebble")
+	stateDir := flag.String("state-dir", "", "folder for checkpoints; default one that is removed")
+	stateMemory := flag.Int64("state-memory", 0, "bytes that state may take which is on disk, too; 0: the default")
+	crash := flag.Bool("crash", false, "kill the run with -9 in the middle, and go on from its last checkpoint in another process")
 	batch := flag.Int("batch", 0, "elements in a batch; 0: the default")
 	rate := flag.Float64("rate", 0, "events a second, of all lanes together, and tell how late outputs are; 0: as fast as can be")
 	profile := flag.String("cpuprofile", "", "write a CPU profile here")
@@ -64,22 +69,45 @@ func main() {
 		fmt.Fprintf(os.Stderr, "nexmark: no runner %q: there is local\n", *runner)
 		os.Exit(2)
 	}
+	if (*state != "" || *crash) && *checkpoint == 0 {
+		*checkpoint = time.Second
+	}
+	if *checkpoint > 0 && *stateDir == "" {
+		dir, err := os.MkdirTemp("", "nexmark-*")
+		fatal(err)
+		atExit = func() { os.RemoveAll(dir) }
+		*stateDir = dir
+	}
+	if *crash {
+		fatal(crashOnce([]string{"-q=" + *q, fmt.Sprint("-n=", *n), fmt.Sprint("-parallelism=", *par), fmt.Sprint("-checkpoint-interval=", *checkpoint),
+			"-state=" + *state, "-state-dir=" + *stateDir, fmt.Sprint("-state-memory=", *stateMemory)}))
+		atExit()
+		return
+	}
 	debug.SetGCPercent(400)
-	res, err := run(*q, *n, *rate, local.Config{Parallelism: *par, NoFusion: *noFusion, Checkpoint: *checkpoint, Batch: *batch}, *profile)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "nexmark:", err)
-		os.Exit(1)
-	}
+	cfg := local.Config{Parallelism: *par, NoFusion: *noFusion, Checkpoint: *checkpoint, StateDir: *stateDir, State: *state, StateMemory: *stateMemory, Batch: *batch}
+	res, err := run(*q, *n, *rate, cfg, *profile)
+	fatal(err)
+	atExit()
 	line, err := json.Marshal(res)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "nexmark:", err)
-		os.Exit(1)
-	}
+	fatal(err)
 	fmt.Println(string(line))
 	if res.AsExpected != nil && !*res.AsExpected {
 		fmt.Fprintln(os.Stderr, "nexmark: count or checksum is not the expected one")
 		os.Exit(1)
 	}
+}
+
+// atExit removes what the command made.
+var atExit = func() {}
+
+func fatal(err error) {
+	if err == nil {
+		return
+	}
+	atExit()
+	fmt.Fprintln(os.Stderr, "nexmark:", err)
+	os.Exit(1)
 }
 
 // run runs one query.
@@ -88,7 +116,7 @@ func run(q string, n uint64, rate float64, cfg local.Config, profile string) (*r
 	if !ok {
 		return nil, fmt.Errorf("no query %q: there is %s", q, strings.Join(slices.Sorted(maps.Keys(queries)), ", "))
 	}
-	w := workload{events: n}
+	w := workload{events: n, durable: cfg.StateDir != ""}
 	if rate != 0 {
 		if rate < 0 || q == "w1" {
 			return nil, fmt.Errorf("-rate %v of %s: there is a pace for queries of events only, and it is above 0", rate, q)
@@ -107,6 +135,13 @@ func run(q string, n uint64, rate float64, cfg local.Config, profile string) (*r
 			return nil, err
 		}
 		defer pprof.StopCPUProfile()
+	}
+	if at, err := strconv.ParseInt(os.Getenv(crashAt), 10, 64); err == nil {
+		ctx, stop := context.WithCancel(context.Background())
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		defer stop()
+		cfg.Progress = func(o *local.Observer) { wg.Go(func() { killer(ctx, o, at) }) }
 	}
 	start := time.Now()
 	if _, err := local.Run(context.Background(), p, cfg); err != nil {

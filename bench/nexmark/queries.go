@@ -33,6 +33,10 @@ func (w workload) check(c pipeline.PCollection[uint64], event func(ts int64) uin
 			}
 		})
 	}
+	if w.durable {
+		pipeline.Write[uint64](c, "nexmark.Tally", tally{&lanes})
+		return &lanes
+	}
 	pipeline.ForEachLane(c, func(lane int) func(uint64) {
 		l := &lanes[lane]
 		return func(h uint64) { l.count++; l.sum += h }

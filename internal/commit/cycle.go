@@ -23,6 +23,7 @@ type Cycle struct {
 	core     int // lanes whose stages have ended but for what dead letters bring
 	last     bool
 	released bool // the lanes have gone on already
+	wanted   bool // another cut, behind the one that is open
 	moved    bool // some source has got further in this incarnation: without that a restart would only repeat
 }
 
@@ -63,7 +64,8 @@ func (d Decision) String() string {
 // Cut is the number of the cut that is open, or was last.
 func (c *Cycle) Cut() int { return c.n }
 
-// CutDue asks for a cut; while one is open, or none is possible, nothing happens.
+// CutDue asks for a cut, as it is time for one; while one is open, or none is
+// possible, nothing happens.
 func (c *Cycle) CutDue() Decision {
 	if c.phase != running || c.finished == c.Lanes {
 		return Nothing
@@ -71,8 +73,18 @@ func (c *Cycle) CutDue() Decision {
 	return c.cut()
 }
 
+// CutWanted asks for a cut that somebody waits for: if one is open, there will be
+// another one behind it.
+func (c *Cycle) CutWanted() Decision {
+	if c.phase == running {
+		return c.CutDue()
+	}
+	c.wanted = c.phase != cutting
+	return Nothing
+}
+
 func (c *Cycle) cut() Decision {
-	c.phase, c.waiting, c.released = cutting, c.Lanes, false
+	c.phase, c.waiting, c.released, c.wanted = cutting, c.Lanes, false, false
 	c.n++
 	return AskCut
 }
@@ -155,7 +167,7 @@ func (c *Cycle) Committed() Decision {
 		return Finish
 	case c.released:
 		c.phase = running
-		return c.maybeLast()
+		return c.next()
 	case c.restarts():
 		c.phase = ended
 		return Restart
@@ -166,7 +178,18 @@ func (c *Cycle) Committed() Decision {
 
 // Released is asked after the lanes were told to go on: the last lane may have
 // finished while the cut was open.
-func (c *Cycle) Released() Decision { return c.maybeLast() }
+func (c *Cycle) Released() Decision { return c.next() }
+
+// next asks for the cut that the open one has put off.
+func (c *Cycle) next() Decision {
+	if d := c.maybeLast(); d != Nothing {
+		return d
+	}
+	if c.wanted && c.phase == running {
+		return c.CutDue()
+	}
+	return Nothing
+}
 
 // LaneEnded notes that a lane has finished its sinks.
 func (c *Cycle) LaneEnded() Decision {

@@ -115,7 +115,7 @@ func (d *driver) drive(every time.Duration) (err error) {
 			}
 		case a := <-inc.cfg.Asks:
 			d.asks = append(d.asks, a)
-			d.do(d.c.CutDue())
+			d.do(d.c.CutWanted())
 		case e := <-inc.exits:
 			gone++
 			if e != nil && err == nil {
@@ -187,7 +187,7 @@ func (d *driver) serve() {
 func (d *driver) heard(r report) commit.Decision {
 	switch r.kind {
 	case cutWanted:
-		return d.c.CutDue()
+		return d.c.CutWanted()
 	case coreFinished:
 		return d.c.CoreFinished()
 	case laneFinished:

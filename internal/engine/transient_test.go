@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/millrace/millrace/internal/commit"
 	"github.com/millrace/millrace/internal/engine"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/stretchr/testify/require"
@@ -120,6 +121,20 @@ func (w *ledgerWriter) Commit() error {
 func (w *ledgerWriter) Finish() error { return nil }
 func (w *ledgerWriter) Abort(bool)    {}
 
+// slow is a store that takes its time, so that lanes get ahead of it.
+type slow struct{ *commit.Memory }
+
+func (s *slow) Begin(lanes int) commit.Epoch { return slowEpoch{s.Memory.Begin(lanes)} }
+
+type slowEpoch struct{ commit.Epoch }
+
+func (e slowEpoch) Commit(r *commit.Record) error {
+	for range 2000 {
+		runtime.Gosched()
+	}
+	return e.Epoch.Commit(r)
+}
+
 // Goal: whatever fails once, anywhere, the results are exact: nothing is lost and
 // nothing shown twice, state included. Method: a source, a shuffle, state, hooks and
 // a sink, each failing once, early and late, in several configurations.
@@ -134,8 +149,14 @@ func TestRun_oneFailureAnywhereLeavesExactResults(t *testing.T) {
 				{Lanes: 2, EpochBundles: 1},
 				{Lanes: 3, EpochBundles: 5, Batch: 1, Queue: 1, NoFusion: true},
 				{Lanes: 2, EpochBundles: 4, RestartEvery: 2},
+				{Lanes: 1, EpochBundles: 1, Ahead: true},
+				{Lanes: 2, EpochBundles: 2, Ahead: true},
+				{Lanes: 3, EpochBundles: 1, Ahead: true, NoFusion: true},
 			} {
-				t.Run(fmt.Sprint(place, " ", nth, " lanes ", cfg.Lanes), func(t *testing.T) {
+				if cfg.Ahead {
+					cfg.Store = &slow{commit.NewMemory()}
+				}
+				t.Run(fmt.Sprint(place, " ", nth, " lanes ", cfg.Lanes, cfg.Ahead), func(t *testing.T) {
 					at := map[string]*once{}
 					for _, p := range places {
 						at[p] = &once{}

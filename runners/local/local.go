@@ -71,6 +71,28 @@ type Config struct {
 // goroutine at any time.
 type Observer struct{ o *engine.Observer }
 
+// Progress is how far a run is.
+type Progress struct {
+	Elements           int64 // read from all sources, since the run began
+	Read, Total        int64 // of the sources, in units of their own, from the job's beginning; Total is 0 where one of them does not know
+	Stages, StagesDone int
+}
+
+// Progress is how far the run is.
+func (o *Observer) Progress() Progress { return Progress(o.o.Progress()) }
+
+// Checkpoint is a checkpoint that was taken.
+type Checkpoint struct {
+	Epoch uint64    // its number, from 1 over the life of the job; 0: none in this run so far
+	At    time.Time // when it was durable
+}
+
+// Checkpoint is the newest checkpoint of the run.
+func (o *Observer) Checkpoint() Checkpoint {
+	e := o.o.Epoch()
+	return Checkpoint{e.N, e.At}
+}
+
 // Metric is one metric of user code or of a transform, put together over lanes.
 type Metric struct {
 	Transform string
