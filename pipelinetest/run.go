@@ -2,6 +2,7 @@ package pipelinetest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -66,7 +67,11 @@ func Run(t *testing.T, build func(t *T, p *pipeline.Pipeline), opts ...Option) {
 			p, pt := pipeline.New(), &T{TB: st, way: w.name, seen: seen, tl: NewTimeline()}
 			build(pt, p)
 			var err error
-			if pt.result, err = runOne(st.Context(), p, pt.tl.configure(w.cfg), opts); err != nil {
+			cfg := pt.tl.configure(w.cfg)
+			if cfg.StateDir == "" && len(pt.tl.crashes) > 0 {
+				cfg.StateDir = st.TempDir()
+			}
+			if pt.result, err = runOne(st.Context(), p, cfg, opts); err != nil {
 				st.Fatalf("the pipeline failed: %v", err)
 			}
 			for _, check := range pt.checks {
@@ -98,7 +103,12 @@ func runOne(ctx context.Context, p *pipeline.Pipeline, cfg local.Config, opts []
 	for _, o := range opts {
 		o(&cfg)
 	}
-	return local.Run(ctx, p, cfg)
+	for {
+		res, err := local.Run(ctx, p, cfg)
+		if !errors.Is(err, ErrCrash) {
+			return res, err
+		}
+	}
 }
 
 // same checks that this way gave what the first one gave for the i-th collection.

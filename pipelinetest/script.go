@@ -119,6 +119,11 @@ func (s *Script[E]) AdvanceClock(d time.Duration) Step {
 // do not wait for it.
 func (s *Script[E]) Idle() Step { return s.act(0, act[E]{idle: true}) }
 
+// Crash lets the run crash behind the steps so far: what the last of them did is in
+// no checkpoint yet and lost, the rest of the test sees what the run does that goes
+// on from the checkpoint before it. The test's state is then kept in a folder.
+func (s *Script[E]) Crash() { s.tl.crash() }
+
 // End ends this stream, while others may go on: its watermark is the end of time.
 // Without it the stream ends with all others, behind the last step.
 func (s *Script[E]) End() Step {
@@ -214,6 +219,9 @@ func (r *scriptReader[E]) Read(_ int, out *pipeline.Output[E]) (pipeline.ReadSta
 	r.taken++
 	if a, own := r.s.acts[i]; own {
 		a.do(out)
+		if r.s.tl.crashed(i) {
+			return pipeline.Done, ErrCrash
+		}
 		return pipeline.More, nil
 	}
 	r.s.tl.end(r.s.owner)

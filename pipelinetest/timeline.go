@@ -1,6 +1,7 @@
 package pipelinetest
 
 import (
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -25,8 +26,14 @@ type Timeline struct {
 	scripts []*readerState
 	steps   []step // sealed when the first reader opens
 	sealed  bool
-	acting  int // the step that was taken since the last snapshot; -1: none
+	acting  int          // the step that was taken since the last snapshot; -1: none
+	crashes map[int]bool // behind which steps the run still has to crash
 }
+
+// ErrCrash is what a run ends with that crashed where a script said so. Whoever runs
+// a pipeline with scripts by other means than [Run] runs it again, with the same
+// state folder, until it ends otherwise.
+var ErrCrash = errors.New("the run crashed, as its script says")
 
 // step is one step of a timeline.
 type step struct {
@@ -52,6 +59,42 @@ func NewTimeline() *Timeline { return &Timeline{acting: -1} }
 
 // EachAlone makes each element of what a script adds from here on a bundle of its own.
 func (tl *Timeline) EachAlone() { tl.each = true }
+
+// CrashEach lets the run crash once behind each step that is there by now, before the
+// checkpoint that would hold it.
+func (tl *Timeline) CrashEach() {
+	tl.mu.Lock()
+	defer tl.mu.Unlock()
+	for i := range tl.steps {
+		tl.crashAt(i)
+	}
+}
+
+func (tl *Timeline) crashAt(i int) {
+	if tl.crashes == nil {
+		tl.crashes = map[int]bool{}
+	}
+	tl.crashes[i] = true
+}
+
+// crash lets the run crash behind the last step.
+func (tl *Timeline) crash() {
+	tl.mu.Lock()
+	defer tl.mu.Unlock()
+	if len(tl.steps) == 0 {
+		panic("pipelinetest: a crash before the first step of a script: there is nothing that could be lost")
+	}
+	tl.crashAt(len(tl.steps) - 1)
+}
+
+// crashed reports, once, that the run is to crash behind step i.
+func (tl *Timeline) crashed(i int) bool {
+	tl.mu.Lock()
+	defer tl.mu.Unlock()
+	now := tl.crashes[i]
+	delete(tl.crashes, i)
+	return now
+}
 
 // Now is what the clock shows. It begins at the year 2000 and moves by
 // AdvanceClock only. It may be called from any goroutine.

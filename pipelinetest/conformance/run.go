@@ -22,12 +22,17 @@ type Way struct {
 	Lanes   int
 	NoFuse  bool             // every transform behind a queue of its own
 	Restart bool             // begin again from each snapshot
+	State   string           // what keeps snapshots, in a folder; "": nothing beyond the run
+	Crash   bool             // the run ends with pipelinetest.ErrCrash behind each step, before its snapshot, and is to be run again
 	Now     func() time.Time // the run's processing time
 
 	Each   bool // each element is a bundle of its own
 	Spread bool // elements come from all lanes
 	Copies int  // of each key
 }
+
+// States are the backends of state that the runner has; a runner's test sets them.
+var States []string
 
 // ways are all ways in which a scenario is run; in short tests a few that have
 // each of them.
@@ -47,6 +52,17 @@ func ways() (out []Way) {
 		add("restart after each step", Way{Restart: true, Copies: 9})
 		add("spread, no fusion, restart after each step", Way{NoFuse: true, Spread: true, Restart: true})
 		add("spread, each element alone", Way{Spread: true, Each: true, Copies: 9})
+	}
+	for _, state := range States {
+		for _, w := range []Way{{Lanes: 1, Crash: true}, {Lanes: 2, Restart: true, Copies: 9}, {Lanes: 3, Crash: true, Spread: true, NoFuse: true}} {
+			w.Name, w.State = fmt.Sprintf("%d lanes, state in %s", w.Lanes, state), state
+			if w.Crash {
+				w.Name += ", crash behind each step"
+			} else {
+				w.Name += ", restart after each step"
+			}
+			out = append(out, w)
+		}
 	}
 	return out
 }
@@ -101,6 +117,9 @@ func runOne(ctx context.Context, sc scenario, w Way, run func(ctx context.Contex
 	w.Now = tl.Now
 	b := &builder{scenario: sc, way: w, p: pipeline.New(), tl: tl, unsafe: sc.UnsafeTrigger}
 	out := b.build()
+	if w.Crash {
+		tl.CrashEach()
+	}
 	if err := b.p.Err(); err != nil {
 		return b, nil, err
 	}
