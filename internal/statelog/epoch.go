@@ -1,0 +1,408 @@
+package statelog
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/millrace/millrace/internal/commit"
+	"github.com/millrace/millrace/internal/keygroup"
+)
+
+// epoch is an epoch that is being written. Lanes collect rows in buffers of their own
+// and append full ones to the one segment, so that a commit costs one sync.
+type epoch struct {
+	log   *Log
+	frame epochFrames // as far as it is written
+	lanes []laneWriter
+
+	// mu is held while a buffer is written, also while that waits for room: the other
+	// lanes can't write either, and the pieces of one write must not be parted.
+	mu    sync.Mutex
+	start int64  // where the epoch's frames begin in the segment
+	rows  uint32 // sum over the sums of the chunks' heads
+	err   error  // the first one
+	over  bool
+}
+
+// Begin opens an epoch. The first one of a log is whole, whether it says so or not.
+func (l *Log) Begin(lanes int) commit.Epoch {
+	if l.open != nil {
+		panic("BUG: statelog: an epoch begins while another one is open")
+	}
+	number, _ := l.newest()
+	e := &epoch{log: l, frame: epochFrames{number: number + 1}, lanes: make([]laneWriter, lanes), err: l.broken}
+	for i := range e.lanes {
+		e.lanes[i] = laneWriter{epoch: e, lane: i, at: -1}
+	}
+	if l.seg != nil {
+		e.start = l.seg.end
+	}
+	if number == 0 {
+		e.Whole()
+	}
+	l.open = e
+	return e
+}
+
+// Whole begins a file for the epoch, and for those behind it.
+func (e *epoch) Whole() {
+	e.frame.whole = true
+	e.log.dropSegment()
+}
+
+// dropSegment makes the next epoch begin a new file. One that nothing is committed in
+// goes, unless it is there to say so.
+func (l *Log) dropSegment() {
+	s := l.seg
+	if s == nil {
+		return
+	}
+	s.close()
+	l.seg = nil
+	if newest, _ := l.newest(); s.follows == newest && !s.revokes {
+		l.remove(s.seq)
+	}
+}
+
+// remove drops a file that no epoch is in.
+func (l *Log) remove(seq uint64) {
+	l.mu.Lock()
+	if n, ok := slices.BinarySearch(l.present, seq); ok {
+		l.present = slices.Delete(l.present, n, n+1)
+	}
+	l.mu.Unlock()
+	l.removeFiles(seq)
+}
+
+// segment is where the epoch's frames go. The caller holds mu or is alone.
+func (e *epoch) segment() *segment {
+	if e.log.seg == nil {
+		e.log.seg = e.log.newSegment(e.frame.whole)
+		e.start = headerSize
+	}
+	return e.log.seg
+}
+
+func (e *epoch) Lane(lane int) commit.LaneWriter { return &e.lanes[lane] }
+
+// take gives a lane what the sums of its frames begin with, and a buffer.
+func (e *epoch) take() (seed uint32, buf []byte) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if n := len(e.log.spare); n > 0 {
+		buf, e.log.spare = e.log.spare[n-1], e.log.spare[:n-1]
+	} else {
+		buf = make([]byte, 0, 4<<10)
+	}
+	return e.segment().seed, buf
+}
+
+// append writes a lane's sealed chunks, and waits for room if it must.
+func (e *epoch) append(buf []byte, chunks []chunk, heads []uint32) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.err != nil {
+		return
+	}
+	s := e.segment()
+	if e.err = e.write(s, buf); e.err != nil {
+		return
+	}
+	off := s.end - int64(len(buf))
+	for i := range chunks {
+		e.add(s, chunks[i], off, heads[i])
+		off += chunks[i].frameSize()
+	}
+}
+
+// add notes that a chunk lies in s at off.
+func (e *epoch) add(s *segment, c chunk, off int64, head uint32) {
+	c.seg, c.off = s, off
+	e.rows = sum(e.rows, []byte{byte(head), byte(head >> 8), byte(head >> 16), byte(head >> 24)})
+	e.frame.chunks = append(e.frame.chunks, c)
+}
+
+func (e *epoch) write(s *segment, buf []byte) error {
+	return e.log.withRoom(func() (err error) {
+		if s.file == nil {
+			if err := s.create(e.log.fs); err != nil {
+				return err
+			}
+		}
+		buf, err = s.write(buf)
+		return err
+	})
+}
+
+// Discard gives the epoch up. What is written of it lies before the start of the next one.
+func (e *epoch) Discard() {
+	if e.over {
+		return
+	}
+	if e.err != nil || e.frame.whole {
+		e.log.dropSegment()
+	}
+	e.end()
+}
+
+func (e *epoch) end() {
+	for i := range e.lanes {
+		if b := e.lanes[i].buf; b != nil {
+			e.log.spare = append(e.log.spare, b[:0])
+		}
+	}
+	e.over, e.log.open, e.lanes = true, nil, nil
+}
+
+// Commit writes what the lanes still hold and the record behind it, and syncs once.
+// When that fails it begins another file, which says that the epoch was not committed:
+// otherwise the record, should it have reached the disk, would be believed.
+func (e *epoch) Commit(rec *commit.Record) error {
+	if e.over {
+		return fmt.Errorf("commit epoch %d: %w", e.frame.number, errOver)
+	}
+	for i := range e.lanes {
+		e.lanes[i].flush()
+	}
+	defer e.end()
+	if e.err != nil {
+		e.log.dropSegment()
+		return fmt.Errorf("write epoch %d: %w", e.frame.number, e.err)
+	}
+	rec.Epoch = e.frame.number
+	if err := e.commit(commit.AppendRecord(nil, rec)); err != nil {
+		err = fmt.Errorf("commit epoch %d: %w", rec.Epoch, err)
+		e.log.revoke(err)
+		return err
+	}
+	e.log.seg.acknowledge(e.log.fs, rec.Epoch)
+	e.log.committed(&e.frame, rec)
+	return nil
+}
+
+var errOver = errors.New("the epoch is over")
+
+// revoke makes sure that an epoch whose commit failed is not found by a recovery.
+func (l *Log) revoke(cause error) {
+	failed := l.seg
+	failed.close()
+	s := l.newSegment(false)
+	s.revokes = true
+	if err := s.create(l.fs); err != nil {
+		l.broken = fmt.Errorf("the log can't be written after an error (%w), and whether that epoch will be found committed is not known: %w", cause, err)
+		l.seg = nil
+		return
+	}
+	l.dropSegment()
+	l.seg = s
+}
+
+func (e *epoch) commit(record []byte) error {
+	var left []*segment
+	for {
+		s := e.segment()
+		if err := e.writeCommit(s, record); err != nil {
+			return err
+		}
+		err := s.sync()
+		if err == nil {
+			e.log.removeEmpty(left)
+		}
+		if !isFull(err) {
+			return err
+		}
+		left = append(left, s)
+		// What a failed sync has lost is not known, and a second one need not tell. The
+		// epoch goes into a new file as a whole.
+		if err := e.move(s, err); err != nil {
+			return err
+		}
+	}
+}
+
+// removeEmpty drops the files that an epoch has left and that nothing else is in.
+func (l *Log) removeEmpty(left []*segment) {
+	newest, _ := l.newest()
+	for _, s := range left {
+		if s.follows == newest {
+			l.remove(s.seq)
+		}
+	}
+}
+
+func (e *epoch) writeCommit(s *segment, record []byte) error {
+	_, before := e.log.newest()
+	c := commitFrame{epoch: e.frame.number, start: e.start, chunks: len(e.frame.chunks), whole: e.frame.whole, before: before, rows: e.rows, record: record}
+	frame := c.encode(s.seed)
+	if err := e.write(s, frame); err != nil {
+		return err
+	}
+	e.frame.seg, e.frame.chain, e.frame.bytes = s, c.chain, s.end-e.start
+	e.frame.record = span{s.end - int64(len(record)), len(record)}
+	return nil
+}
+
+// move writes the epoch's chunks to a new segment, from what from still says they are.
+func (e *epoch) move(from *segment, full error) error {
+	l := e.log
+	r, err := l.fs.Open(from.name())
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	from.close()
+	l.seg = nil
+	chunks := e.frame.chunks
+	e.frame.chunks, e.rows = nil, 0
+	to := e.segment()
+	err = l.withRoom(func() error { // the first failure has been, the rest is for append
+		if full != nil {
+			err := full
+			full = nil
+			return err
+		}
+		return to.create(l.fs)
+	})
+	for i := 0; i < len(chunks) && err == nil; i++ {
+		err = e.moveChunk(r, from, to, &chunks[i])
+	}
+	return err
+}
+
+func (e *epoch) moveChunk(r ReadFile, from, to *segment, c *chunk) error {
+	b := make([]byte, c.frameSize())
+	if _, err := r.ReadAt(b, c.off); err != nil {
+		return fmt.Errorf("read %s again: %w", from.name(), err)
+	}
+	if sum(from.seed, b[chunkHead+len(c.node):]) != c.sum {
+		return fmt.Errorf("read %s again at byte %d: its rows do not have their checksum", from.name(), c.off)
+	}
+	moved := *c
+	head := moved.seal(b, to.seed)
+	if err := e.write(to, b); err != nil {
+		return err
+	}
+	e.add(to, moved, to.end-int64(len(b)), head)
+	return nil
+}
+
+// laneWriter is where one lane writes. Its buffer holds sealed chunks, and behind them
+// one that is open.
+type laneWriter struct {
+	epoch  *epoch
+	lane   int
+	node   string
+	buf    []byte
+	at     int // where the frame of the open chunk begins; -1: none is open
+	open   chunk
+	seed   uint32
+	chunks []chunk
+	heads  []uint32
+	index  int
+	err    error
+}
+
+// bufferMax is how many bytes a lane collects before it writes them.
+const bufferMax = 1 << 20
+
+func (w *laneWriter) Node(name string) {
+	if name == w.node {
+		return
+	}
+	w.seal()
+	w.node = name
+	if len(name) > nameMax {
+		w.fail(fmt.Errorf("the name of a node has %d bytes, and %d are the most", len(name), nameMax))
+	}
+}
+
+func (w *laneWriter) Put(group int, key, val []byte)    { w.add(kindPut, group, key, val) }
+func (w *laneWriter) Append(group int, key, val []byte) { w.add(kindAppend, group, key, val) }
+func (w *laneWriter) Delete(group int, key []byte)      { w.add(kindDelete, group, key, nil) }
+
+func (w *laneWriter) fail(err error) {
+	e := w.epoch
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if w.err = err; e.err == nil {
+		e.err = err
+	}
+}
+
+func (w *laneWriter) add(kind byte, group int, key, val []byte) {
+	if w.err != nil {
+		return
+	}
+	size := len(key) + len(val) + 1 + 2 + 5 + 5
+	if w.at >= 0 && len(w.buf)-w.at-chunkHead-len(w.node)+size > chunkMax {
+		w.seal()
+	}
+	if w.at < 0 {
+		if len(w.buf)+size > bufferMax {
+			w.write()
+		}
+		w.begin()
+	}
+	switch c := &w.open; {
+	case group >= 0 && group < keygroup.N && size <= rowMax:
+		c.min, c.max = min(c.min, group), max(c.max, group)
+		c.flags |= hasKeys
+	case group == commit.LaneBound && size <= rowMax:
+		c.flags |= hasLane
+	case group == commit.EveryLane && size <= rowMax:
+		c.flags |= hasEvery
+	default:
+		w.fail(fmt.Errorf("node %q writes a row of %d bytes and group %d, which can't be", w.node, size, group))
+		return
+	}
+	if kind != kindPut {
+		w.open.flags |= hasChanges
+	}
+	w.open.count++
+	w.buf = appendRow(w.buf, kind, group, key, val)
+}
+
+// begin opens a chunk.
+func (w *laneWriter) begin() {
+	if w.buf == nil {
+		w.seed, w.buf = w.epoch.take()
+	}
+	w.at = len(w.buf)
+	w.open = chunk{epoch: w.epoch.frame.number, lane: w.lane, index: w.index, node: w.node, min: keygroup.N - 1}
+	w.index++
+	var head [chunkHead]byte
+	w.buf = append(append(w.buf, head[:]...), w.node...)
+}
+
+// seal ends the open chunk.
+func (w *laneWriter) seal() {
+	if w.at < 0 {
+		return
+	}
+	if w.open.flags&hasKeys == 0 {
+		w.open.min = 0
+	}
+	w.heads = append(w.heads, w.open.seal(w.buf[w.at:], w.seed))
+	w.chunks = append(w.chunks, w.open)
+	w.at = -1
+}
+
+// write hands the sealed chunks on.
+func (w *laneWriter) write() {
+	if len(w.buf) == 0 {
+		return
+	}
+	w.epoch.append(w.buf, w.chunks, w.heads)
+	w.chunks, w.heads = w.chunks[:0], w.heads[:0]
+	if cap(w.buf) > 2*bufferMax {
+		w.buf = make([]byte, 0, bufferMax)
+	}
+	w.buf = w.buf[:0]
+}
+
+func (w *laneWriter) flush() {
+	w.seal()
+	w.write()
+}

@@ -1,0 +1,164 @@
+package statelog
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// OSFS is the folder dir, which is made if it is not there: for its owner alone, as
+// all that is put into it.
+func OSFS(dir string) (FS, error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("folder %s: %w", dir, err)
+	}
+	if err := makeDir(abs); err != nil {
+		return nil, fmt.Errorf("make the folder %s: %w", dir, err)
+	}
+	root, err := os.OpenRoot(abs)
+	if err != nil {
+		return nil, fmt.Errorf("open the folder %s: %w", dir, err)
+	}
+	return &osFS{dir, root}, nil
+}
+
+// makeDir makes a folder, and those above it, to stay.
+func makeDir(dir string) error {
+	if info, err := os.Stat(dir); err == nil && info.IsDir() {
+		return nil
+	}
+	parent := filepath.Dir(dir)
+	if parent != dir {
+		if err := makeDir(parent); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	d, err := os.Open(parent)
+	if err != nil {
+		return nil // a folder that may be written but not read
+	}
+	defer d.Close()
+	return ignoreUnsupported(d.Sync())
+}
+
+// ignoreUnsupported forgives file systems that can't sync a folder.
+func ignoreUnsupported(err error) error {
+	if errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) || errors.Is(err, fs.ErrPermission) {
+		return nil
+	}
+	return err
+}
+
+type osFS struct {
+	dir  string
+	root *os.Root // lets go of the folder when it is collected
+}
+
+// String names the folder in sentences.
+func (o *osFS) String() string { return o.dir }
+
+func (o *osFS) Create(name string) (File, error) {
+	return o.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+}
+
+func (o *osFS) Open(name string) (ReadFile, error) {
+	f, err := o.root.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is no regular file", name)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return &osReadFile{f, info.Size()}, nil
+}
+
+type osReadFile struct {
+	*os.File
+	size int64
+}
+
+func (f *osReadFile) Size() int64 { return f.size }
+
+func (o *osFS) List() ([]string, error) {
+	d, err := o.root.Open(".")
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	names, err := d.Readdirnames(-1)
+	slices.Sort(names)
+	return names, err
+}
+
+func (o *osFS) Rename(from, to string) error { return o.root.Rename(from, to) }
+func (o *osFS) Remove(name string) error     { return o.root.Remove(name) }
+
+func (o *osFS) SyncDir() error {
+	d, err := o.root.Open(".")
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return ignoreUnsupported(d.Sync())
+}
+
+// Lock leaves the number of this process in the file, for the sentence that another
+// one is refused with.
+func (o *osFS) Lock(name string) (io.Closer, error) {
+	f, err := o.root.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock the folder %s: %w", o.dir, err)
+	}
+	switch ok, err := lockFile(f); {
+	case err != nil:
+		f.Close()
+		return nil, fmt.Errorf("lock the folder %s: %w", o.dir, err)
+	case !ok:
+		defer f.Close()
+		return nil, fmt.Errorf("the folder %s is in use by another process%s: give each job a folder of its own", o.dir, pidIn(f))
+	}
+	if err := f.Truncate(0); err == nil {
+		_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0) // a full disk is no reason not to start
+	}
+	return f, nil
+}
+
+// pidIn reads who has the lock; "" if that is not known.
+func pidIn(f *os.File) string {
+	b := make([]byte, 24)
+	n, _ := f.ReadAt(b, 0)
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b[:n])))
+	if err != nil {
+		return ""
+	}
+	if pid == os.Getpid() {
+		return " part of this process (pid " + strconv.Itoa(pid) + ")"
+	}
+	return " (pid " + strconv.Itoa(pid) + ")"
+}
+
+// isFull reports that there is no room on the disk, or none left for this user.
+func isFull(err error) bool {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return true
+	}
+	const diskFull = syscall.Errno(112) // of Windows
+	return runtime.GOOS == "windows" && errors.Is(err, diskFull)
+}

@@ -1,0 +1,315 @@
+package statelog
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/millrace/millrace/internal/commit"
+	"github.com/millrace/millrace/internal/keygroup"
+)
+
+// table folds changes into rows. The changes stay where they were read to; a flat table
+// finds the newest one of a key. A change that a later one overtakes is marked in its
+// place, so that in the end all that is not marked is handed on from front to back.
+type table struct {
+	blocks []block
+	nodes  map[string]uint32
+	count  int
+
+	slots  []uint64 // 0: free
+	mask   uint64
+	chains []chain // rows that were appended to
+	pieces []piece
+}
+
+// block is the wanted rows of a chunk.
+type block struct {
+	chunk *chunk
+	node  uint32
+	rows  []byte
+}
+
+// A slot holds 20 bits of the key's hash, and where the row is: 24 bits of the block's
+// index plus one, and 20 of the offset in the block; or, if the first of them is set,
+// the index of a chain.
+const (
+	refBits   = 44
+	refMask   = 1<<refBits - 1
+	offBits   = 20
+	offMask   = 1<<offBits - 1
+	chainMark = uint64(1) << (refBits - 1)
+	blocksMax = 1<<(refBits-1-offBits) - 1
+)
+
+// chain is a row of several changes: the last put if there is one, and appends.
+type chain struct {
+	first, last int // of pieces; first is -1 if the row is gone
+	size        int
+}
+
+type piece struct {
+	at   uint64 // without hash
+	next int    // -1: the last one
+}
+
+func newTable(line []*epochFrames) *table {
+	n := 0
+	for _, e := range line {
+		n += len(e.chunks)
+	}
+	return &table{blocks: make([]block, 0, n), nodes: map[string]uint32{}}
+}
+
+// load reads what is wanted of the chunks of all epochs.
+func (t *table) load(fs FS, line []*epochFrames, w *wish) error {
+	for len(line) > 0 {
+		n := 1 // epochs of the same file
+		for n < len(line) && line[n].seg == line[0].seg {
+			n++
+		}
+		if err := t.loadFile(fs, line[:n], w); err != nil {
+			return err
+		}
+		line = line[n:]
+	}
+	return nil
+}
+
+func (t *table) loadFile(fs FS, line []*epochFrames, w *wish) error {
+	name := line[0].seg.name()
+	r, err := fs.Open(name)
+	if err != nil {
+		return fmt.Errorf("open %s: %w", name, err)
+	}
+	defer r.Close()
+	var scratch []byte
+	for _, e := range line {
+		from := len(t.blocks)
+		for i := range e.chunks {
+			c := &e.chunks[i]
+			some, all := w.wanted(c)
+			if !some {
+				continue
+			}
+			if scratch, err = t.loadChunk(r, c, all, w, scratch); err != nil {
+				return fmt.Errorf("read %s at byte %d: %w", name, c.off, err)
+			}
+		}
+		// Lanes write side by side. What counts is what each did, in its order.
+		slices.SortFunc(t.blocks[from:], func(a, b block) int {
+			return cmp.Or(cmp.Compare(a.chunk.lane, b.chunk.lane), cmp.Compare(a.chunk.index, b.chunk.index))
+		})
+	}
+	return nil
+}
+
+// loadChunk reads a chunk into a block of its own. Where not all rows are wanted it
+// reads into scratch, and copies.
+func (t *table) loadChunk(r ReadFile, c *chunk, all bool, w *wish, scratch []byte) ([]byte, error) {
+	var b []byte
+	switch {
+	case all:
+		b = make([]byte, c.size)
+	case cap(scratch) >= c.size:
+		b = scratch[:c.size]
+	default:
+		scratch = make([]byte, c.size)
+		b = scratch
+	}
+	if n, err := r.ReadAt(b, c.off+int64(chunkHead+len(c.node))); n < len(b) {
+		return scratch, err
+	}
+	if sum(c.seg.seed, b) != c.sum {
+		return scratch, fmt.Errorf("%w since the log was opened: the rows do not have their checksum", errDamaged)
+	}
+	count := c.count
+	if !all {
+		var err error
+		if b, count, err = pick(b, c, w); err != nil {
+			return scratch, err
+		}
+	}
+	if count == 0 {
+		return scratch, nil
+	}
+	id, ok := t.nodes[c.node]
+	if !ok {
+		id = uint32(len(t.nodes))
+		t.nodes[c.node] = id
+	}
+	if len(t.blocks) == blocksMax {
+		return scratch, fmt.Errorf("more than %d chunks", blocksMax)
+	}
+	t.blocks = append(t.blocks, block{c, id, b})
+	t.count += count
+	return scratch, nil
+}
+
+var errRow = fmt.Errorf("%w: a row is not whole", errDamaged)
+
+// pick copies the wanted rows of a chunk.
+func pick(b []byte, c *chunk, w *wish) (rows []byte, count int, err error) {
+	var row change
+	size := 0
+	for at := 0; at < len(b); at += row.size {
+		if !decodeRow(b[at:], &row) {
+			return nil, 0, errRow
+		}
+		if w.row(row.group, c.lane) {
+			size += row.size
+			count++
+		} else {
+			b[at] = kindDead
+		}
+	}
+	rows = make([]byte, 0, size)
+	for at := 0; at < len(b); at += row.size {
+		decodeRow(b[at:], &row)
+		if row.kind != kindDead {
+			rows = append(rows, b[at:at+row.size]...)
+		}
+	}
+	return rows, count, nil
+}
+
+// fold goes through all changes in order.
+func (t *table) fold() error {
+	size := uint64(16)
+	for size < uint64(t.count)*3/2 {
+		size *= 2
+	}
+	t.slots, t.mask = make([]uint64, size), size-1
+	var row change
+	for i := range t.blocks {
+		b := &t.blocks[i]
+		for at := 0; at < len(b.rows); at += row.size {
+			if at >= chunkMax || !decodeRow(b.rows[at:], &row) {
+				return fmt.Errorf("%s at byte %d: %w", b.chunk.seg.name(), b.chunk.off, errRow)
+			}
+			t.change(b, uint64(i+1)<<offBits|uint64(at), &row)
+		}
+	}
+	return nil
+}
+
+// hash is one of node, key, and for rows that belong to no key the lane.
+func hash(b *block, row *change) uint64 {
+	h := keygroup.SumBytes(row.key) + uint64(b.node)*0x9E3779B97F4A7C15
+	if row.group < 0 {
+		h += uint64(b.chunk.lane+1) * 0xD1B54A32D192ED03
+	}
+	return keygroup.Mix(h) // the key's own hash has its group in the top bits
+}
+
+func (t *table) change(b *block, at uint64, row *change) {
+	h := hash(b, row)
+	tag := h &^ refMask
+	i := h & t.mask
+	for ; t.slots[i] != 0; i = (i + 1) & t.mask {
+		if s := t.slots[i]; s&^refMask == tag && t.same(s&refMask, b, row) {
+			break
+		}
+	}
+	was := t.slots[i] & refMask
+	kind := &b.rows[at&offMask]
+	switch row.kind {
+	case kindPut:
+		t.kill(was)
+		t.slots[i] = tag | at
+	case kindDelete:
+		// The slot stays: it is where later changes of the key are found.
+		t.kill(was)
+		t.slots[i] = tag | at
+		*kind = kindDead
+	case kindAppend:
+		t.slots[i] = tag | t.append(was, at, len(row.val))
+		*kind = kindDead
+	}
+}
+
+// kill marks a row as overtaken.
+func (t *table) kill(was uint64) {
+	switch {
+	case was == 0:
+	case was >= chainMark:
+		t.chains[was-chainMark].first = -1
+	default:
+		*t.kind(was) = kindDead
+	}
+}
+
+func (t *table) kind(at uint64) *byte {
+	return &t.blocks[at>>offBits-1].rows[at&offMask]
+}
+
+// append makes a chain of a row, or of nothing, and a change behind it.
+func (t *table) append(was, at uint64, size int) uint64 {
+	n := len(t.pieces)
+	t.pieces = append(t.pieces, piece{at, -1})
+	if was >= chainMark && t.chains[was-chainMark].first >= 0 {
+		c := &t.chains[was-chainMark]
+		t.pieces[c.last].next = n
+		c.last, c.size = n, c.size+size
+		return was
+	}
+	c := chain{n, n, size}
+	if was != 0 && was < chainMark && *t.kind(was) != kindDead {
+		*t.kind(was) = kindDead
+		t.pieces = append(t.pieces, piece{was, n})
+		c.first = n + 1
+		c.size += len(t.at(was).val)
+	}
+	t.chains = append(t.chains, c)
+	return chainMark + uint64(len(t.chains)-1)
+}
+
+// at decodes a row that was decoded before.
+func (t *table) at(ref uint64) (row change) {
+	decodeRow(t.blocks[ref>>offBits-1].rows[ref&offMask:], &row)
+	return row
+}
+
+// same reports that was is of the same row as a change.
+func (t *table) same(was uint64, b *block, row *change) bool {
+	if was >= chainMark {
+		was = t.pieces[t.chains[was-chainMark].last].at
+	}
+	o := &t.blocks[was>>offBits-1]
+	old := t.at(was)
+	return o.node == b.node && (old.group < 0) == (row.group < 0) &&
+		(row.group >= 0 || o.chunk.lane == b.chunk.lane) && bytes.Equal(old.key, row.key)
+}
+
+// each hands on what is left.
+func (t *table) each(f func(commit.Row) error) error {
+	var row change
+	for i := range t.blocks {
+		b := &t.blocks[i]
+		for at := 0; at < len(b.rows); at += row.size {
+			if decodeRow(b.rows[at:], &row); row.kind == kindDead {
+				continue
+			}
+			if err := f(commit.Row{Node: b.chunk.node, Lane: b.chunk.lane, Group: row.group, Key: row.key, Val: row.val}); err != nil {
+				return err
+			}
+		}
+	}
+	var buf []byte
+	for _, c := range t.chains {
+		if c.first < 0 {
+			continue
+		}
+		buf = slices.Grow(buf[:0], c.size)
+		for p := c.first; p >= 0; p = t.pieces[p].next {
+			buf = append(buf, t.at(t.pieces[p].at).val...)
+		}
+		last := t.pieces[c.last].at
+		row, b := t.at(last), &t.blocks[last>>offBits-1]
+		if err := f(commit.Row{Node: b.chunk.node, Lane: b.chunk.lane, Group: row.group, Key: row.key, Val: buf}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
