@@ -53,6 +53,9 @@ func (o *stateful[K, V, O]) Rewrite(_ *graph.Ctx, all bool) {
 	for _, t := range o.tables.all() {
 		t.dir.TouchAll()
 	}
+	if o.pages != nil {
+		o.pages.whole = true
+	}
 	if o.parked != nil {
 		o.parked.rewrite()
 	}
@@ -71,6 +74,9 @@ func (o *combine[K, V, A, R]) Rewrite(_ *graph.Ctx, all bool) {
 		if all {
 			f.dir.TouchAll()
 		}
+	}
+	if all && o.pages != nil {
+		o.pages.whole = true
 	}
 }
 
