@@ -31,6 +31,7 @@ func AppendRecord(b []byte, r *Record) []byte {
 	w.bits(r.Ended, flagEnded, false, 0)
 	w.uint(r.Epoch)
 	w.int(int64(r.Lanes))
+	w.int(int64(r.Hint))
 	w.uint(r.Manifest.Hash)
 	w.uint(uint64(len(r.Manifest.Nodes)))
 	for i := range r.Manifest.Nodes {
@@ -114,6 +115,7 @@ func DecodeRecord(b []byte) (*Record, error) {
 	r.Ended, _ = d.bits(flagEnded, 0)
 	r.Epoch = d.uint()
 	r.Lanes = d.int()
+	r.Hint = d.int()
 	r.Manifest.Hash = d.uint()
 	r.Manifest.Nodes = readList(&d, 8, d.node)
 	r.Splits = d.splits()

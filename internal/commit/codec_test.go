@@ -17,6 +17,7 @@ func sampleRecord() *Record {
 	return &Record{
 		Epoch: 1 << 40,
 		Lanes: 4,
+		Hint:  2,
 		Ended: true,
 		Manifest: Manifest{
 			Hash: math.MaxUint64,
@@ -74,7 +75,7 @@ func TestDecodeRecord_refuses(t *testing.T) {
 	newer[0] = 2
 	_, err = DecodeRecord(newer)
 	require.ErrorIs(t, err, ErrNewer)
-	_, err = DecodeRecord([]byte{1, 0, 1, 2, 0, 0xff, 0xff, 0xff, 0xff, 0x0f})
+	_, err = DecodeRecord([]byte{1, 0, 1, 2, 2, 0, 0xff, 0xff, 0xff, 0xff, 0x0f})
 	require.ErrorContains(t, err, "a length beyond the end")
 	_, err = DecodeRecord([]byte{1, 0, 0x81, 0x00})
 	require.ErrorContains(t, err, "shortest form")
@@ -84,7 +85,7 @@ func TestDecodeRecord_refuses(t *testing.T) {
 func FuzzDecodeRecord(f *testing.F) {
 	f.Add(AppendRecord(nil, sampleRecord()))
 	f.Add(AppendRecord(nil, &Record{}))
-	f.Add([]byte{1, 0, 1, 2, 0, 0xff, 0xff, 0xff, 0xff, 0x0f})
+	f.Add([]byte{1, 0, 1, 2, 2, 0, 0xff, 0xff, 0xff, 0xff, 0x0f})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := DecodeRecord(b)
 		if err != nil {

@@ -52,6 +52,9 @@ func (e *epoch) Whole() {
 	e.log.dropSegment()
 }
 
+// Relaned says that the rows of lanes in earlier epochs are gone.
+func (e *epoch) Relaned() { e.frame.relaned = true }
+
 // dropSegment makes the next epoch begin a new file. One that nothing is committed in
 // goes, unless it is there to say so.
 func (l *Log) dropSegment() {
@@ -234,7 +237,7 @@ func (l *Log) removeEmpty(left []*segment) {
 
 func (e *epoch) writeCommit(s *segment, record []byte) error {
 	_, before := e.log.newest()
-	c := commitFrame{epoch: e.frame.number, start: e.start, chunks: len(e.frame.chunks), whole: e.frame.whole, before: before, rows: e.rows, record: record}
+	c := commitFrame{epoch: e.frame.number, start: e.start, chunks: len(e.frame.chunks), whole: e.frame.whole, relaned: e.frame.relaned, before: before, rows: e.rows, record: record}
 	frame := c.encode(s.seed)
 	if err := e.write(s, frame); err != nil {
 		return err

@@ -31,6 +31,12 @@ const (
 	hasChanges             // appends and deletes
 )
 
+// The bits of a commit's flags.
+const (
+	isWhole   = 1 << iota // the epoch needs none before it
+	isRelaned             // it needs no rows of lanes from before it
+)
+
 // chunk is rows of one node that one lane wrote, in a segment.
 type chunk struct {
 	seg   *segment
@@ -106,14 +112,15 @@ func decodeChunk(b []byte, left int64, seed uint32) (c chunk, head uint32, wrong
 
 // commitFrame ends an epoch.
 type commitFrame struct {
-	epoch  uint64
-	start  int64 // where the epoch's frames begin
-	chunks int
-	whole  bool
-	before uint32 // chain of the epoch before
-	rows   uint32 // sum over the heads' sums of the epoch's chunks, as they lie in the file
-	record []byte
-	chain  uint32 // of this epoch: the sum of this head
+	epoch   uint64
+	start   int64 // where the epoch's frames begin
+	chunks  int
+	whole   bool
+	relaned bool
+	before  uint32 // chain of the epoch before
+	rows    uint32 // sum over the heads' sums of the epoch's chunks, as they lie in the file
+	record  []byte
+	chain   uint32 // of this epoch: the sum of this head
 }
 
 func (c *commitFrame) encode(seed uint32) []byte {
@@ -125,7 +132,10 @@ func (c *commitFrame) encode(seed uint32) []byte {
 	le.PutUint64(b[16:], uint64(c.start))
 	le.PutUint64(b[24:], uint64(c.chunks))
 	if c.whole {
-		b[32] = 1
+		b[32] |= isWhole
+	}
+	if c.relaned {
+		b[32] |= isRelaned
 	}
 	le.PutUint32(b[36:], c.before)
 	le.PutUint32(b[40:], c.rows)
@@ -148,7 +158,7 @@ func decodeCommit(b []byte, left int64, seed uint32) (c commitFrame, size int, r
 		return c, 0, 0, "a commit is cut off"
 	}
 	c.epoch, c.start = le.Uint64(b[8:]), int64(le.Uint64(b[16:]))
-	c.chunks, c.whole = int(le.Uint64(b[24:])), b[32] == 1
+	c.chunks, c.whole, c.relaned = int(le.Uint64(b[24:])), b[32]&isWhole != 0, b[32]&isRelaned != 0
 	c.before, c.rows = le.Uint32(b[36:]), le.Uint32(b[40:])
 	return c, size, le.Uint32(b[44:]), ""
 }

@@ -57,13 +57,14 @@ type Log struct {
 
 // epochFrames is where a committed epoch lies.
 type epochFrames struct {
-	seg    *segment
-	number uint64
-	whole  bool
-	chain  uint32
-	bytes  int64
-	chunks []chunk
-	record span
+	seg     *segment
+	number  uint64
+	whole   bool
+	relaned bool // rows of lanes in epochs before it are gone
+	chain   uint32
+	bytes   int64
+	chunks  []chunk
+	record  span
 }
 
 // span is a piece of a file.

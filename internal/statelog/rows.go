@@ -40,10 +40,11 @@ func (l *Log) borrow() (line []*epochFrames, done func()) {
 
 // wish is a commit.Want that is quick to ask.
 type wish struct {
-	want   commit.Want
-	nodes  map[string]bool
-	group  [keygroup.N]bool
-	before [keygroup.N + 1]int // how many groups before this one are wanted
+	want     commit.Want
+	keysOnly bool // no rows of lanes
+	nodes    map[string]bool
+	group    [keygroup.N]bool
+	before   [keygroup.N + 1]int // how many groups before this one are wanted
 }
 
 func newWish(want commit.Want) *wish {
@@ -77,21 +78,24 @@ func (w *wish) wanted(c *chunk) (some, all bool) {
 		n := w.before[c.max+1] - w.before[c.min]
 		some, all = n > 0, n == c.max+1-c.min
 	}
-	if c.flags&hasLane != 0 {
-		yes := w.lane(c.lane)
-		some, all = some || yes, all && yes
+	for _, kind := range [...]struct {
+		flag  uint16
+		group int
+	}{{hasLane, commit.LaneBound}, {hasEvery, commit.EveryLane}} {
+		if c.flags&kind.flag != 0 {
+			yes := w.row(kind.group, c.lane)
+			some, all = some || yes, all && yes
+		}
 	}
-	return some || c.flags&hasEvery != 0, all
+	return some, all
 }
-
-func (w *wish) lane(lane int) bool { return w.want.Lane == nil || w.want.Lane(lane) }
 
 func (w *wish) row(group, lane int) bool {
 	switch group {
 	case commit.EveryLane:
-		return true
+		return !w.keysOnly
 	case commit.LaneBound:
-		return w.lane(lane)
+		return !w.keysOnly && (w.want.Lane == nil || w.want.Lane(lane))
 	}
 	return w.group[group]
 }

@@ -124,7 +124,7 @@ func (s *scan) commit(off, left int64, b []byte) (int64, string, error) {
 	}
 	if s.wrong == "" {
 		chunks := slices.Clone(s.chunks[len(s.chunks)-c.chunks:])
-		s.epochs = append(s.epochs, &epochFrames{s.seg, c.epoch, c.whole, c.chain, end - c.start, chunks, span{off + commitHead, size}})
+		s.epochs = append(s.epochs, &epochFrames{s.seg, c.epoch, c.whole, c.relaned, c.chain, end - c.start, chunks, span{off + commitHead, size}})
 		s.epoch, s.before = c.epoch+1, c.chain
 	}
 	s.chunks, s.heads, s.bad = s.chunks[:0], s.heads[:0], s.bad[:0]

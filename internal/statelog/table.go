@@ -64,20 +64,28 @@ func newTable(line []*epochFrames) *table {
 
 // load reads what is wanted of the chunks of all epochs.
 func (t *table) load(fs FS, line []*epochFrames, w *wish) error {
-	for len(line) > 0 {
-		n := 1 // epochs of the same file
-		for n < len(line) && line[n].seg == line[0].seg {
-			n++
+	relaned := 0 // the epoch before which the rows of lanes are gone
+	for i, e := range line {
+		if e.relaned {
+			relaned = i
 		}
-		if err := t.loadFile(fs, line[:n], w); err != nil {
+	}
+	for at := 0; at < len(line); {
+		end := at + 1 // of the epochs in the same file
+		for end < len(line) && line[end].seg == line[at].seg {
+			end++
+		}
+		if err := t.loadFile(fs, line[at:end], w, relaned-at); err != nil {
 			return err
 		}
-		line = line[n:]
+		at = end
 	}
 	return nil
 }
 
-func (t *table) loadFile(fs FS, line []*epochFrames, w *wish) error {
+// loadFile reads epochs of one file; the rows of lanes only from the one on whose
+// index is relaned.
+func (t *table) loadFile(fs FS, line []*epochFrames, w *wish, relaned int) error {
 	name := line[0].seg.name()
 	r, err := fs.Open(name)
 	if err != nil {
@@ -85,7 +93,8 @@ func (t *table) loadFile(fs FS, line []*epochFrames, w *wish) error {
 	}
 	defer r.Close()
 	var scratch []byte
-	for _, e := range line {
+	for i, e := range line {
+		w.keysOnly = i < relaned
 		from := len(t.blocks)
 		for i := range e.chunks {
 			c := &e.chunks[i]
