@@ -21,7 +21,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -79,8 +78,10 @@ func main() {
 		*stateDir = dir
 	}
 	if *crash {
-		fatal(crashOnce([]string{"-q=" + *q, fmt.Sprint("-n=", *n), fmt.Sprint("-parallelism=", *par), fmt.Sprint("-checkpoint-interval=", *checkpoint),
-			"-state=" + *state, "-state-dir=" + *stateDir, fmt.Sprint("-state-memory=", *stateMemory)}))
+		program, err := os.Executable()
+		fatal(err)
+		fatal(crashOnce(program, []string{"-q=" + *q, fmt.Sprint("-n=", *n), fmt.Sprint("-parallelism=", *par), fmt.Sprint("-checkpoint-interval=", *checkpoint),
+			"-state=" + *state, "-state-dir=" + *stateDir, fmt.Sprint("-state-memory=", *stateMemory)}, os.Stdout))
 		atExit()
 		return
 	}
@@ -117,6 +118,10 @@ func run(q string, n uint64, rate float64, cfg local.Config, profile string) (*r
 		return nil, fmt.Errorf("no query %q: there is %s", q, strings.Join(slices.Sorted(maps.Keys(queries)), ", "))
 	}
 	w := workload{events: n, durable: cfg.StateDir != ""}
+	if os.Getenv(crashVar) == "true" {
+		w.kill = &killer{}
+		cfg.Progress = func(o *local.Observer) { w.kill.seen.Store(o) }
+	}
 	if rate != 0 {
 		if rate < 0 || q == "w1" {
 			return nil, fmt.Errorf("-rate %v of %s: there is a pace for queries of events only, and it is above 0", rate, q)
@@ -135,13 +140,6 @@ func run(q string, n uint64, rate float64, cfg local.Config, profile string) (*r
 			return nil, err
 		}
 		defer pprof.StopCPUProfile()
-	}
-	if at, err := strconv.ParseInt(os.Getenv(crashAt), 10, 64); err == nil {
-		ctx, stop := context.WithCancel(context.Background())
-		var wg sync.WaitGroup
-		defer wg.Wait()
-		defer stop()
-		cfg.Progress = func(o *local.Observer) { wg.Go(func() { killer(ctx, o, at) }) }
 	}
 	start := time.Now()
 	if _, err := local.Run(context.Background(), p, cfg); err != nil {

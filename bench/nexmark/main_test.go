@@ -1,7 +1,10 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
+	"os"
 	"testing"
 
 	"github.com/millrace/millrace/runners/local"
@@ -20,6 +23,43 @@ func TestQueries_asExpected(t *testing.T) {
 			t.Run(fmt.Sprint(q, " on ", cfg.Parallelism, " lanes"), func(t *testing.T) {
 				res, err := run(q, n, 0, cfg, "")
 				require.NoError(t, err)
+				require.NotNil(t, res.AsExpected, "an expectation is on file")
+				require.True(t, *res.AsExpected, "%+v", res)
+			})
+		}
+	}
+}
+
+// asCommand is the variable that makes the test program the command itself.
+const asCommand = "NEXMARK_AS_COMMAND"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asCommand) != "" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// Goal: every query gives the expected count and checksum with its state and
+// checkpoints on disk, also when the process is killed with -9 in the middle and
+// another one goes on.
+func TestQueries_crash(t *testing.T) {
+	t.Setenv(asCommand, "yes")
+	program, err := os.Executable()
+	require.NoError(t, err)
+	for q := range queries {
+		for _, state := range []string{"memory"} {
+			t.Run(q+" "+state, func(t *testing.T) {
+				n := 1_000_000
+				if q == "w1" {
+					n = 100_000
+				}
+				var out bytes.Buffer
+				require.NoError(t, crashOnce(program, []string{"-q=" + q, fmt.Sprint("-n=", n), "-parallelism=2", "-checkpoint-interval=5ms",
+					"-state=" + state, "-state-dir=" + t.TempDir()}, &out))
+				var res result
+				require.NoError(t, json.Unmarshal(out.Bytes(), &res), out.String())
 				require.NotNil(t, res.AsExpected, "an expectation is on file")
 				require.True(t, *res.AsExpected, "%+v", res)
 			})

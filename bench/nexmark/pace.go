@@ -12,8 +12,9 @@ import (
 // workload is what a query reads, and how fast.
 type workload struct {
 	events  uint64
-	durable bool  // outputs are counted in the checkpoints
-	pace    *pace // nil: as fast as can be
+	durable bool    // outputs are counted in the checkpoints
+	kill    *killer // nil: it lives on
+	pace    *pace   // nil: as fast as can be
 }
 
 // pace releases events by the wall clock.

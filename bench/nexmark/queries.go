@@ -210,7 +210,7 @@ func w1(p *pipeline.Pipeline, w workload) *outcomes {
 	if w.pace != nil {
 		panic("BUG: nexmark: w1 has no pace")
 	}
-	lines := pipeline.Generate(p, w.events, func(i uint64, s *string) { *s = gen.TextLine(i) })
+	lines := read(p, "nexmark.Lines", w, func(s *string, n uint64) bool { *s = gen.TextLine(n); return true })
 	words := pipeline.FlatMapEmit(lines, func(line string, emit pipeline.Emit[string]) {
 		for line != "" {
 			word, rest, _ := strings.Cut(line, " ")

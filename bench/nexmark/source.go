@@ -85,6 +85,9 @@ type reader[T any] struct {
 
 // Read makes max events and emits those that are wanted.
 func (r *reader[T]) Read(max int, out *pipeline.Output[T]) (pipeline.ReadState, error) {
+	if r.kill.holds(r.i, r.events) {
+		return pipeline.Idle, nil
+	}
 	for ; max > 0 && r.i < r.events; max-- {
 		i := r.i
 		r.i += r.step
