@@ -28,6 +28,8 @@ type epoch struct {
 	table nodes // of the nodes whose rows it may hold; grows as lanes name nodes
 	fresh []number
 	lanes []*laneWriter
+
+	spilled bool // rows were written ahead
 }
 
 // Begin opens the epoch behind Last.
@@ -60,15 +62,11 @@ func (e *epoch) Whole() {
 
 // Lane is where one lane writes.
 func (e *epoch) Lane(lane int) commit.LaneWriter {
-	w := &laneWriter{e: e, lane: lane, batch: e.s.newBatch(), node: noNode}
+	w := &laneWriter{e: e, lane: lane, rows: newRows()}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.lanes = append(e.lanes, w)
 	return w
-}
-
-func (s *Store) newBatch() *pebble.Batch {
-	return s.db.NewBatch(pebble.WithInitialSizeBytes(64<<10), pebble.WithMaxRetainedSizeBytes(1<<20))
 }
 
 // number is that of a node, which may be new.
@@ -106,81 +104,62 @@ func (e *epoch) commit(rec *commit.Record) error {
 	if last := s.Last(); last != nil {
 		rec.Epoch = last.Epoch + 1
 	}
-	b, err := e.gather()
-	if err != nil {
-		e.Discard()
-		return err
-	}
 	s.write.Lock()
 	defer s.write.Unlock()
-	err = s.commitBatch(b, e.table, rec)
+	err := e.write(rec)
 	e.end(err != nil)
 	return err
 }
 
 var errOver = errors.New("the epoch is over")
 
-// gather makes one batch of those of the lanes.
-func (e *epoch) gather() (*pebble.Batch, error) {
-	var parts []*pebble.Batch
+// write makes one batch of the record, the table and the rows of all lanes, writes
+// it, and shows it. s.write is held.
+func (e *epoch) write(rec *commit.Record) error {
+	s := e.s
+	if err := s.failed(); err != nil {
+		return err
+	}
+	var parts []*rows
 	size := 0
 	for _, w := range e.lanes {
 		if w.err != nil {
-			return nil, w.err
+			return w.err
 		}
-		if w.batch.Count() > 0 {
-			parts = append(parts, w.batch)
-			size += w.batch.Len()
-		}
+		parts = append(parts, w.rows)
+		size += w.rows.size
 	}
 	if size > maxEpoch {
-		return nil, fmt.Errorf("%d bytes of changes are more than one epoch can hold (%d): cut epochs more often", size, maxEpoch)
+		return fmt.Errorf("%d bytes of changes are more than an epoch can hold (%d): cut epochs more often", size, maxEpoch)
 	}
-	if len(parts) == 1 {
-		for _, w := range e.lanes {
-			if w.batch == parts[0] {
-				w.batch = nil
-			}
-		}
-		return parts[0], nil
-	}
-	all := e.s.db.NewBatchWithSize(size + 4096)
-	for _, w := range e.lanes {
-		if err := all.Apply(w.batch, nil); err != nil {
-			return nil, err
-		}
-		w.drop()
-	}
-	return all, nil
-}
-
-// commitBatch writes b with the table and the record, and shows it. s.write is held.
-func (s *Store) commitBatch(b *pebble.Batch, table nodes, rec *commit.Record) error {
-	bytes := commit.AppendRecord(nil, rec)
-	kept, err := commit.DecodeRecord(bytes) // a copy that is the store's
+	record := commit.AppendRecord(nil, rec)
+	kept, err := commit.DecodeRecord(record) // a copy that is the store's
 	if err != nil {
 		return fmt.Errorf("encode the record: %w", err)
 	}
-	live := map[number]bool{}
-	for _, n := range table {
-		live[n] = true
-	}
-	var gone []number
-	for _, n := range s.now.nodes {
-		if !live[n] {
-			gone = append(gone, n)
-		}
-	}
+	table := e.table.append(nil)
+	b := s.newBatch(size + len(record) + len(table) + 1024)
+	gone := e.gone()
 	for _, n := range gone {
 		if err := deleteNumber(b, n); err != nil {
 			return err
 		}
 	}
-	if err := b.Set(recordKey, bytes, nil); err != nil {
+	// In the order of keys, which saves the library sorting.
+	if err := b.Set(nodesKey, table, nil); err != nil {
 		return err
 	}
-	if err := b.Set(nodesKey, table.append(nil), nil); err != nil {
+	if err := b.Set(recordKey, record, nil); err != nil {
 		return err
+	}
+	if err := s.count(b); err != nil {
+		return err
+	}
+	if err := s.sorter.each(parts, into(b)); err != nil {
+		return err
+	}
+	for _, w := range e.lanes {
+		w.rows.reset()
 	}
 	if err := s.apply(b, pebble.Sync); err != nil {
 		return err
@@ -190,8 +169,23 @@ func (s *Store) commitBatch(b *pebble.Batch, table nodes, rec *commit.Record) er
 	for _, n := range gone {
 		delete(s.numbers.taken, n)
 	}
-	s.show(s.db.NewSnapshot(), table)
+	s.show(s.db.NewSnapshot(), e.table)
 	return nil
+}
+
+// gone are the numbers whose rows are of no use once the epoch is committed.
+func (e *epoch) gone() []number {
+	live := map[number]bool{}
+	for _, n := range e.table {
+		live[n] = true
+	}
+	var gone []number
+	for _, n := range e.s.now.nodes {
+		if !live[n] {
+			gone = append(gone, n)
+		}
+	}
+	return gone
 }
 
 // Discard gives the epoch up.
@@ -208,28 +202,27 @@ func (e *epoch) end(givenUp bool) {
 	}
 	e.over = true
 	for _, w := range e.lanes {
-		w.drop()
+		w.rows.reset()
 	}
 	if givenUp {
-		e.s.release(e.fresh)
+		e.s.release(e.fresh, e.spilled)
 	}
 	e.s.open = false
 }
 
-// release deletes what is under numbers that will be no node's, and gives them back.
-// s.write is held.
-func (s *Store) release(fresh []number) {
-	if len(fresh) == 0 || s.failed() != nil {
-		return
-	}
-	b := s.db.NewBatch()
-	for _, n := range fresh {
-		if deleteNumber(b, n) != nil {
-			return
+// release gives numbers back that will be no node's, and if written deletes what is
+// under them. s.write is held.
+func (s *Store) release(fresh []number, written bool) {
+	if written && len(fresh) > 0 {
+		b := s.newBatch(1024)
+		for _, n := range fresh {
+			if deleteNumber(b, n) != nil {
+				return
+			}
 		}
-	}
-	if s.apply(b, pebble.NoSync) != nil {
-		return // the next Open removes them
+		if s.count(b) != nil || s.apply(b, pebble.NoSync) != nil {
+			return // the next Open removes them
+		}
 	}
 	for _, n := range fresh {
 		delete(s.numbers.taken, n)

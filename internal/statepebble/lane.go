@@ -1,27 +1,24 @@
 package statepebble
 
-import (
-	"fmt"
+import "fmt"
 
-	"github.com/cockroachdb/pebble/v2"
-)
-
-// noNode is what a lane writes for before it has named a node.
-const noNode number = ownRows
-
-// laneWriter encodes the rows of one lane into a batch of its own.
+// laneWriter gathers the rows of one lane.
 type laneWriter struct {
-	e     *epoch
-	lane  int
-	batch *pebble.Batch // nil once given away
-	node  number
-	err   error // the first
+	e    *epoch
+	lane int
+	rows *rows
+	node number
+	of   *counts // node's; nil before one is named
+	err  error   // the first
 }
 
 func (w *laneWriter) Node(name string) {
 	n, err := w.e.number(name)
-	w.fail(err)
-	w.node = n
+	if err != nil {
+		w.fail(err)
+		return
+	}
+	w.node, w.of = n, w.rows.of(n)
 }
 
 func (w *laneWriter) fail(err error) {
@@ -30,27 +27,29 @@ func (w *laneWriter) fail(err error) {
 	}
 }
 
-// ready reports that a row of so many bytes can be written.
-func (w *laneWriter) ready(group, size int) bool {
-	if w.err != nil {
-		return false
-	}
-	if w.node == noNode {
+func (w *laneWriter) Put(group int, key, val []byte)    { w.add(put, group, key, val) }
+func (w *laneWriter) Append(group int, key, val []byte) { w.add(appendTo, group, key, val) }
+func (w *laneWriter) Delete(group int, key []byte)      { w.add(remove, group, key, nil) }
+
+func (w *laneWriter) add(k kind, group int, key, val []byte) {
+	switch {
+	case w.err != nil:
+		return
+	case w.of == nil:
 		w.fail(fmt.Errorf("BUG: statepebble: lane %d writes before it names a node", w.lane))
-		return false
+		return
+	case w.rows.size+len(key)+len(val) > maxEpoch:
+		w.fail(fmt.Errorf("lane %d has changed more than an epoch can hold (%d bytes): cut epochs more often", w.lane, maxEpoch))
+		return
 	}
 	if err := checkPlace(group, w.lane); err != nil {
 		w.fail(err)
-		return false
+		return
 	}
-	if w.batch.Len()+size > maxEpoch {
-		w.fail(fmt.Errorf("lane %d has changed more than an epoch can hold (%d bytes): cut epochs more often", w.lane, maxEpoch))
-		return false
-	}
-	if w.e.whole && w.batch.Len() >= spillBytes {
+	w.rows.add(w.node, w.of, k, group, w.lane, key, val)
+	if w.e.whole && w.rows.size >= spillBytes {
 		w.spill()
 	}
-	return w.err == nil
 }
 
 // spill writes what has gathered ahead of the commit.
@@ -58,50 +57,10 @@ func (w *laneWriter) spill() {
 	s := w.e.s
 	s.write.Lock()
 	defer s.write.Unlock()
-	w.fail(s.apply(w.batch, pebble.NoSync))
-	w.batch = s.newBatch()
-}
-
-func (w *laneWriter) Put(group int, key, val []byte) {
-	if !w.ready(group, len(key)+len(val)+32) {
-		return
-	}
-	h := headLen(group)
-	op := w.batch.SetDeferred(h+len(key), len(val))
-	w.fill(op, h, group, key)
-	copy(op.Value, val)
-	w.fail(op.Finish())
-}
-
-func (w *laneWriter) Append(group int, key, val []byte) {
-	if !w.ready(group, len(key)+len(val)+32) {
-		return
-	}
-	h := headLen(group)
-	op := w.batch.MergeDeferred(h+len(key), len(val))
-	w.fill(op, h, group, key)
-	copy(op.Value, val)
-	w.fail(op.Finish())
-}
-
-func (w *laneWriter) Delete(group int, key []byte) {
-	if !w.ready(group, len(key)+32) {
-		return
-	}
-	h := headLen(group)
-	op := w.batch.DeleteDeferred(h + len(key))
-	w.fill(op, h, group, key)
-	w.fail(op.Finish())
-}
-
-func (w *laneWriter) fill(op *pebble.DeferredBatchOp, head, group int, key []byte) {
-	putHead(op.Key, w.node, group, w.lane)
-	copy(op.Key[head:], key)
-}
-
-func (w *laneWriter) drop() {
-	if w.batch != nil {
-		_ = w.batch.Close() // fails never, for a batch that was not committed
-		w.batch = nil
-	}
+	w.fail(s.writeAhead(w.rows))
+	w.rows.reset()
+	w.of = w.rows.of(w.node)
+	w.e.mu.Lock()
+	w.e.spilled = true
+	w.e.mu.Unlock()
 }

@@ -3,6 +3,7 @@ package statepebble
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 )
@@ -38,11 +39,11 @@ func (s *Store) migrate(node string, f func(group int, key, val []byte, put func
 	}
 	m := migration{s: s, to: to}
 	if err := m.run(from, f); err != nil {
-		s.release([]number{to})
+		s.release([]number{to}, true)
 		return err
 	}
 	if old, ok := s.pending[node]; ok {
-		s.release([]number{old})
+		s.release([]number{old}, true)
 	}
 	s.pending[node] = to
 	return nil
@@ -56,7 +57,7 @@ func (s *Store) Drop(node string) error {
 		return fmt.Errorf("state in %s: drop rows of %s: %w", s.dir, node, err)
 	}
 	if old, ok := s.pending[node]; ok {
-		s.release([]number{old})
+		s.release([]number{old}, true)
 		delete(s.pending, node)
 	}
 	s.dropped[node] = true
@@ -84,11 +85,11 @@ func (s *Store) numberNext(node string) (number, bool) {
 
 // migration writes rows under a fresh number. s.write is held all the time.
 type migration struct {
-	s     *Store
-	to    number
-	batch *pebble.Batch
-	lane  int // of the row at hand
-	err   error
+	s    *Store
+	to   number
+	rows *rows
+	lane int // of the row at hand
+	err  error
 }
 
 func (m *migration) run(from number, f func(group int, key, val []byte, put func(group int, key, val []byte)) error) error {
@@ -97,7 +98,8 @@ func (m *migration) run(from number, f func(group int, key, val []byte, put func
 	if err != nil {
 		return m.s.blame(err)
 	}
-	m.batch = m.s.newBatch()
+	m.rows = newRows()
+	defer m.rows.reset()
 	for ok := it.First(); ok && m.err == nil; ok = it.Next() {
 		val, err := it.ValueAndErr()
 		if err != nil {
@@ -109,7 +111,7 @@ func (m *migration) run(from number, f func(group int, key, val []byte, put func
 			break
 		}
 		m.lane = p.lane
-		if err := f(p.group, key, val, m.put); err != nil {
+		if err := f(p.group, key, slices.Clip(val), m.put); err != nil {
 			m.err = err
 			break
 		}
@@ -130,16 +132,13 @@ func (m *migration) put(group int, key, val []byte) {
 	if m.err != nil {
 		return
 	}
-	lane := m.lane
-	h := headLen(group)
-	op := m.batch.SetDeferred(h+len(key), len(val))
-	putHead(op.Key, m.to, group, lane)
-	copy(op.Key[h:], key)
-	copy(op.Value, val)
-	if m.err = op.Finish(); m.err == nil && m.batch.Len() >= spillBytes {
+	m.rows.add(m.to, m.rows.of(m.to), put, group, m.lane, key, val)
+	if m.rows.size >= spillBytes {
 		m.flush()
-		m.batch = m.s.newBatch()
 	}
 }
 
-func (m *migration) flush() { m.err = m.s.apply(m.batch, pebble.NoSync) }
+func (m *migration) flush() {
+	m.err = m.s.writeAhead(m.rows)
+	m.rows.reset()
+}

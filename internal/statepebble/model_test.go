@@ -140,7 +140,7 @@ func (p *program) migrate(t require.TestingT) {
 		keep := func(val string) bool { return len(val)%2 == 1 }
 		require.NoError(t, p.s.Migrate(node, func(group int, key, val []byte, put func(int, []byte, []byte)) error {
 			if keep(string(val)) {
-				put(group, key, append(val, '!'))
+				put(group, key, []byte(string(val)+"!"))
 			}
 			return nil
 		}))

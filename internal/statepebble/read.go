@@ -74,7 +74,7 @@ func (s *Store) Scan(node string, group int, prefix []byte, f func(key, val []by
 		if err != nil {
 			break // which Close says again
 		}
-		if err := f(it.Key()[4:], val); err != nil {
+		if err := f(it.Key()[4:], slices.Clip(val)); err != nil {
 			_ = it.Close()
 			return err
 		}
@@ -127,7 +127,7 @@ func (s *Store) rows(r pebble.Reader, n number, name string, want commit.Want, f
 		if err != nil {
 			break
 		}
-		if err := f(commit.Row{Node: name, Lane: p.lane, Group: p.group, Key: key, Val: val}); err != nil {
+		if err := f(commit.Row{Node: name, Lane: p.lane, Group: p.group, Key: key, Val: slices.Clip(val)}); err != nil {
 			_ = it.Close()
 			return err
 		}

@@ -24,8 +24,9 @@ type Store struct {
 
 	write    sync.Mutex // orders batches; guards what follows
 	writes   uint64     // batches written
-	numbers  numbers    // taken by nodes, or by rows that are to be theirs
-	pending  nodes      // numbers that migrated rows have, from the next epoch on
+	sorter   sorter
+	numbers  numbers // taken by nodes, or by rows that are to be theirs
+	pending  nodes   // numbers that migrated rows have, from the next epoch on
 	dropped  map[string]bool
 	open     bool // an epoch is
 	closed   bool
@@ -216,15 +217,10 @@ func (s *Store) sweep() error {
 	if len(garbage) == 0 {
 		return nil
 	}
-	b := s.db.NewBatch()
-	for _, n := range garbage {
-		if err := deleteNumber(b, n); err != nil {
-			return err
-		}
-	}
 	s.write.Lock()
 	defer s.write.Unlock()
-	return s.apply(b, pebble.NoSync)
+	s.release(garbage, true)
+	return s.failed()
 }
 
 func deleteNumber(b *pebble.Batch, n number) error {
@@ -232,15 +228,48 @@ func deleteNumber(b *pebble.Batch, n number) error {
 	return b.DeleteRange(start, end, nil)
 }
 
-// apply writes a batch, which is then the library's. s.write is held.
-func (s *Store) apply(b *pebble.Batch, o *pebble.WriteOptions) (err error) {
+// newBatch makes a batch that has room for size bytes.
+func (s *Store) newBatch(size int) *pebble.Batch { return s.db.NewBatchWithSize(size) }
+
+// writeAhead writes rows that no commit has made visible yet. s.write is held.
+func (s *Store) writeAhead(r *rows) error {
 	if err := s.failed(); err != nil {
 		return err
 	}
-	if err := b.Set(writesKey, appendCount(nil, s.writes+1), nil); err != nil {
+	b := s.newBatch(r.size + 1024)
+	if err := s.count(b); err != nil {
 		return err
 	}
+	if err := s.sorter.each([]*rows{r}, into(b)); err != nil {
+		return err
+	}
+	return s.apply(b, pebble.NoSync)
+}
+
+// into writes changes into b.
+func into(b *pebble.Batch) func(change) error {
+	return func(c change) error {
+		switch c.kind {
+		case put:
+			return b.Set(c.key, c.val, nil)
+		case appendTo:
+			return b.Merge(c.key, c.val, nil)
+		}
+		return b.Delete(c.key, nil)
+	}
+}
+
+// count is part of every batch: recovery sees by it whether one is missing.
+func (s *Store) count(b *pebble.Batch) error {
 	if err := b.Merge(tallyKey, appendCount(nil, 1), nil); err != nil {
+		return err
+	}
+	return b.Set(writesKey, appendCount(nil, s.writes+1), nil)
+}
+
+// apply writes a batch, which is then the library's. s.write is held.
+func (s *Store) apply(b *pebble.Batch, o *pebble.WriteOptions) (err error) {
+	if err := s.failed(); err != nil {
 		return err
 	}
 	defer func() {
