@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -147,7 +148,24 @@ func (d *disk) file(open func() (vfs.File, error)) (vfs.File, error) {
 }
 
 func (d *disk) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	if err := d.before(name); err != nil {
+		return nil, err
+	}
 	return d.file(func() (vfs.File, error) { return d.FS.Create(name, c) })
+}
+
+// before syncs the folder if name is one of the library's markers, which say by their
+// names what holds: the library makes the new one and removes the old one before it
+// syncs. A disk that keeps names in another order than they came could be left with a
+// marker whose manifest has no name yet, or with no marker.
+func (d *disk) before(name string) error {
+	if !strings.HasPrefix(d.PathBase(name), "marker.") {
+		return nil
+	}
+	if err := d.alive(); err != nil {
+		return err
+	}
+	return syncDir(d.FS, d.PathDir(name))
 }
 
 func (d *disk) OpenReadWrite(name string, c vfs.DiskWriteCategory, o ...vfs.OpenOption) (vfs.File, error) {
@@ -179,6 +197,9 @@ func (d *disk) Rename(from, to string) error {
 }
 
 func (d *disk) Remove(name string) error {
+	if err := d.before(name); err != nil {
+		return err
+	}
 	return d.try(func() error { return d.FS.Remove(name) })
 }
 

@@ -14,9 +14,9 @@ import (
 // An epoch must fit into one write of the library.
 const maxEpoch = 4<<30 - 1<<20
 
-// spillBytes is from which size on a lane's rows of a whole epoch are written ahead
+// spillShare is the part of MemTableBytes from which on a lane's rows of a whole epoch are written ahead
 // of its commit, under numbers that are no node's yet.
-const spillBytes = 8 << 20
+const spillShare = 4
 
 // epoch is an epoch that is being written.
 type epoch struct {

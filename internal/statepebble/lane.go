@@ -47,7 +47,7 @@ func (w *laneWriter) add(k kind, group int, key, val []byte) {
 		return
 	}
 	w.rows.add(w.node, w.of, k, group, w.lane, key, val)
-	if w.e.whole && w.rows.size >= spillBytes {
+	if w.e.whole && w.rows.size >= w.e.s.spillBytes {
 		w.spill()
 	}
 }

@@ -133,7 +133,7 @@ func (m *migration) put(group int, key, val []byte) {
 		return
 	}
 	m.rows.add(m.to, m.rows.of(m.to), put, group, m.lane, key, val)
-	if m.rows.size >= spillBytes {
+	if m.rows.size >= m.s.spillBytes {
 		m.flush()
 	}
 }

@@ -48,14 +48,15 @@ func rowsOf(t require.TestingT, s *Store) model {
 type program struct {
 	rng *rand.Rand
 	s   *Store
-	m   model // as committed
-	to  model // as it will be with the next epoch, if that holds nothing
+	c   *crashes // nil: none
+	m   model    // as committed
+	to  model    // as it will be with the next epoch, if that holds nothing
 }
 
 var places = []int{0, 1, 2, 511, 1023, commit.LaneBound, commit.EveryLane}
 
 // step opens an epoch, writes to it, and commits or discards it.
-func (p *program) step(t require.TestingT) {
+func (p *program) step(t require.TestingT) (committed bool) {
 	for p.rng.IntN(4) == 0 {
 		p.migrate(t)
 	}
@@ -92,11 +93,15 @@ func (p *program) step(t require.TestingT) {
 	}
 	if p.rng.IntN(10) == 0 {
 		e.Discard()
-		return
+		return false
 	}
-	rec := &commit.Record{Lanes: 2}
-	require.NoError(t, e.Commit(rec))
+	if p.c != nil {
+		p.c.committing()
+		defer p.c.committed()
+	}
+	require.NoError(t, e.Commit(&commit.Record{Lanes: 2}))
 	p.reset(next)
+	return true
 }
 
 // reset is what a program goes on from when the store has been opened, or an epoch committed.

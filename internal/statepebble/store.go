@@ -22,6 +22,8 @@ type Store struct {
 	disk *disk
 	log  *logger
 
+	spillBytes int // rows that are to be seen later are written ahead in pieces of this size
+
 	write    sync.Mutex // orders batches; guards what follows
 	writes   uint64     // batches written
 	sorter   sorter
@@ -54,16 +56,18 @@ func Open(dir string, cfg Config) (*Store, error) {
 	return s, nil
 }
 
-func open(dir string, cfg Config) (s *Store, err error) {
+func open(dir string, cfg Config) (_ *Store, err error) {
 	if _, err := readMarker(cfg.FS, dir); err != nil {
 		return nil, err
 	}
 	ctx, stop := context.WithCancelCause(cfg.Context)
-	s = &Store{
+	s := &Store{
 		dir:     dir,
 		disk:    newDisk(ctx, cfg.FS, cfg.OnFull),
 		pending: nodes{},
 		dropped: map[string]bool{},
+
+		spillBytes: cfg.MemTableBytes / spillShare,
 	}
 	s.log = &logger{dir: dir, warn: cfg.Warn, onEnd: func(err error) {
 		s.disk.kill(err)
@@ -98,7 +102,7 @@ func open(dir string, cfg Config) (s *Store, err error) {
 	}
 	defer func() {
 		if err != nil {
-			s.db.Close()
+			s.giveUp()
 		}
 	}()
 	if is != markerMade {
@@ -325,6 +329,14 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.closed = true
+	if err := s.giveUp(); err != nil {
+		return fmt.Errorf("close the state in %s: %w", s.dir, err)
+	}
+	return nil
+}
+
+// giveUp closes what is open, and lets go of the folder.
+func (s *Store) giveUp() error {
 	s.show(nil, nil)
 	s.views.Wait()
 	defer s.disk.unlock()
@@ -336,10 +348,7 @@ func (s *Store) Close() error {
 		}()
 		return nil
 	}
-	if err := s.db.Close(); err != nil {
-		return fmt.Errorf("close the state in %s: %w", s.dir, err)
-	}
-	return nil
+	return s.db.Close()
 }
 
 func isNotExist(err error) bool { return errors.Is(err, os.ErrNotExist) }
