@@ -54,8 +54,9 @@ func (c *crashes) committing() {
 
 func (c *crashes) committed() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.commits = c.begun
+	c.mu.Unlock()
+	c.maybe()
 }
 
 func (c *crashes) wrap(f vfs.File, err error) (vfs.File, error) {
@@ -107,8 +108,8 @@ func (f *crashFile) SyncTo(n int64) (bool, error) {
 }
 
 // smallConfig makes files and batches small, so that all happens with few rows.
-func smallConfig(fs vfs.FS) Config {
-	return Config{FS: fs, MemTableBytes: 2 << 10, CacheBytes: 1 << 20}
+func smallConfig(fs vfs.FS, seed uint64) Config {
+	return Config{FS: fs, MemTableBytes: []int{2 << 10, 8 << 10, 64 << 10}[seed%3], CacheBytes: 1 << 20}
 }
 
 func TestCrashesLoseNothingThatIsCommitted(t *testing.T) {
@@ -120,7 +121,7 @@ func TestCrashesLoseNothingThatIsCommitted(t *testing.T) {
 		p.reset(model{})
 		models := []model{p.m} // by epoch
 		var err error
-		p.s, err = Open("some/state", smallConfig(c))
+		p.s, err = Open("some/state", smallConfig(c, seed))
 		require.NoError(t, err)
 		for range 8 {
 			if p.step(t) {
@@ -128,7 +129,7 @@ func TestCrashesLoseNothingThatIsCommitted(t *testing.T) {
 			}
 			if rng.IntN(5) == 0 {
 				require.NoError(t, p.s.Close())
-				p.s, err = Open("some/state", smallConfig(c))
+				p.s, err = Open("some/state", smallConfig(c, seed))
 				require.NoError(t, err)
 				p.reset(p.m)
 			}
@@ -151,7 +152,7 @@ func TestCrashesLoseNothingThatIsCommitted(t *testing.T) {
 // recoverFrom opens what a crash left, and goes on from there.
 func recoverFrom(t *testing.T, seed uint64, w wreck, models []model, rng *rand.Rand) {
 	var warned []string
-	cfg := smallConfig(w.fs)
+	cfg := smallConfig(w.fs, seed)
 	cfg.Warn = func(s string) { warned = append(warned, s) }
 	s, err := Open("some/state", cfg)
 	require.NoError(t, err, "seed %d", seed)
