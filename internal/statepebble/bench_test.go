@@ -3,6 +3,7 @@ package statepebble
 import (
 	"encoding/binary"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"runtime"
 	"strings"
@@ -114,4 +115,47 @@ func report(b *testing.B, s *Store, used time.Duration, epochs int) {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	b.ReportMetric(float64(m.Sys)/1e6, "MB-go")
+}
+
+// BenchmarkGet reads one by one from ten million rows.
+func BenchmarkGet(b *testing.B) {
+	s := openBench(b)
+	for at := uint64(0); at < 10*million; at += million {
+		writeEpoch(b, s, at, at+million, 1)
+	}
+	for _, c := range []struct {
+		name  string
+		first uint64
+		keys  uint64
+	}{
+		{"cached", 0, 2000},
+		{"absent", 10 * million, 1 << 40},
+		{"disk", 0, 10 * million},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			rng := rand.New(rand.NewPCG(1, 1))
+			key, buf := make([]byte, 0, 8), make([]byte, 0, 16)
+			for b.Loop() {
+				var g int
+				g, key = benchKey(key, c.first+rng.Uint64N(c.keys))
+				_, ok, err := s.Get("sum per key", g, key, buf)
+				if err != nil || ok == (c.name == "absent") {
+					b.Fatal(ok, err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkRows reads all of one million rows.
+func BenchmarkRows(b *testing.B) {
+	s := openBench(b)
+	writeEpoch(b, s, 0, million, 1)
+	for b.Loop() {
+		n := 0
+		require.NoError(b, s.Rows(commit.Want{}, func(commit.Row) error { n++; return nil }))
+		require.Equal(b, million, n)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/million, "ns/row")
 }

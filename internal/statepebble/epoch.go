@@ -11,12 +11,9 @@ import (
 	"github.com/millrace/millrace/internal/commit"
 )
 
-// An epoch must fit into one write of the library.
-const maxEpoch = 4<<30 - 1<<20
-
-// spillShare is the part of MemTableBytes from which on a lane's rows of a whole epoch are written ahead
-// of its commit, under numbers that are no node's yet.
-const spillShare = 4
+// maxEpoch is how many bytes may change in an epoch that is not whole. Its rows are in
+// memory until it is committed, so that it is far beyond what works.
+const maxEpoch = 16 << 30
 
 // epoch is an epoch that is being written.
 type epoch struct {
@@ -137,39 +134,18 @@ func (e *epoch) write(rec *commit.Record) error {
 	if err != nil {
 		return fmt.Errorf("encode the record: %w", err)
 	}
-	table := e.table.append(nil)
-	b := s.newBatch(size + len(record) + len(table) + 1024)
 	gone := e.gone()
-	for _, n := range gone {
-		if err := deleteNumber(b, n); err != nil {
-			return err
-		}
-	}
-	// In the order of keys, which saves the library sorting.
-	if err := b.Set(nodesKey, table, nil); err != nil {
-		return err
-	}
-	if err := b.Set(recordKey, record, nil); err != nil {
-		return err
-	}
-	if err := s.count(b); err != nil {
-		return err
-	}
-	if err := s.sorter.each(parts, into(b)); err != nil {
-		return err
-	}
-	for _, w := range e.lanes {
-		w.rows.reset()
-	}
-	if err := s.apply(b, pebble.Sync); err != nil {
+	err = s.writeAll(parts, []change{
+		{put, nodesKey, e.table.append(nil)},
+		{put, recordKey, record},
+	}, true)
+	if err != nil {
 		return err
 	}
 	s.lastRec = kept
 	s.pending, s.dropped = nodes{}, map[string]bool{}
-	for _, n := range gone {
-		delete(s.numbers.taken, n)
-	}
 	s.show(s.db.NewSnapshot(), e.table)
+	_ = s.release(gone, true) // the epoch is committed nevertheless, and the next one will say so
 	return nil
 }
 
@@ -205,26 +181,37 @@ func (e *epoch) end(givenUp bool) {
 		w.rows.reset()
 	}
 	if givenUp {
-		e.s.release(e.fresh, e.spilled)
+		_ = e.s.release(e.fresh, e.spilled) // the next Open does, else
 	}
 	e.s.open = false
 }
 
-// release gives numbers back that will be no node's, and if written deletes what is
-// under them. s.write is held.
-func (s *Store) release(fresh []number, written bool) {
-	if written && len(fresh) > 0 {
-		b := s.newBatch(1024)
-		for _, n := range fresh {
-			if deleteNumber(b, n) != nil {
-				return
+// release gives numbers back that are no node's, and if written deletes what is under
+// them: if that is lost in a crash, the next Open does it. s.write is held.
+func (s *Store) release(ns []number, written bool) error {
+	if written && len(ns) > 0 {
+		if err := s.failed(); err != nil {
+			return err
+		}
+		b := s.db.NewBatch()
+		for _, n := range ns {
+			start, end := n.span()
+			if err := b.DeleteRange(start, end, nil); err != nil {
+				return err
 			}
 		}
-		if s.count(b) != nil || s.apply(b, pebble.NoSync) != nil {
-			return // the next Open removes them
+		if err := b.Merge(tallyKey, appendCount(nil, 1), nil); err != nil {
+			return err
+		}
+		if err := b.Set(writesKey, appendCount(nil, s.writes+1), nil); err != nil {
+			return err
+		}
+		if err := s.apply(func() error { return s.db.Apply(b, pebble.NoSync) }); err != nil {
+			return err
 		}
 	}
-	for _, n := range fresh {
+	for _, n := range ns {
 		delete(s.numbers.taken, n)
 	}
+	return nil
 }

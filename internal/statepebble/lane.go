@@ -47,7 +47,7 @@ func (w *laneWriter) add(k kind, group int, key, val []byte) {
 		return
 	}
 	w.rows.add(w.node, w.of, k, group, w.lane, key, val)
-	if w.e.whole && w.rows.size >= w.e.s.spillBytes {
+	if w.e.whole && w.rows.size >= w.e.s.largeBytes {
 		w.spill()
 	}
 }
@@ -57,7 +57,7 @@ func (w *laneWriter) spill() {
 	s := w.e.s
 	s.write.Lock()
 	defer s.write.Unlock()
-	w.fail(s.writeAhead(w.rows))
+	w.fail(s.writeAll([]*rows{w.rows}, nil, false))
 	w.rows.reset()
 	w.of = w.rows.of(w.node)
 	w.e.mu.Lock()

@@ -59,12 +59,14 @@ func (l *logger) once(s string) {
 	}
 }
 
-func (l *logger) listener() *pebble.EventListener {
+func (l *logger) listener(room *room) *pebble.EventListener {
 	return &pebble.EventListener{
+		CompactionEnd: func(i pebble.CompactionInfo) { room.notice(i.Err) },
 		DataCorruption: func(i pebble.DataCorruptionInfo) {
 			l.once(fmt.Sprintf("state in %s: the file %s is damaged: restore from a savepoint", l.dir, i.Path))
 		},
 		BackgroundError: func(err error) {
+			room.notice(err)
 			l.once(fmt.Sprintf("state in %s: tidying up: %v", l.dir, err))
 		},
 	}

@@ -39,13 +39,13 @@ func (s *Store) migrate(node string, f func(group int, key, val []byte, put func
 	}
 	m := migration{s: s, to: to}
 	if err := m.run(from, f); err != nil {
-		s.release([]number{to}, true)
-		return err
+		return errors.Join(err, s.release([]number{to}, true))
 	}
-	if old, ok := s.pending[node]; ok {
-		s.release([]number{old}, true)
-	}
+	old, again := s.pending[node]
 	s.pending[node] = to
+	if again {
+		return s.release([]number{old}, true)
+	}
 	return nil
 }
 
@@ -56,12 +56,13 @@ func (s *Store) Drop(node string) error {
 	if err := s.canMigrate(); err != nil {
 		return fmt.Errorf("state in %s: drop rows of %s: %w", s.dir, node, err)
 	}
-	if old, ok := s.pending[node]; ok {
-		s.release([]number{old}, true)
-		delete(s.pending, node)
-	}
 	s.dropped[node] = true
-	return nil
+	old, ok := s.pending[node]
+	if !ok {
+		return nil
+	}
+	delete(s.pending, node)
+	return s.release([]number{old}, true)
 }
 
 func (s *Store) canMigrate() error {
@@ -133,12 +134,12 @@ func (m *migration) put(group int, key, val []byte) {
 		return
 	}
 	m.rows.add(m.to, m.rows.of(m.to), put, group, m.lane, key, val)
-	if m.rows.size >= m.s.spillBytes {
+	if m.rows.size >= m.s.largeBytes {
 		m.flush()
 	}
 }
 
 func (m *migration) flush() {
-	m.err = m.s.writeAhead(m.rows)
+	m.err = m.s.writeAll([]*rows{m.rows}, nil, false)
 	m.rows.reset()
 }

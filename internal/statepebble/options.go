@@ -56,19 +56,22 @@ func (c Config) withDefaults() Config {
 // goes on writing what an older one of ours can read.
 const formatMajor = pebble.FormatValueSeparation
 
-func (c Config) options(fs vfs.FS, log *logger) *pebble.Options {
+// layersMax is how many tables a read may have to look into, above the levels, before writing waits.
+const layersMax = 24
+
+func (c Config) options(fs vfs.FS, log *logger, room *room) *pebble.Options {
 	o := &pebble.Options{
 		FS:                          fs,
 		FormatMajorVersion:          formatMajor,
 		Merger:                      merger,
 		Logger:                      log,
-		EventListener:               log.listener(),
+		EventListener:               log.listener(room),
 		CacheSize:                   c.CacheBytes,
 		MemTableSize:                uint64(c.MemTableBytes),
 		MemTableStopWritesThreshold: 3,
 		L0CompactionThreshold:       4,
 		L0CompactionFileThreshold:   500,
-		L0StopWritesThreshold:       24,
+		L0StopWritesThreshold:       layersMax,
 		LBaseMaxBytes:               256 << 20,
 		MaxOpenFiles:                500,
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 1 },

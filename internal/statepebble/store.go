@@ -22,7 +22,9 @@ type Store struct {
 	disk *disk
 	log  *logger
 
-	spillBytes int // rows that are to be seen later are written ahead in pieces of this size
+	opts       *pebble.Options
+	room       *room
+	largeBytes int // from this size on rows are written as tables
 
 	write    sync.Mutex // orders batches; guards what follows
 	writes   uint64     // batches written
@@ -67,7 +69,8 @@ func open(dir string, cfg Config) (_ *Store, err error) {
 		pending: nodes{},
 		dropped: map[string]bool{},
 
-		spillBytes: cfg.MemTableBytes / spillShare,
+		room:       newRoom(ctx),
+		largeBytes: cfg.MemTableBytes / 2,
 	}
 	s.log = &logger{dir: dir, warn: cfg.Warn, onEnd: func(err error) {
 		s.disk.kill(err)
@@ -94,9 +97,14 @@ func open(dir string, cfg Config) (_ *Store, err error) {
 			return nil, err
 		}
 	}
-	o := cfg.options(s.disk, s.log)
+	if err := s.removeAhead(); err != nil {
+		return nil, err
+	}
+	o := cfg.options(s.disk, s.log, s.room)
 	o.Lock = lock
 	o.ErrorIfNotExists = is == markerMade
+	o.EnsureDefaults()
+	s.opts = o
 	if s.db, err = openDB(dir, o); err != nil {
 		return nil, s.blame(err)
 	}
@@ -223,72 +231,7 @@ func (s *Store) sweep() error {
 	}
 	s.write.Lock()
 	defer s.write.Unlock()
-	s.release(garbage, true)
-	return s.failed()
-}
-
-func deleteNumber(b *pebble.Batch, n number) error {
-	start, end := n.span()
-	return b.DeleteRange(start, end, nil)
-}
-
-// newBatch makes a batch that has room for size bytes.
-func (s *Store) newBatch(size int) *pebble.Batch { return s.db.NewBatchWithSize(size) }
-
-// writeAhead writes rows that no commit has made visible yet. s.write is held.
-func (s *Store) writeAhead(r *rows) error {
-	if err := s.failed(); err != nil {
-		return err
-	}
-	b := s.newBatch(r.size + 1024)
-	if err := s.count(b); err != nil {
-		return err
-	}
-	if err := s.sorter.each([]*rows{r}, into(b)); err != nil {
-		return err
-	}
-	return s.apply(b, pebble.NoSync)
-}
-
-// into writes changes into b.
-func into(b *pebble.Batch) func(change) error {
-	return func(c change) error {
-		switch c.kind {
-		case put:
-			return b.Set(c.key, c.val, nil)
-		case appendTo:
-			return b.Merge(c.key, c.val, nil)
-		}
-		return b.Delete(c.key, nil)
-	}
-}
-
-// count is part of every batch: recovery sees by it whether one is missing.
-func (s *Store) count(b *pebble.Batch) error {
-	if err := b.Merge(tallyKey, appendCount(nil, 1), nil); err != nil {
-		return err
-	}
-	return b.Set(writesKey, appendCount(nil, s.writes+1), nil)
-}
-
-// apply writes a batch, which is then the library's. s.write is held.
-func (s *Store) apply(b *pebble.Batch, o *pebble.WriteOptions) (err error) {
-	if err := s.failed(); err != nil {
-		return err
-	}
-	defer func() {
-		if r := recover(); r != nil {
-			s.log.end(fmt.Errorf("%v", r))
-		}
-		if e := s.log.err(); e != nil {
-			s.poisoned, err = e, e
-		}
-	}()
-	if err := s.db.Apply(b, o); err != nil {
-		return err
-	}
-	s.writes++
-	return b.Close()
+	return s.release(garbage, true)
 }
 
 // failed is why nothing can be written any more.
