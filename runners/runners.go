@@ -79,12 +79,16 @@ func run(ctx context.Context, fs *flag.FlagSet, args []string, build func(*pipel
 	}
 	err = r.Run(ctx, p, stderr)
 	var usage *runner.UsageError
+	var stopped *runner.StoppedError
 	switch {
 	case err == nil:
 		return 0
 	case errors.As(err, &usage):
 		fmt.Fprintln(stderr, err)
 		return ExitUsage
+	case errors.As(err, &stopped):
+		fmt.Fprintln(stderr, stopped.Note)
+		return ExitInterrupted
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		fmt.Fprintln(stderr, "cancelled; nothing uncommitted was left behind")
 		return ExitInterrupted

@@ -47,6 +47,15 @@ func All() []Runner {
 	return slices.Clone(all)
 }
 
+// StoppedError is a run that was stopped before its end, and how to go on with it.
+type StoppedError struct {
+	Note string
+	Err  error
+}
+
+func (e *StoppedError) Error() string { return e.Err.Error() }
+func (e *StoppedError) Unwrap() error { return e.Err }
+
 // UsageError is a wrong flag.
 type UsageError struct{ Flag, Problem string }
 

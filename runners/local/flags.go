@@ -2,6 +2,7 @@ package local
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -120,17 +121,25 @@ func (f *flags) run(ctx context.Context, p *pipeline.Pipeline, out io.Writer) er
 	default:
 		return &runner.UsageError{Flag: "progress", Problem: fmt.Sprintf("%q: want auto, on or off", f.progress)}
 	}
-	if !show {
-		_, err = Run(ctx, p, cfg)
-		return err
-	}
 	var line *progressLine
-	cfg.Progress = func(o *Observer) { line = startProgress(out, o, 200*time.Millisecond) }
+	var seen *Observer
+	cfg.Progress = func(o *Observer) {
+		if seen = o; show {
+			line = startProgress(out, o, 200*time.Millisecond)
+		}
+	}
 	_, err = Run(ctx, p, cfg)
 	if line != nil {
 		line.stop()
 	}
-	return err
+	if f.stateDir == "" || ctx.Err() == nil || !errors.Is(err, context.Canceled) {
+		return err
+	}
+	note := "stopped before the first checkpoint of this run"
+	if c := seen.Checkpoint(); c.Epoch > 0 {
+		note = fmt.Sprintf("stopped at checkpoint %d", c.Epoch)
+	}
+	return &runner.StoppedError{Note: note + "; the next run with -state-dir=" + f.stateDir + " goes on from there", Err: err}
 }
 
 // isTerminal reports whether people are looking at w.
