@@ -132,7 +132,7 @@ func (f *flags) run(ctx context.Context, p *pipeline.Pipeline, out io.Writer) er
 	if line != nil {
 		line.stop()
 	}
-	if f.stateDir == "" || ctx.Err() == nil || !errors.Is(err, context.Canceled) {
+	if f.stateDir == "" || seen == nil || ctx.Err() == nil || !errors.Is(err, context.Canceled) {
 		return err
 	}
 	note := "stopped before the first checkpoint of this run"
