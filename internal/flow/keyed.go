@@ -43,6 +43,7 @@ type table[K comparable] struct {
 	cols   []column
 	lives  lifeTable
 	timers []*timerTable
+	pages  *tablePages[K] // nil: all rows are here
 }
 
 // Lane is what a stateful transform's setup binds its handles to: one for each

@@ -53,6 +53,9 @@ func (o *stateful[K, V, O]) Rewrite(_ *graph.Ctx, all bool) {
 	for _, t := range o.tables.all() {
 		t.dir.TouchAll()
 	}
+	if o.pages != nil {
+		o.pages.whole = true
+	}
 	if o.parked != nil {
 		o.parked.rewrite()
 	}

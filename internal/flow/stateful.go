@@ -26,7 +26,7 @@ func (s *Stateful[K, V, O]) Open(c *graph.Ctx, out []any) ([]any, any) {
 	l.timing.dropped = c.Run.Metrics.NewCell(graph.CounterKind, c.Node().Name, droppedTimers)
 	o := &stateful[K, V, O]{l: l, s: s, node: c.Node(), next: next, out: window.MinTime,
 		late: c.Run.Metrics.NewCell(graph.CounterKind, c.Node().Name, droppedLate)}
-	o.tables = newTables(s.Assign, l.newTable, func(t *table[K]) {
+	o.tables = newTables(s.Assign, o.newTable, func(t *table[K]) {
 		l.timing.expiry = s.Assign.expiry(t.win)
 		l.turn(t)
 	})
@@ -82,6 +82,9 @@ type stateful[K comparable, V, O any] struct {
 	gone    [][]byte // rows of closed windows and emptied keys, for the next delta, group before each
 	key     []byte
 
+	pages *pages // nil: all rows are in memory
+	paged []*pagedDir[K]
+
 	g    *guard[coder.KV[K, V]] // careful mode
 	held held[O]
 	undo []byte
@@ -91,11 +94,11 @@ func (o *stateful[K, V, O]) recvGlobal(c *graph.Ctx, v coder.KV[K, V]) {
 	k := o.l.K
 	row, fresh := k.Dir.Row(v.Key)
 	k.Row, c.Op = row, o.node.ID
+	if fresh {
+		o.fresh(c, row)
+	}
 	if err := o.proc(v.Value); err != nil {
 		c.Fail(err)
-	}
-	if fresh {
-		k.cleared = append(k.cleared, row) // perhaps nothing was set
 	}
 	if len(k.cleared) > 0 {
 		o.tidyCleared(c)
@@ -106,16 +109,32 @@ func (o *stateful[K, V, O]) recvGlobal(c *graph.Ctx, v coder.KV[K, V]) {
 func (o *stateful[K, V, O]) recvBatch(c *graph.Ctx, b *Batch[coder.KV[K, V]]) {
 	k, proc, id := o.l.K, o.proc, o.node.ID
 	rows := rowsOf(k.Dir, b.vals, &o.rows)
+	for _, i := range o.rows.fresh {
+		o.fresh(c, rows[i])
+	}
 	for i, r := range rows {
 		k.Row, c.TS, c.Op = r, b.ts[i], id
 		if err := proc(b.vals[i].Value); err != nil {
 			c.Fail(err)
 		}
 	}
-	for _, i := range o.rows.fresh { // perhaps nothing was set for the new ones
-		k.cleared = append(k.cleared, rows[i])
-	}
 	o.tidyCleared(c)
+}
+
+// fresh is told of a row that was just made.
+func (o *stateful[K, V, O]) fresh(c *graph.Ctx, row uint32) {
+	o.l.K.cleared = append(o.l.K.cleared, row) // perhaps nothing will be set
+	if o.pages != nil {
+		o.fetch(c, row)
+	}
+}
+
+func (o *stateful[K, V, O]) newTable(w window.Interval) *table[K] {
+	t := o.l.newTable(w)
+	if o.pages != nil {
+		o.paging(t)
+	}
+	return t
 }
 
 func (o *stateful[K, V, O]) recv(c *graph.Ctx, v coder.KV[K, V]) {
@@ -145,7 +164,7 @@ func (o *stateful[K, V, O]) apply(c *graph.Ctx, v coder.KV[K, V]) {
 	row, fresh := k.Dir.Row(v.Key)
 	k.Row, c.Op = row, o.node.ID
 	if fresh {
-		k.cleared = append(k.cleared, row) // perhaps nothing will be set
+		o.fresh(c, row)
 	}
 	if o.g == nil {
 		if err := o.proc(v.Value); err != nil {
@@ -173,7 +192,13 @@ func (o *stateful[K, V, O]) tidy(c *graph.Ctx, t *table[K], r uint32) {
 	if !t.dir.has(r) || !o.l.empty(r) {
 		return
 	}
-	if c.Run.Epochs {
+	switch {
+	case t.pages != nil:
+		if t.pages.age.Vals[r] != unstored {
+			t.dir.Touch(r) // it stays until the store knows
+			return
+		}
+	case c.Run.Epochs:
 		o.gone = append(o.gone, o.rowKey(nil, t, r))
 	}
 	t.dir.Remove(r)
@@ -191,6 +216,11 @@ func (o *stateful[K, V, O]) saved(row uint32) func() {
 }
 
 func (o *stateful[K, V, O]) Start(c *graph.Ctx) error {
+	if o.pages != nil {
+		if err := o.survey(c); err != nil {
+			return err
+		}
+	}
 	for _, f := range o.l.Start {
 		if err := protect(c, o.node, func() error { return f(c.Run.Context) }); err != nil {
 			return err
@@ -251,6 +281,9 @@ func (o *stateful[K, V, O]) fireAll(c *graph.Ctx, limit int64, clock bool) {
 func (o *stateful[K, V, O]) fire(c *graph.Ctx, t *table[K], limit int64, clock bool) {
 	ts, win := c.TS, c.Win
 	for c.Err() == nil {
+		if t.pages != nil && o.recall(c, t, limit, clock) {
+			continue
+		}
 		due := -1
 		for i, tt := range t.timers {
 			if o.l.timers[i].Clock == clock && len(tt.heap) > 0 && unpack(tt.heap[0].at) < limit && (due < 0 || tt.heap[0].before(t.timers[due].heap[0])) {
@@ -319,10 +352,7 @@ func (o *stateful[K, V, O]) expire(c *graph.Ctx, t *table[K]) {
 	o.l.turn(t)
 	ts, win := c.TS, c.Win
 	c.TS, c.Win = t.win.Last(), t.win
-	t.dir.Each(func(r uint32) {
-		if c.Run.Epochs {
-			o.gone = append(o.gone, o.rowKey(nil, t, r))
-		}
+	last := func(r uint32) {
 		for _, h := range o.l.timers {
 			h.clearAll(r)
 		}
@@ -340,7 +370,16 @@ func (o *stateful[K, V, O]) expire(c *graph.Ctx, t *table[K]) {
 		for _, h := range o.l.timers {
 			h.clearAll(r)
 		}
+	}
+	t.dir.Each(func(r uint32) {
+		if c.Run.Epochs && (t.pages == nil || t.pages.age.Vals[r] != unstored) {
+			o.gone = append(o.gone, o.rowKey(nil, t, r))
+		}
+		last(r)
 	})
+	if t.pages != nil {
+		o.expireAway(c, t, last)
+	}
 	o.l.K.cleared = o.l.K.cleared[:0]
 	c.TS, c.Win = ts, win
 }
@@ -362,6 +401,9 @@ func (o *stateful[K, V, O]) Alarm() int64 {
 			if exp, ok := t.lives.clock.next(); ok {
 				at = min(at, exp)
 			}
+		}
+		if t.pages != nil {
+			at = min(at, o.alarmAway(t))
 		}
 	}
 	return at
@@ -392,10 +434,15 @@ func (o *stateful[K, V, O]) sweep(c *graph.Ctx, event bool) {
 			continue
 		}
 		o.tables.at(c, t.win)
-		for at, ok := hints.next(); ok && at <= now; at, ok = hints.next() {
-			if r := hints.pop(); r != none && t.dir.has(r) && expire(o.l.cells, r, event) {
-				t.dir.Touch(r)
-				o.tidy(c, t, r)
+		for {
+			for at, ok := hints.next(); ok && at <= now; at, ok = hints.next() {
+				if r := hints.pop(); r != none && t.dir.has(r) && expire(o.l.cells, r, event) {
+					t.dir.Touch(r)
+					o.tidy(c, t, r)
+				}
+			}
+			if !o.recallExpired(c, t, now, event) {
+				break
 			}
 		}
 	}
@@ -436,6 +483,9 @@ func (o *stateful[K, V, O]) Delta(w graph.DeltaWriter) {
 	w.Put(graph.EveryLane, outputRow, appendInt(nil, o.out))
 	deleteRows(w, o.gone)
 	o.gone = nil
+	if o.pages != nil {
+		o.deltaAway(w)
+	}
 	for _, s := range o.l.shared {
 		s.delta(w)
 	}
@@ -449,11 +499,15 @@ func (o *stateful[K, V, O]) Delta(w graph.DeltaWriter) {
 			o.key = o.rowKey(o.key[:0], t, r)
 			group := int(o.key[0])<<8 | int(o.key[1])
 			if o.l.empty(r) {
+				val = val[:0]
 				w.Delete(group, o.key[2:])
-				return
+			} else {
+				val = o.l.appendRow(val[:0], r)
+				w.Put(group, o.key[2:], val)
 			}
-			val = o.l.appendRow(val[:0], r)
-			w.Put(group, o.key[2:], val)
+			if t.pages != nil {
+				t.pages.wrote(o.pages, r, len(o.key), len(val))
+			}
 		})
 	}
 	o.tables.last = nil
@@ -479,5 +533,8 @@ func (o *stateful[K, V, O]) Load(key, val []byte) (err error) {
 	}
 	o.tables.at(nil, w)
 	r, _ := o.l.K.Dir.Row(k)
+	if o.pages != nil {
+		o.l.K.cur.pages.age.Vals[r] = o.pages.now
+	}
 	return o.l.loadRow(val, r)
 }

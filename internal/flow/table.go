@@ -43,6 +43,7 @@ type column interface {
 	reset()
 	zero(r uint32)
 	touch(hash []uint64, mask uint64) uint8 // loads the rows that hashes begin at
+	width() int                             // bytes of a row, what it points at not counted
 }
 
 // Column is one value for each row of a directory.
@@ -166,14 +167,19 @@ func (d *Dir[K]) insert(k K, h, i uint64, tag uint8) uint32 {
 // rehash makes a table without graves: larger, of the same size, or smaller, as
 // the rows that are left want it.
 func (d *Dir[K]) rehash() {
-	ctrl, keys := d.ctrl, d.Keys
-	n := len(ctrl)
+	n := len(d.ctrl)
 	switch {
 	case (d.n+1)*10 > n*4:
 		n *= 2
 	case d.n*10 < n && n > minSlots:
 		n /= 2
 	}
+	d.resize(n)
+}
+
+// resize makes a table of n slots, without graves.
+func (d *Dir[K]) resize(n int) {
+	ctrl, keys := d.ctrl, d.Keys
 	d.dead = 0
 	d.moves++
 	mask := uint64(n - 1)

@@ -120,12 +120,20 @@ type Pager interface {
 	Settled(c *Ctx)
 }
 
+// Crowder is a Pager that may need a cut early: what has changed since the last one
+// must stay in memory until then.
+type Crowder interface {
+	// Crowded says that the rows in memory are beyond their budget. It is cheap.
+	Crowded() bool
+}
+
 // RowStore is the rows of one operator as of the newest committed epoch.
 type RowStore interface {
 	// Get appends the value of a key's row to buf.
 	Get(group int, key, buf []byte) (val []byte, ok bool, err error)
 	// Scan calls f with the rows of one group whose keys begin with prefix, in the
-	// order of keys, until f fails. The slices are valid during the call only.
+	// order of keys, until f fails. The slices are valid during the call only. f may
+	// read the store, of this operator and of others.
 	Scan(group int, prefix []byte, f func(key, val []byte) error) error
 	// Groups are those whose rows are this lane's.
 	Groups() []int

@@ -1,0 +1,312 @@
+package flow
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/internal/graph"
+	"github.com/millrace/millrace/internal/keygroup"
+	"github.com/millrace/millrace/window"
+	"github.com/stretchr/testify/require"
+)
+
+// pageStore is a store of one operator's rows: what Delta wrote is there once it is
+// committed.
+type pageStore struct {
+	groups  []int
+	budget  int64
+	rows    map[int]map[string][]byte
+	pending []func()
+	gets    int
+	fail    error // of every read
+}
+
+func newPageStore(budget int64) *pageStore {
+	s := &pageStore{budget: budget, rows: map[int]map[string][]byte{}}
+	for g := range keygroup.N {
+		s.groups = append(s.groups, g)
+	}
+	return s
+}
+
+func (s *pageStore) of(g int) map[string][]byte {
+	if s.rows[g] == nil {
+		s.rows[g] = map[string][]byte{}
+	}
+	return s.rows[g]
+}
+
+func (s *pageStore) Put(g int, k, v []byte) {
+	name, val := string(k), bytes.Clone(v)
+	s.pending = append(s.pending, func() { s.of(g)[name] = val })
+}
+
+func (s *pageStore) Append(g int, k, v []byte) {
+	name, val := string(k), bytes.Clone(v)
+	s.pending = append(s.pending, func() { s.of(g)[name] = append(bytes.Clone(s.of(g)[name]), val...) })
+}
+
+func (s *pageStore) Delete(g int, k []byte) {
+	name := string(k)
+	s.pending = append(s.pending, func() { delete(s.of(g), name) })
+}
+
+func (s *pageStore) commit() {
+	for _, f := range s.pending {
+		f()
+	}
+	s.pending = nil
+}
+
+func (s *pageStore) Get(g int, key, buf []byte) ([]byte, bool, error) {
+	s.gets++
+	v, ok := s.rows[g][string(key)]
+	return append(buf, v...), ok, s.fail
+}
+
+func (s *pageStore) Scan(g int, prefix []byte, f func(key, val []byte) error) error {
+	for _, k := range slices.Sorted(maps.Keys(s.rows[g])) {
+		if strings.HasPrefix(k, string(prefix)) {
+			if err := f([]byte(k), s.rows[g][k]); err != nil {
+				return err
+			}
+		}
+	}
+	return s.fail
+}
+
+func (s *pageStore) Groups() []int { return s.groups }
+func (s *pageStore) Budget() int64 { return s.budget }
+
+// keyed counts the rows of keys.
+func (s *pageStore) keyed() (n int) {
+	for g, rows := range s.rows {
+		if g >= 0 {
+			n += len(rows)
+		}
+	}
+	return n
+}
+
+// pagedLane is an operator that pages, on a lane.
+type pagedLane[A, B any] struct {
+	*opened[A, B]
+	factory graph.Op
+	st      *pageStore
+	wm, now int64
+}
+
+func (l *pagedLane[A, B]) open(t testing.TB, c *graph.Ctx) {
+	var out []got[B]
+	if l.opened != nil {
+		out = l.out
+	}
+	l.opened = open[A, B](c, l.factory)
+	l.out = out
+	c.Now = l.now
+	l.live.(graph.Pager).Page(l.st)
+	for _, g := range []int{graph.LaneBound, graph.EveryLane} {
+		for k, v := range l.st.rows[g] {
+			require.NoError(t, l.live.(graph.Keeper).Load([]byte(k), v))
+		}
+	}
+	if s, ok := l.live.(graph.Starter); ok {
+		require.NoError(t, s.Start(c))
+	}
+}
+
+func (l *pagedLane[A, B]) cut()     { l.live.(graph.Keeper).Delta(l.st) }
+func (l *pagedLane[A, B]) settled() { l.st.commit(); l.live.(graph.Pager).Settled(l.c) }
+
+// restart opens the operator anew from the store.
+func (l *pagedLane[A, B]) restart(t testing.TB) {
+	l.open(t, testLane(t, func(r *graph.Run) { *r = *l.c.Run }))
+	l.advance(l.wm) // it comes again
+}
+
+// program is a random stateful function: what it does with a key is in the values.
+func program(t testing.TB, s window.Strategy, fails bool) graph.Op {
+	bad := errors.New("bad value")
+	return &Stateful[string, int64, string]{Key: cod[string](t), Val: cod[int64](t), Assign: NewAssign(s, false),
+		Bind: func(l *Lane[string], emit func(string)) func(int64) error {
+			sum := NewValueCell(cod[int64](t))
+			l.AddCell("value sum", sum)
+			list := NewListCell(cod[int64](t))
+			list.SetLife(15, true)
+			l.AddCell("list", list)
+			bag := NewBagCell(cod[int64](t))
+			bag.SetLife(25, false)
+			l.AddCell("bag", bag)
+			say := func(what string) {
+				emit(fmt.Sprint(l.K.Key(), " ", what, " ", l.K.Window().Start, " ", sum.Get(l.K.Row), *list.At(l.K.Row), *bag.At(l.K.Row)))
+			}
+			event := l.AddTimer("event", &Timer{Name: "event"})
+			event.Fire = func() error {
+				say("event")
+				if sum.Get(l.K.Row)%3 == 0 {
+					sum.Clear(l.K.Row)
+				}
+				return nil
+			}
+			clock := l.AddTimer("clock", &Timer{Name: "clock", Clock: true})
+			clock.Fire = func() error { say("clock"); bag.Clear(l.K.Row); l.K.Cleared(); return nil }
+			family := l.AddTimer("family", &Timer{Name: "family", Family: true})
+			family.Fire = func() error { say("family " + family.Tag); return nil }
+			l.Expire = func() error { say("over"); return nil }
+			due := func(at, tie int64) int64 { return min(at, l.K.Window().Last()-5)/4*4 + tie } // no timer is due with one of another kind
+			return func(v int64) error {
+				r := l.K.Row
+				switch v % 11 {
+				case 0:
+					sum.Clear(r)
+					event.Clear(r, "")
+					l.K.Cleared()
+				case 1, 2:
+					sum.Set(r, sum.Get(r)+v)
+				case 3:
+					list.Add(r, l.K.TS, v)
+				case 4:
+					bag.Add(r, v)
+				case 5:
+					event.Set(r, "", due(l.K.TS+v%40, 4), nil)
+				case 6:
+					clock.Set(r, "", l.K.Now+v%30, nil)
+				case 7:
+					at := due(l.K.TS+v%50, 5)
+					family.Set(r, string(rune('a'+v%3)), at, nil)
+				case 8:
+					at := due(l.K.TS+v%60, 4)
+					out := min(l.K.TS, at)
+					if out == l.K.TS {
+						event.Set(r, "", at, &out)
+					}
+				case 9:
+					family.Clear(r, "a")
+					family.Clear(r, "b")
+					clock.Clear(r, "")
+					l.K.Cleared()
+				case 10:
+					say("sees") // and changes nothing
+					if fails && v%3 == 0 {
+						sum.Set(r, -1)
+						l.K.Touch()
+						return bad
+					}
+					return nil
+				}
+				l.K.Touch()
+				say("has")
+				return nil
+			}
+		}}
+}
+
+// byKey is the outputs of each key, in order.
+func byKey(out []got[string]) map[string][]string {
+	m := map[string][]string{}
+	for _, g := range out {
+		k, rest, _ := strings.Cut(g.v, " ")
+		m[k] = append(m[k], fmt.Sprint(g.ts, ": ", rest))
+	}
+	return m
+}
+
+// Goal: paging changes nothing that can be seen. Method: random programs, alike with
+// all rows in memory and with a budget that keeps none, or a few; elements come
+// between a cut and its commit; now and then all begins again from the store.
+func TestPaging_isNotSeen(t *testing.T) {
+	ms := time.Millisecond
+	for name, s := range map[string]window.Strategy{
+		"global": {}, "fixed": window.New(window.Fixed(40*ms), window.AllowedLateness(12*ms)), "sliding": window.New(window.Sliding(40*ms, 20*ms)),
+	} {
+		for _, mode := range []string{"plain", "careful", "park"} {
+			for _, budget := range []int64{0, 5_000} {
+				t.Run(fmt.Sprint(name, "/", mode, "/", budget), func(t *testing.T) {
+					for seed := range uint64(12) {
+						samePaged(t, program(t, s, mode != "plain"), mode, budget, seed)
+					}
+				})
+			}
+		}
+	}
+}
+
+func samePaged(t *testing.T, factory graph.Op, mode string, budget int64, seed uint64) {
+	setup := func(r *graph.Run) { r.Epochs, r.Careful, r.Park = true, mode != "plain", mode == "park" }
+	plain := open[kv, string](testLane(t, setup), factory)
+	l := &pagedLane[kv, string]{factory: factory, st: newPageStore(budget), wm: window.MinTime}
+	l.open(t, testLane(t, setup))
+	rnd := rand.New(rand.NewPCG(seed, 5))
+	var ts int64 = 100
+	cut := false
+	for range 600 {
+		switch n := rnd.IntN(40); {
+		case n < 28:
+			ts += int64(rnd.IntN(3))
+			at, v := ts-int64(rnd.IntN(12)), kv{Key: fmt.Sprint("k", rnd.IntN(30)), Value: int64(rnd.IntN(1 << 20))}
+			plain.push(at, v)
+			l.push(at, v)
+		case n < 31:
+			l.wm = max(l.wm, ts-int64(rnd.IntN(20)))
+			plain.advance(l.wm)
+			l.advance(l.wm)
+		case n < 34:
+			l.now += int64(rnd.IntN(12))
+			plain.c.Now, l.c.Now = l.now, l.now
+			if a := plain.live.(graph.Alarmer); l.now > a.Alarm() {
+				a.Ring(plain.c)
+			}
+			if a := l.live.(graph.Alarmer); l.now > a.Alarm() {
+				a.Ring(l.c)
+			}
+		case n < 38 && cut:
+			l.settled()
+			cut = false
+		case n < 38:
+			l.cut()
+			cut = true
+		default:
+			if !cut {
+				l.cut()
+			}
+			if cut { // what came since is not in the store
+				l.settled()
+				l.cut()
+				cut = false
+			}
+			l.settled()
+			l.restart(t)
+			plain.advance(l.wm) // as the other, which sees it again
+		}
+		require.Equal(t, plain.live.(graph.Holder).Output(), l.live.(graph.Holder).Output(), "seed %d", seed)
+	}
+	plain.advance(window.MaxTime)
+	l.advance(window.MaxTime)
+	require.NoError(t, l.c.Err())
+	want, have := byKey(plain.out), byKey(l.out)
+	for _, k := range slices.Sorted(maps.Keys(want)) {
+		require.Equal(t, want[k], have[k], "%s, seed %d", k, seed)
+	}
+	require.Len(t, have, len(want))
+	texts := func(c *graph.Ctx) (s []string) {
+		for _, f := range c.Run.Letters.Take() {
+			s = append(s, f.Text)
+		}
+		slices.Sort(s)
+		return s
+	}
+	require.Equal(t, texts(plain.c), texts(l.c))
+	if cut {
+		l.settled()
+	}
+	l.cut()
+	l.settled()
+	require.Zero(t, l.st.keyed(), "nothing is left in the store, seed %d", seed)
+}
