@@ -37,6 +37,7 @@ type got[T any] struct {
 type opened[A, B any] struct {
 	c    *graph.Ctx
 	in   Recv[A]
+	raw  any // in, as it is wired
 	live any
 	out  []got[B]
 }
@@ -44,7 +45,7 @@ type opened[A, B any] struct {
 func open[A, B any](c *graph.Ctx, o graph.Op) *opened[A, B] {
 	x := &opened[A, B]{c: c}
 	in, live := o.Open(c, []any{Recv[B](func(c *graph.Ctx, v B) { x.out = append(x.out, got[B]{c.TS, v}) })})
-	x.in, x.live = recvOf[A](in[0]), live
+	x.in, x.raw, x.live = recvOf[A](in[0]), in[0], live
 	return x
 }
 

@@ -346,4 +346,3 @@ func (o *stateful[K, V, O]) deltaWhole(w graph.DeltaWriter) error {
 	}
 	return nil
 }
-
