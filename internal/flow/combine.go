@@ -158,7 +158,7 @@ func (s *Combine[K, V, A, R]) Open(c *graph.Ctx, out []any) ([]any, any) {
 		assign = NewSliceAssign(s.Assign.fn)
 	}
 	o := &combine[K, V, A, R]{folds: newFolds(assign, keygroup.Of[K](s.Key.Append), s.Init), s: s, node: c.Node(), wm: window.MinTime,
-		next: recvOf[coder.KV[K, R]](out[0]), late: c.Run.Metrics.NewCell(graph.CounterKind, c.Node().Name, droppedLate), epochs: c.Run.Epochs}
+		next: recvOf[coder.KV[K, R]](out[0]), c: c, late: c.Run.Metrics.NewCell(graph.CounterKind, c.Node().Name, droppedLate), epochs: c.Run.Epochs}
 	if c.Run.Careful {
 		o.g = &guard[coder.KV[K, V]]{node: c.Node(), cod: coder.KVOf(s.Key, s.Val), key: func(v coder.KV[K, V]) []byte { return s.Key.Append(nil, v.Key) }}
 		o.gOut = &guard[coder.KV[K, A]]{node: c.Node(), cod: coder.KVOf(s.Key, s.Acc), key: func(v coder.KV[K, A]) []byte { return s.Key.Append(nil, v.Key) }}
@@ -210,6 +210,8 @@ type combine[K comparable, V, A, R any] struct {
 	rows   rows
 	late   *graph.Cell
 	gone   [][]byte
+	c      *graph.Ctx
+	paged  []*pagedDir[K]
 	g      *guard[coder.KV[K, V]]
 	gOut   *guard[coder.KV[K, A]]
 }
@@ -271,10 +273,8 @@ func (o *combine[K, V, A, R]) recvBatch(c *graph.Ctx, b *Batch[coder.KV[K, V]]) 
 		return
 	}
 	rows := rowsOf(f.dir, vals, &o.rows)
-	if o.init != nil {
-		for _, i := range o.rows.fresh {
-			f.acc.Vals[rows[i]] = o.init()
-		}
+	for _, i := range o.rows.fresh {
+		o.made(f, rows[i])
 	}
 	for i, r := range rows {
 		o.s.Add(&f.acc.Vals[r], vals[i].Value)
@@ -298,8 +298,11 @@ func (o *combine[K, V, A, R]) Advance(c *graph.Ctx, wm int64) {
 	}
 	o.wm = wm
 	o.close(wm, func(f *fold[K, A]) {
-		o.fired = o.fired || f.dir.n > 0
+		o.fired = o.fired || f.dir.n > 0 || f.pages != nil && f.pages.away.any()
 		o.emit(c, f)
+		if f.pages != nil {
+			o.emitAway(c, f)
+		}
 		o.drop(c, f)
 	})
 	if k := o.s.EmitEmpty; k != nil && wm == window.MaxTime && !o.fired && o.mine(c, *k) {
@@ -313,8 +316,14 @@ func (o *combine[K, V, A, R]) Advance(c *graph.Ctx, wm int64) {
 
 // drop forgets f, which is no longer open.
 func (o *combine[K, V, A, R]) drop(c *graph.Ctx, f *fold[K, A]) {
+	if f.pages != nil {
+		o.pages.die(f.win, &f.pages.away)
+	}
 	if c.Run.Epochs {
 		f.dir.Each(func(r uint32) {
+			if f.pages != nil && f.pages.age.Vals[r] == unstored {
+				return
+			}
 			o.gone = append(o.gone, appendRowKey(nil, f.dir.Group(r), f.win, o.s.Key, f.dir.Keys[r]))
 		})
 	}
@@ -357,6 +366,9 @@ var firedRow = []byte("fired")
 func (o *combine[K, V, A, R]) Delta(w graph.DeltaWriter) {
 	deleteRows(w, o.gone)
 	o.gone = nil
+	if o.pages != nil {
+		o.deltaAway(w)
+	}
 	var key, val []byte
 	for _, f := range o.open {
 		f.dir.EachDirty(func(r uint32) {
@@ -364,6 +376,9 @@ func (o *combine[K, V, A, R]) Delta(w graph.DeltaWriter) {
 			key = appendRowKey(key[:0], group, f.win, o.s.Key, f.dir.Keys[r])
 			val = o.s.Acc.Append(val[:0], f.acc.Vals[r])
 			w.Put(group, key[2:], val)
+			if f.pages != nil {
+				f.pages.wrote(o.pages, r, len(key), len(val))
+			}
 		})
 	}
 	if o.fired {
@@ -394,6 +409,10 @@ func (o *combine[K, V, A, R]) Load(key, val []byte) error {
 		return err
 	}
 	f := o.at(w)
-	f.acc.Vals[o.row(f, k)] = a
+	r := o.row(f, k)
+	f.acc.Vals[r] = a
+	if f.pages != nil {
+		f.pages.age.Vals[r] = o.pages.now
+	}
 	return nil
 }

@@ -18,8 +18,9 @@ type fold[K comparable, A any] struct {
 	acc      *Column[A]
 	at       *A // of key, or nil: the accumulator found last, where keys are few
 	key      K
-	late     int64 // of a slice: how many of its windows have been fired
-	merged   bool  // the slice is part of a window's result
+	late     int64        // of a slice: how many of its windows have been fired
+	merged   bool         // the slice is part of a window's result
+	pages    *pagedDir[K] // nil: all rows are here
 }
 
 // folds is the open tables, ordered by end, and emptied ones to use again.
@@ -38,7 +39,9 @@ type folds[K comparable, A any] struct {
 	idle     []*fold[K, A]
 	wins     []window.Interval
 	cur, alt *fold[K, A]
-	nothing  *fold[K, A] // is in no window
+	nothing  *fold[K, A]                   // is in no window
+	pages    *pages                        // nil: all rows are in memory
+	missed   func(f *fold[K, A], r uint32) // reads a row that was just made from the store; nil without pages
 }
 
 func newFolds[K comparable, A any](a Assign, hash keygroup.Hasher[K], init func() A) *folds[K, A] {
@@ -59,6 +62,12 @@ func (p *folds[K, A]) fresh(w window.Interval) *fold[K, A] {
 	} else {
 		d := NewDir[K](p.hash)
 		f = &fold[K, A]{dir: d, acc: AddColumn[A](d)}
+		if p.pages != nil {
+			f.pages = newPagedDir(d)
+		}
+	}
+	if f.pages != nil {
+		f.pages.away = groupSet{}
 	}
 	f.win, f.at, f.late, f.merged = w, nil, 0, false
 	if p.disjoint {
@@ -148,13 +157,23 @@ func (p *folds[K, A]) spot(c *graph.Ctx, k K) *A {
 // row finds or makes k's accumulator in f.
 func (p *folds[K, A]) row(f *fold[K, A], k K) uint32 {
 	r, fresh := f.dir.Row(k)
-	if fresh && p.init != nil {
-		f.acc.Vals[r] = p.init()
+	if fresh {
+		p.made(f, r)
 	}
 	if p.few { // so few that the table does not grow
 		f.at, f.key = &f.acc.Vals[r], k
 	}
 	return r
+}
+
+// made begins the accumulator of a row that was just made.
+func (p *folds[K, A]) made(f *fold[K, A], r uint32) {
+	if p.init != nil {
+		f.acc.Vals[r] = p.init()
+	}
+	if p.missed != nil {
+		p.missed(f, r)
+	}
 }
 
 // windows is the windows of the element at hand; the slice is used again.

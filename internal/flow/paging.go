@@ -87,10 +87,10 @@ type pagedDir[K comparable] struct {
 	swept   func()              // before rows of age victim go, after letGo; nil: nothing to do
 }
 
-func newPagedDir[K comparable](d *Dir[K]) pagedDir[K] {
+func newPagedDir[K comparable](d *Dir[K]) *pagedDir[K] {
 	a := &ages{Column[uint8]{make([]uint8, d.slots())}}
 	d.add(a)
-	return pagedDir[K]{dir: d, age: a}
+	return &pagedDir[K]{dir: d, age: a}
 }
 
 // get reads a row of the store by its name, group first, as rowKey makes it.
@@ -125,13 +125,12 @@ func rowBytes[K comparable](p *pages, d *Dir[K]) int64 {
 	return 2*int64(slot) + 2*p.size/max(p.sized, 1)
 }
 
-// crowded reports that the rows of ts are beyond the budget.
-func crowded[K comparable](p *pages, ts []*pagedDir[K]) bool {
-	n := 0
+// crowded reports that the rows of ts, and n others that are alike, are beyond the budget.
+func crowded[K comparable](p *pages, ts []*pagedDir[K], n int) bool {
 	for _, t := range ts {
 		n += t.dir.n
 	}
-	return n > 0 && int64(n)*rowBytes(p, ts[0].dir) > p.budget
+	return n > 0 && len(ts) > 0 && int64(n)*rowBytes(p, ts[0].dir) > p.budget
 }
 
 // tick begins a delta: rows that it writes are younger than those before.
@@ -159,23 +158,23 @@ func (t *pagedDir[K]) wrote(p *pages, r uint32, key, val int) {
 }
 
 // settle lets go of rows once the store has all that deltas have written: of the empty
-// ones, and if the budget is exceeded, of the oldest, until a quarter of it is free.
-func settle[K comparable](p *pages, ts []*pagedDir[K]) {
-	n := 0
+// ones, and if the budget is exceeded, of the oldest, until a quarter of it is free. It
+// reports whether any of those went. There are n other rows of the same size.
+func settle[K comparable](p *pages, ts []*pagedDir[K], n int) (evicted bool) {
 	for _, t := range ts {
 		t.bury()
 		n += t.dir.n
 	}
-	if n == 0 {
-		return
-	}
-	size := rowBytes(p, ts[0].dir)
-	if int64(n)*size > p.budget {
-		evict(ts, n-int(p.budget/4*3/size))
+	if n > 0 && len(ts) > 0 {
+		size := rowBytes(p, ts[0].dir)
+		if evicted = int64(n)*size > p.budget; evicted {
+			evict(ts, n-int(p.budget/4*3/size))
+		}
 	}
 	for _, t := range ts {
 		t.dir.fit()
 	}
+	return evicted
 }
 
 // bury removes the rows that the newest delta deleted and that are still empty.
@@ -299,6 +298,17 @@ func (p *pages) bury(w graph.DeltaWriter) error {
 	}
 	p.dead = nil
 	return nil
+}
+
+// deltaWhole writes the rows of window win that are in the store alone, as they are.
+func (t *pagedDir[K]) deltaWhole(p *pages, w graph.DeltaWriter, win window.Interval, cod coder.Coder[K]) error {
+	return p.scanAway(win, &t.away, func(g int, key, val []byte) error {
+		_, k, err := windowKey(key, cod)
+		if err == nil && t.dir.Find(k) == none {
+			w.Put(g, key, val)
+		}
+		return err
+	})
 }
 
 // die notes that a window is over.

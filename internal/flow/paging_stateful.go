@@ -20,7 +20,7 @@ type tablePages[K comparable] struct {
 
 // paging makes t a cache of the store.
 func (o *stateful[K, V, O]) paging(t *table[K]) {
-	p := &tablePages[K]{pagedDir: newPagedDir(t.dir), timers: make([]awayHints[K], len(o.l.timers))}
+	p := &tablePages[K]{pagedDir: *newPagedDir(t.dir), timers: make([]awayHints[K], len(o.l.timers))}
 	p.turn = func() { o.l.turn(t) }
 	p.isEmpty = func(r uint32) bool { return o.l.empty(r) }
 	p.letGo = func(r uint32) { o.leaveHints(t, r) }
@@ -96,14 +96,14 @@ func (o *stateful[K, V, O]) Settled(*graph.Ctx) {
 
 // settle lets go of rows that the store has, as far as the budget wants it.
 func (o *stateful[K, V, O]) settle() {
-	settle(o.pages, o.pagedTables())
+	settle(o.pages, o.pagedTables(), 0)
 	o.tables.last = nil
 	o.rest(nil)
 }
 
 // Crowded implements graph.Crowder.
 func (o *stateful[K, V, O]) Crowded() bool {
-	return o.pages != nil && crowded(o.pages, o.pagedTables())
+	return o.pages != nil && crowded(o.pages, o.pagedTables(), 0)
 }
 
 // fetch reads row r of the table at hand, which was just made, from the store.
@@ -320,29 +320,14 @@ func (o *stateful[K, V, O]) deltaAway(w graph.DeltaWriter) {
 	p, c := o.pages, o.l.K.Ctx
 	tick(p, o.pagedTables())
 	err := p.bury(w)
-	if err == nil && p.whole {
-		err = o.deltaWhole(w)
+	for _, t := range o.tables.open {
+		if p.whole && err == nil {
+			err = t.pages.deltaWhole(p, w, t.win, o.s.Key)
+		}
 	}
+	p.whole = false
 	if err != nil {
 		c.Op = o.node.ID
 		c.Fail(err)
 	}
-}
-
-// deltaWhole writes the rows that are away, as they are.
-func (o *stateful[K, V, O]) deltaWhole(w graph.DeltaWriter) error {
-	o.pages.whole = false
-	for _, t := range o.tables.open {
-		err := o.pages.scanAway(t.win, &t.pages.away, func(g int, key, val []byte) error {
-			_, k, err := windowKey(key, o.s.Key)
-			if err == nil && t.dir.Find(k) == none {
-				w.Put(g, key, val)
-			}
-			return err
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -75,6 +75,9 @@ func (o *combine[K, V, A, R]) Rewrite(_ *graph.Ctx, all bool) {
 			f.dir.TouchAll()
 		}
 	}
+	if all && o.pages != nil {
+		o.pages.whole = true
+	}
 }
 
 func (o *unmerging[K]) Rewrite(_ *graph.Ctx, all bool) {

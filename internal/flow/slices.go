@@ -138,6 +138,10 @@ func (o *combine[K, V, A, R]) advanceSlices(c *graph.Ctx, wm int64) {
 // fireSlices emits w, which the slices fs make up.
 func (o *combine[K, V, A, R]) fireSlices(c *graph.Ctx, w window.Interval, fs []*fold[K, A]) {
 	s := o.slices
+	if o.pages != nil && o.anyAway(fs) {
+		o.firePieces(c, w, fs)
+		return
+	}
 	if s.result == nil {
 		s.result = o.fresh(w)
 	}
@@ -161,10 +165,15 @@ func (o *combine[K, V, A, R]) fireSlices(c *graph.Ctx, w window.Interval, fs []*
 
 // mergeRow adds row r of a slice to a window's result.
 func (o *combine[K, V, A, R]) mergeRow(c *graph.Ctx, to, f *fold[K, A], r uint32) {
-	k, a := f.dir.Keys[r], f.acc.Vals[r]
+	a := f.acc.Vals[r]
 	if o.slices.copied != nil {
 		a = o.slices.copied(a)
 	}
+	o.mergeAcc(c, to, f.dir.Keys[r], a)
+}
+
+// mergeAcc adds a, which is given away, to k's accumulator of a window's result.
+func (o *combine[K, V, A, R]) mergeAcc(c *graph.Ctx, to *fold[K, A], k K, a A) {
 	t, fresh := to.dir.Row(k)
 	if fresh {
 		to.acc.Vals[t] = a
