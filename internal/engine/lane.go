@@ -49,6 +49,9 @@ type lane struct {
 	blocked   int64     // ms for which this lane has waited for room in queues: no time for a source to be idle
 	timer     *time.Timer
 
+	crowders []graph.Crowder // operators that may want a cut early
+	crowded  int             // the cut behind which one was asked for, plus one
+
 	toldCore, toldAll bool // reported to the coordinator
 	answered          *askForViews
 }
@@ -183,7 +186,23 @@ func (l *lane) round() (busy bool, err error) {
 		l.rounds++
 	}
 	l.tellFinished()
+	l.tellCrowded()
 	return busy, l.c.Err()
+}
+
+// tellCrowded asks for a cut, once behind each, when an operator has more in memory
+// than it may: what has changed can be let go only when it is in the store.
+func (l *lane) tellCrowded() {
+	if l.crowded > l.cutN {
+		return
+	}
+	for _, c := range l.crowders {
+		if c.Crowded() {
+			l.crowded = l.cutN + 1
+			l.inc.tell(report{lane: l.id, kind: cutWanted})
+			return
+		}
+	}
 }
 
 // stopped reports that sources are not to be read for now.

@@ -97,9 +97,6 @@ func (l *lane) queuesOf(st *laneStage, in *input) []*queue {
 func (l *lane) load() error {
 	s := l.inc.slot
 	rec := s.store.Last()
-	if rec == nil {
-		return nil
-	}
 	keepers := map[string]graph.Keeper{}
 	paged := map[string]bool{}
 	for _, st := range l.stages {
@@ -110,9 +107,15 @@ func (l *lane) load() error {
 			keepers[o.node.Name] = o.keeper
 			if p, ok := o.live.(graph.Pager); ok && s.pages != nil {
 				paged[o.node.Name] = true
+				if c, ok := o.live.(graph.Crowder); ok {
+					l.crowders = append(l.crowders, c)
+				}
 				p.Page(&rowStore{pages: s.pages, node: o.node.Name, lane: l})
 			}
 		}
+	}
+	if rec == nil {
+		return nil
 	}
 	relaned := rec.Lanes != len(l.inc.lanes)
 	mine := func(lane int) bool { return lane%len(l.inc.lanes) == l.id }
