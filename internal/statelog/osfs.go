@@ -162,3 +162,13 @@ func isFull(err error) bool {
 	const diskFull = syscall.Errno(112) // of Windows
 	return runtime.GOOS == "windows" && errors.Is(err, diskFull)
 }
+
+// Holds reports that a folder has files of a log.
+func Holds(dir string) bool {
+	for _, ext := range []string{logExt, ackExt} {
+		if found, err := filepath.Glob(filepath.Join(dir, "*"+ext)); err == nil && len(found) > 0 {
+			return true
+		}
+	}
+	return false
+}

@@ -23,6 +23,7 @@ type Way struct {
 	NoFuse  bool             // every transform behind a queue of its own
 	Restart bool             // begin again from each snapshot
 	State   string           // what keeps snapshots, in a folder; "": nothing beyond the run
+	Rescale bool             // with another number of lanes each time
 	Crash   bool             // the run ends with pipelinetest.ErrCrash behind each step, before its snapshot, and is to be run again
 	Now     func() time.Time // the run's processing time
 
@@ -54,10 +55,13 @@ func ways() (out []Way) {
 		add("spread, each element alone", Way{Spread: true, Each: true, Copies: 9})
 	}
 	for _, state := range States {
-		for _, w := range []Way{{Lanes: 1, Crash: true}, {Lanes: 2, Restart: true, Copies: 9}, {Lanes: 3, Crash: true, Spread: true, NoFuse: true}} {
+		for _, w := range []Way{{Lanes: 1, Crash: true}, {Lanes: 2, Restart: true, Copies: 9}, {Lanes: 3, Crash: true, Spread: true, NoFuse: true}, {Lanes: 2, Crash: true, Rescale: true, Copies: 9}} {
 			w.Name, w.State = fmt.Sprintf("%d lanes, state in %s", w.Lanes, state), state
 			if w.Crash {
 				w.Name += ", crash behind each step"
+				if w.Rescale {
+					w.Name += ", then other lanes"
+				}
 			} else {
 				w.Name += ", restart after each step"
 			}
