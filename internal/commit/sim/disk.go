@@ -382,6 +382,15 @@ func (d *Disk) Flip(r *rand.Rand) (name string, at int) {
 	return name, at
 }
 
+// sizes are those of all files.
+func (d *Disk) sizes() map[string]int {
+	m := make(map[string]int, len(d.names))
+	for n, f := range d.names {
+		m[n] = len(f.data)
+	}
+	return m
+}
+
 // Size is how many bytes and files a process sees.
 func (d *Disk) Size() (bytes, files int) {
 	for _, f := range d.names {

@@ -42,7 +42,7 @@ type miniOp struct {
 	Key, Val []byte
 }
 
-func openMini(fs statelog.FS, wait func()) (commit.Store, error) {
+func openMini(fs statelog.FS, wait func(), warn func(string)) (commit.Store, error) {
 	if _, err := fs.Lock("LOCK"); err != nil {
 		return nil, err
 	}
@@ -65,6 +65,7 @@ func openMini(fs statelog.FS, wait func()) (commit.Store, error) {
 			m.files = []string{n}
 			break
 		}
+		warn(n + " is damaged, or torn")
 		if bad++; bad > 1 {
 			return nil, errors.New("several damaged epochs")
 		}

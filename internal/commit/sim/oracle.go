@@ -16,11 +16,14 @@ import (
 type oracle struct {
 	plan Plan
 
-	last, before image  // the newest committed epoch, and the one before it
-	doubt        *image // asked for, and neither granted nor refused
-	writing      map[rowID]string
-	open         bool // writing is of an open epoch
-	flipped      bool // a byte was flipped since the store was opened last
+	past    []image // committed epochs, but for the newest
+	last    image   // the newest committed epoch
+	doubt   *image  // asked for, and neither granted nor refused
+	writing map[rowID]string
+	open    bool // writing is of an open epoch
+
+	flip   *flip // since the store was opened last
+	warned bool  // the store has told that something is damaged
 
 	begun int   // elements and ends that the lanes began with
 	acked []int // by split: the element that the source may forget up to
@@ -29,8 +32,21 @@ type oracle struct {
 
 // image is an epoch as it was asked for.
 type image struct {
-	rec  *commit.Record // nil: the start of the job
-	rows map[rowID]string
+	rec   *commit.Record // nil: the start of the job
+	rows  map[rowID]string
+	sizes map[string]int // of all files, when it was committed
+}
+
+// flip is a byte that was damaged.
+type flip struct {
+	file string
+	at   int
+}
+
+// spares reports that no byte of an epoch, or of what was before it, is the flipped one.
+func (f *flip) spares(i image) bool {
+	size, there := i.sizes[f.file]
+	return i.rec != nil && i.sizes != nil && (!there || f.at >= size)
 }
 
 // rowID names a row. lane is -1 for the rows of keys.
@@ -42,7 +58,7 @@ type rowID struct {
 }
 
 func newOracle(p Plan) *oracle {
-	return &oracle{plan: p, acked: make([]int, len(p.Splits)), last: image{rows: map[rowID]string{}}, before: image{rows: map[rowID]string{}}}
+	return &oracle{plan: p, acked: make([]int, len(p.Splits)), last: image{rows: map[rowID]string{}}}
 }
 
 func (o *oracle) wrong(format string, args ...any) {
@@ -89,16 +105,17 @@ func (o *oracle) remove(r rowID)          { delete(o.writing, r) }
 func (o *oracle) asked(rec *commit.Record) {
 	c := cloneRecord(rec)
 	c.Epoch = o.last.epoch() + 1
-	o.doubt, o.open = &image{c, o.writing}, false
+	o.doubt, o.open = &image{rec: c, rows: o.writing}, false
 	o.writing = nil
 }
 
-// granted is told that Commit has returned nil.
-func (o *oracle) granted(rec *commit.Record) {
+// granted is told that Commit has returned nil, and how large files are.
+func (o *oracle) granted(rec *commit.Record, sizes map[string]int) {
 	if rec.Epoch != o.doubt.rec.Epoch {
 		o.wrong("epoch %d was committed as %d", o.doubt.rec.Epoch, rec.Epoch)
 	}
-	o.before, o.last, o.doubt = o.last, *o.doubt, nil
+	o.doubt.sizes = sizes
+	o.past, o.last, o.doubt = append(o.past, o.last), *o.doubt, nil
 }
 
 // refused is told that Commit has failed. The epoch stays in doubt until the store
@@ -109,8 +126,19 @@ func (o *oracle) refused() {}
 func (o *oracle) dropped() { o.open = false }
 
 // crashed is told that the process is gone.
-func (o *oracle) crashed(flipped bool) {
-	o.open, o.flipped = false, o.flipped || flipped
+func (o *oracle) crashed(f *flip) {
+	o.open, o.warned = false, false
+	if f != nil {
+		o.flip = f
+	}
+}
+
+// refusedToOpen is told that the store can't be opened behind a flip: there has to be
+// no epoch that it could have fallen back to.
+func (o *oracle) refusedToOpen(err error) {
+	if f := o.flip; f != nil && len(o.past) > 0 && f.spares(o.past[len(o.past)-1]) {
+		o.wrong("byte %d of %s is flipped, epoch %d is whole, and the store refuses to open: %w", f.at, f.file, o.past[len(o.past)-1].epoch(), err)
+	}
 }
 
 // opened is told what a store has that was opened, or that lanes go back to. It
@@ -128,16 +156,13 @@ func (o *oracle) opened(rec *commit.Record, rows []commit.Row) (fellBack bool) {
 	switch {
 	case why == "":
 	case o.doubt != nil && o.doubt.differs(rec, got) == "":
-		o.before, o.last = o.last, *o.doubt
-	case o.flipped && o.before.differs(rec, got) == "":
-		o.last, fellBack = o.before, true
-		o.forget()
-	case o.flipped:
-		o.wrong("behind a flipped byte the store has neither epoch %d (%s) nor epoch %d (%s)", o.last.epoch(), why, o.before.epoch(), o.before.differs(rec, got))
+		o.past, o.last = append(o.past, o.last), *o.doubt
+	case o.flip != nil:
+		fellBack = o.fallBack(rec, got, why)
 	default:
 		o.wrong("epoch %d was committed, but the store has another: %s", o.last.epoch(), why)
 	}
-	o.doubt, o.flipped = nil, false
+	o.doubt, o.flip = nil, nil
 	o.agree()
 	o.begun = o.last.progress()
 	return fellBack
@@ -165,6 +190,27 @@ func (o *oracle) agree() {
 	if read != folded {
 		o.wrong("epoch %d has read %d elements and has the effects of %d", o.last.epoch(), read, folded)
 	}
+}
+
+// fallBack looks for the earlier epoch that the store has behind a flip: all of it, and
+// none earlier than needs be.
+func (o *oracle) fallBack(rec *commit.Record, got map[rowID]string, why string) bool {
+	for n := len(o.past) - 1; n >= 0; n-- {
+		if o.past[n].differs(rec, got) != "" {
+			continue
+		}
+		if n < len(o.past)-1 && o.flip.spares(o.past[len(o.past)-1]) {
+			o.wrong("the store falls back to epoch %d, and epoch %d is whole", o.past[n].epoch(), o.past[len(o.past)-1].epoch())
+		}
+		if !o.warned && n < len(o.past)-1 { // the newest alone may have been torn, for all that the store knows
+			o.wrong("the store falls back to epoch %d and says nothing", o.past[n].epoch())
+		}
+		o.last, o.past = o.past[n], o.past[:n]
+		o.forget()
+		return true
+	}
+	o.wrong("behind a flipped byte the store has no epoch that there ever was: %s", why)
+	return false
 }
 
 // forget takes back what sources may have forgotten: behind a flipped byte they are

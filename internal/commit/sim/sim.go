@@ -9,9 +9,9 @@ import (
 	"github.com/millrace/millrace/internal/statelog"
 )
 
-// OpenStore opens the store under test in a folder. wait is called, again and
-// again, while the disk is full.
-type OpenStore func(fs statelog.FS, wait func()) (commit.Store, error)
+// OpenStore opens the store under test in a folder. wait is to be called, again and
+// again, while the disk is full, and warn when something is found damaged.
+type OpenStore func(fs statelog.FS, wait func(), warn func(string)) (commit.Store, error)
 
 // Result is how a run ended.
 type Result struct {
@@ -68,6 +68,7 @@ func Run(p Plan, open OpenStore, trace func(string)) Result {
 		if err != nil {
 			if s.flips > 0 && errors.Is(err, errOpen) {
 				refused = true
+				s.orc.refusedToOpen(err)
 				s.event(evUnopened, 0, 0)
 			} else {
 				s.orc.wrong("%w", err)
@@ -106,7 +107,7 @@ func (s *sim) life() (again bool, err error) {
 	}()
 	s.ioFailed, s.failing = false, false
 	s.opening = true
-	store, err := s.store(s.disk, s.wait)
+	store, err := s.store(s.disk, s.wait, s.warn)
 	s.opening = false
 	if err != nil {
 		if s.ioFailed { // the process ends, and someone starts another
@@ -245,16 +246,16 @@ func (s *sim) crashed(f Fault) {
 	} else {
 		s.disk.PowerLoss(r)
 	}
-	flipped := false
+	var damage *flip
 	if f.Kind == Flip {
-		name, at := s.disk.Flip(r)
-		if flipped = name != ""; flipped {
+		if name, at := s.disk.Flip(r); name != "" {
+			damage = &flip{name, at}
 			s.flips++
 			s.count.Flips++
+			s.note("byte %d of %s is flipped", at, name)
 		}
-		s.note("byte %d of %s is flipped", at, name)
 	}
-	s.orc.crashed(flipped)
+	s.orc.crashed(damage)
 	if f.Lanes > 0 {
 		if f.Lanes != s.lanes {
 			s.count.Rescaled++
@@ -308,6 +309,12 @@ func (s *sim) wait() {
 	if s.within != nil {
 		s.give()
 	}
+}
+
+// warn takes what the store says about damage.
+func (s *sim) warn(sentence string) {
+	s.note("the store warns: %s", sentence)
+	s.orc.warned = true
 }
 
 // judgeDisk holds the disk to a size that does not depend on how many epochs there were.

@@ -19,7 +19,7 @@ func TestSim(t *testing.T) {
 	if *seedFlag != 0 {
 		p := NewPlan(*seedFlag)
 		t.Logf("%v", p)
-		res := Run(p, openMini, func(line string) { t.Log(line) })
+		res := Run(p, openLog, func(line string) { t.Log(line) })
 		t.Logf("%v", res.Count)
 		require.NoError(t, res.Err)
 		return
@@ -31,7 +31,7 @@ func TestSim(t *testing.T) {
 	var all Counters
 	begun := time.Now()
 	for seed := uint64(1); seed <= uint64(n); seed++ {
-		res := Run(NewPlan(seed), openMini, nil)
+		res := Run(NewPlan(seed), openLog, nil)
 		if res.Err != nil {
 			t.Fatalf("seed %d: %v", seed, res.Err)
 		}

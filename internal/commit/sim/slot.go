@@ -350,7 +350,7 @@ func (inc *incarnation) resume(tell bool) {
 	}
 	s.event(evDurable, inc.epochN, 0)
 	s.count.Epochs++
-	s.orc.granted(p.rec)
+	s.orc.granted(p.rec, s.disk.sizes())
 	s.judgeDisk()
 	if tell {
 		inc.do(inc.cycle.Persisted())
