@@ -12,11 +12,13 @@ type Counters struct {
 	Whole              int // epochs that held all rows
 	Relaned            int // epochs that held all rows of lanes
 	Refused            int // commits that failed
+	Exits              int // of processes behind a failure
 	Restarts           int // by the cycle
 	Rescaled           int // processes with another number of lanes
 	Flips              int // bytes
 	FellBack           int // to the epoch before
 	Unopened           int // stores that refused to open behind a flip
+	Revived            int // epochs that were given up, and are there again behind a flip
 	Waits              int // for room on the disk
 	BytesMax, FilesMax int // on the disk
 }
@@ -32,11 +34,13 @@ func (c *Counters) Add(o Counters) {
 	c.Whole += o.Whole
 	c.Relaned += o.Relaned
 	c.Refused += o.Refused
+	c.Exits += o.Exits
 	c.Restarts += o.Restarts
 	c.Rescaled += o.Rescaled
 	c.Flips += o.Flips
 	c.FellBack += o.FellBack
 	c.Unopened += o.Unopened
+	c.Revived += o.Revived
 	c.Waits += o.Waits
 	c.BytesMax, c.FilesMax = max(c.BytesMax, o.BytesMax), max(c.FilesMax, o.FilesMax)
 }
@@ -59,7 +63,7 @@ func (c Counters) String() string {
 			fmt.Fprintf(&b, "%12d", c.Faults[k][p])
 		}
 	}
-	fmt.Fprintf(&b, "\nepochs %d, whole %d, of other lanes %d, refused %d; restarts %d, rescaled %d; bytes flipped %d: fell back %d, not opened %d; waits for room %d; at most %d bytes in %d files\n",
-		c.Epochs, c.Whole, c.Relaned, c.Refused, c.Restarts, c.Rescaled, c.Flips, c.FellBack, c.Unopened, c.Waits, c.BytesMax, c.FilesMax)
+	fmt.Fprintf(&b, "\nepochs %d, whole %d, of other lanes %d, refused %d; exits %d, restarts %d, rescaled %d; bytes flipped %d: fell back %d, not opened %d, revived %d; waits for room %d; at most %d bytes in %d files\n",
+		c.Epochs, c.Whole, c.Relaned, c.Refused, c.Exits, c.Restarts, c.Rescaled, c.Flips, c.FellBack, c.Unopened, c.Revived, c.Waits, c.BytesMax, c.FilesMax)
 	return b.String()
 }

@@ -131,13 +131,17 @@ func (h *handle) Sync() error {
 	if h.dead() {
 		return errDead
 	}
-	if h.d.Bad > 0 {
-		h.d.Bad--
-		h.f.lost = true
+	return h.f.sync(h.d)
+}
+
+func (f *inode) sync(d *Disk) error {
+	if d.Bad > 0 {
+		d.Bad--
+		f.lost = true
 		return errIO
 	}
-	if !h.f.lost {
-		h.f.synced, h.f.old = len(h.f.data), nil
+	if !f.lost {
+		f.synced, f.old = len(f.data), nil
 	}
 	return nil
 }
@@ -290,8 +294,13 @@ func (l lock) Close() error {
 }
 
 // Kill ends the process and leaves the machine: nothing that was written is lost yet.
+// What a failed sync of that process has lost is forgotten, too: the sync of a later
+// one is true. Some systems are worse, and a store would have to copy what it reads.
 func (d *Disk) Kill() {
 	d.life++
+	for _, f := range d.names {
+		f.lost = false
+	}
 	d.locked, d.Full, d.Bad = "", 0, 0
 }
 
@@ -397,4 +406,18 @@ func (d *Disk) Size() (bytes, files int) {
 		bytes += len(f.data)
 	}
 	return bytes, len(d.names)
+}
+
+// Sync makes the content of a file durable that an earlier process may have written.
+func (d *Disk) Sync(name string) error {
+	life := d.life
+	d.Before(OpSync, name)
+	if life != d.life {
+		return errDead
+	}
+	f := d.names[name]
+	if f == nil {
+		return &fs.PathError{Op: "sync", Path: name, Err: fs.ErrNotExist}
+	}
+	return f.sync(d)
 }

@@ -25,6 +25,7 @@ const (
 	evFellBack
 	evTorn
 	evUnopened
+	evExit
 )
 
 // event takes something that happened into the hash, and into the trace.
@@ -63,6 +64,8 @@ func (s *sim) event(k eventKind, a, b uint64) {
 		s.note("the store has fallen back to epoch %d", a)
 	case evTorn:
 		s.note("lanes are torn down")
+	case evExit:
+		s.note("the process ends")
 	case evUnopened:
 		s.note("the store refuses to open")
 	}

@@ -19,11 +19,15 @@ type oracle struct {
 	past    []image // committed epochs, but for the newest
 	last    image   // the newest committed epoch
 	doubt   *image  // asked for, and neither granted nor refused
+	given   []image // up: refused, or found torn
 	writing map[rowID]string
 	open    bool // writing is of an open epoch
 
 	flip   *flip // since the store was opened last
 	warned bool  // the store has told that something is damaged
+	// revived says that the flipped byte was of what gave an epoch up, and that it is
+	// there again: a single byte can do so, and the run ends.
+	revived bool
 
 	begun int   // elements and ends that the lanes began with
 	acked []int // by split: the element that the source may forget up to
@@ -162,6 +166,9 @@ func (o *oracle) opened(rec *commit.Record, rows []commit.Row) (fellBack bool) {
 	default:
 		o.wrong("epoch %d was committed, but the store has another: %s", o.last.epoch(), why)
 	}
+	if o.doubt != nil && why == "" {
+		o.given = append(o.given, *o.doubt)
+	}
 	o.doubt, o.flip = nil, nil
 	o.agree()
 	o.begun = o.last.progress()
@@ -208,6 +215,12 @@ func (o *oracle) fallBack(rec *commit.Record, got map[rowID]string, why string) 
 		o.last, o.past = o.past[n], o.past[:n]
 		o.forget()
 		return true
+	}
+	for _, g := range o.given {
+		if g.differs(rec, got) == "" && o.flip.spares(o.last) {
+			o.revived = true
+			return false
+		}
 	}
 	o.wrong("behind a flipped byte the store has no epoch that there ever was: %s", why)
 	return false

@@ -43,7 +43,9 @@ type sim struct {
 	inc      *incarnation
 	within   *persist // the Commit whose code runs; nil: other code does
 	dying    bool     // a crash is under way: nothing more has an effect
-	failing  bool     // user code has failed
+	failing  bool     // user code has failed, or the store
+	exiting  bool     // the process ends behind that
+	refused  int      // epochs, in this life
 	flips    int
 	slow     int  // so many steps the next sync lasts
 	ioFailed bool // the disk has refused something in this life
@@ -78,7 +80,7 @@ func Run(p Plan, open OpenStore, trace func(string)) Result {
 			break
 		}
 	}
-	if s.orc.err == nil && !refused {
+	if s.orc.err == nil && !refused && !s.orc.revived {
 		s.orc.judge(s.out)
 	}
 	if refused {
@@ -105,7 +107,7 @@ func (s *sim) life() (again bool, err error) {
 		}
 		s.inc = nil
 	}()
-	s.ioFailed, s.failing = false, false
+	s.ioFailed, s.failing, s.exiting, s.refused = false, false, false, 0
 	s.opening = true
 	store, err := s.store(s.disk, s.wait, s.warn)
 	s.opening = false
@@ -117,7 +119,7 @@ func (s *sim) life() (again bool, err error) {
 		return false, fmt.Errorf("%w: %w", errOpen, err)
 	}
 	for {
-		if s.orc.err != nil {
+		if s.orc.err != nil || s.orc.revived {
 			return false, nil
 		}
 		end, err := s.incarnate(store)
@@ -131,6 +133,14 @@ func (s *sim) life() (again bool, err error) {
 		if end == commit.Done {
 			return false, store.Close()
 		}
+		if s.exiting {
+			s.event(evExit, 0, 0)
+			s.count.Exits++
+			err := store.Close()
+			s.disk.Kill()
+			s.orc.crashed(nil)
+			return true, err
+		}
 	}
 }
 
@@ -141,6 +151,10 @@ func (s *sim) incarnate(store commit.Store) (end commit.Decision, err error) {
 	s.inc = inc
 	if err != nil {
 		return commit.Nothing, err
+	}
+	if s.orc.revived {
+		s.count.Revived++
+		return commit.Restart, nil
 	}
 	if last := store.Last(); last != nil && last.Ended && s.plan.Direct {
 		for _, l := range inc.lanes {
@@ -225,6 +239,7 @@ func (s *sim) fire(f Fault) {
 		panic(crash{f})
 	case Failure:
 		s.failing = s.inc != nil
+		s.exiting = s.failing && f.Seed%3 == 0
 	case DiskFull:
 		s.disk.Full += 1 + int(f.Seed%6)
 	case SlowSync:

@@ -21,8 +21,9 @@ type incarnation struct {
 
 	asked      int // the cut that lanes are asked for
 	lettersEnd bool
-	showed     int // lanes that have committed their sinks in this cut
-	heardShown int // lanes that have told so
+	showed     int  // lanes that have committed their sinks in this cut
+	heardShown int  // lanes that have told so
+	owed       bool // an epoch is durable that not all sinks have committed
 	end        commit.Decision
 
 	epoch   commit.Epoch // open, or being made durable
@@ -82,6 +83,9 @@ func (s *sim) openLanes(store commit.Store) (*incarnation, error) {
 				t.state = txnGone
 			}
 		}
+	}
+	if s.orc.revived {
+		return nil, nil
 	}
 	s.orc.found(s.out)
 	s.at(Loading)
@@ -155,6 +159,11 @@ func (inc *incarnation) stop() {
 		inc.epoch = nil
 	}
 	for _, l := range inc.lanes {
+		if inc.owed && inc.s.r.IntN(2) == 0 { // a driver may, or may leave it to recovery
+			for _, t := range l.w.commit() {
+				inc.s.orc.shows(t)
+			}
+		}
 		l.w.abort()
 	}
 }
@@ -183,7 +192,7 @@ func (inc *incarnation) heard(m message) commit.Decision {
 		return inc.cycle.Reported()
 	case saysCommitted:
 		if inc.heardShown++; inc.heardShown == len(inc.lanes) {
-			inc.heardShown = 0
+			inc.heardShown, inc.owed = 0, false
 			inc.s.at(Shown)
 		}
 		return inc.cycle.Committed()
@@ -346,12 +355,17 @@ func (inc *incarnation) resume(tell bool) {
 		s.count.Refused++
 		s.orc.refused()
 		s.failing = true
+		// A driver may open lanes again, for the store is as it was; but a store may have
+		// given up, so not twice.
+		s.refused++
+		s.exiting = s.exiting || s.refused > 1 || s.r.IntN(2) == 0
 		return
 	}
 	s.event(evDurable, inc.epochN, 0)
 	s.count.Epochs++
 	s.orc.granted(p.rec, s.disk.sizes())
 	s.judgeDisk()
+	inc.owed = true
 	if tell {
 		inc.do(inc.cycle.Persisted())
 	}
