@@ -1,6 +1,10 @@
 package commit
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/millrace/millrace/internal/commit/plant"
+)
 
 // Cycle decides about cuts, commits and the end of one incarnation of a slot. The
 // driver tells it what lanes report and when time is up, and does what it answers.
@@ -67,6 +71,9 @@ func (c *Cycle) Cut() int { return c.n }
 // CutDue asks for a cut, as it is time for one; while one is open, or none is
 // possible, nothing happens.
 func (c *Cycle) CutDue() Decision {
+	if plant.Is(plant.CutWhilePersisting) && c.phase == persisting && c.released {
+		return c.cut()
+	}
 	if c.phase != running || c.finished == c.Lanes {
 		return Nothing
 	}
@@ -126,6 +133,10 @@ func (c *Cycle) Reported() Decision {
 // has got further than at the last cut.
 func (c *Cycle) Persisting(moved bool) Decision {
 	c.moved = c.moved || moved
+	if plant.Is(plant.ShowBeforeDurable) {
+		c.phase, c.waiting = committing, c.Lanes
+		return Commit
+	}
 	if !c.Ahead || c.last || c.restarts() {
 		return Nothing
 	}
@@ -135,6 +146,9 @@ func (c *Cycle) Persisting(moved bool) Decision {
 
 // Persisted notes that the epoch is durable.
 func (c *Cycle) Persisted() Decision {
+	if plant.Is(plant.ShowBeforeDurable) {
+		return Nothing
+	}
 	c.must(persisting, "is persisted")
 	c.phase, c.waiting = committing, c.Lanes
 	return Commit
@@ -152,7 +166,8 @@ func (c *Cycle) Committing() bool { return c.phase == persisting || c.phase == c
 // restarts reports that the cut at hand is followed by a restart. When all lanes
 // have finished only the last cut is missing.
 func (c *Cycle) restarts() bool {
-	return c.RestartAt > 0 && c.n >= c.RestartAt && c.moved && c.finished < c.Lanes
+	moved := c.moved || plant.Is(plant.RestartForNothing)
+	return c.RestartAt > 0 && c.n >= c.RestartAt && moved && c.finished < c.Lanes
 }
 
 // Committed notes that a lane has committed its sinks.
@@ -167,6 +182,9 @@ func (c *Cycle) Committed() Decision {
 		return Finish
 	case c.released:
 		c.phase = running
+		if plant.Is(plant.EndForgotten) {
+			return Nothing
+		}
 		return c.next()
 	case c.restarts():
 		c.phase = ended

@@ -1,0 +1,47 @@
+// Package plant names bugs that can be planted in the code that commits, to show
+// that the simulation finds them. Without the build tag "planted" Is is false
+// always, and the compiler leaves nothing of what hangs on it.
+package plant
+
+// Bug is one that can be planted.
+type Bug string
+
+// The bugs, by where they are planted.
+const (
+	None Bug = ""
+
+	// In commit.Cycle.
+	CutWhilePersisting Bug = "a second epoch is begun before the first is committed"
+	ShowBeforeDurable  Bug = "sinks commit before the record is durable"
+	EndForgotten       Bug = "nobody asks for the last cut when lanes finish while an epoch is made durable"
+	RestartForNothing  Bug = "a restart does not ask whether anything has moved"
+
+	// In a driver, a lane or a sink.
+	AckBeforeDurable   Bug = "sources are acknowledged at the cut"
+	AckNewest          Bug = "sources are acknowledged up to what is read, not up to the cut"
+	NotFinalised       Bug = "recovery forgets prepared transactions"
+	AbortDurable       Bug = "a torn-down sink aborts what is durable"
+	PositionOfEarlier  Bug = "the record has the positions of the epoch before"
+	PositionOfNext     Bug = "the record has a position that is one too far"
+	DeltaAtRescale     Bug = "an epoch of another number of lanes is a delta"
+	RowsOfOldLanes     Bug = "rows of lanes that are no more are not loaded"
+	PreparedNotInState Bug = "a sink's state is written before it is prepared"
+	OneBarrierTooFew   Bug = "a lane cuts when all but one barrier have come"
+	ClearNotWritten    Bug = "a keeper forgets to delete a cleared row"
+
+	// In the file store.
+	NoSyncFile        Bug = "a record is committed without a sync"
+	NoSyncDir         Bug = "a new file's name is not made durable"
+	NoChecksum        Bug = "checksums are not looked at"
+	RecordFirst       Bug = "the record is written and synced before the rows"
+	DeltasReversed    Bug = "changes of an epoch are replayed in reverse"
+	AppendTwice       Bug = "an append is replayed twice"
+	DeleteIgnored     Bug = "a delete is not replayed"
+	BaseRemovedEarly  Bug = "the old base is removed before the new one is durable"
+	FallbackMixes     Bug = "rows of a damaged epoch are believed, its record is not"
+	FallbackFar       Bug = "recovery falls back behind two epochs"
+	TornIsError       Bug = "a torn end is taken for damage"
+	UnsyncedBelieved  Bug = "what recovery has read is not made durable"
+	FailedSyncRetried Bug = "a sync that failed is tried again, and believed"
+	OldNeverRemoved   Bug = "old files stay"
+)
