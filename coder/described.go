@@ -378,7 +378,7 @@ func describeField(typ string, depth int) (*Description, error) {
 	if schema, ok := strings.CutPrefix(typ, "row{"); ok {
 		return describeRow(typ, "{"+schema, depth)
 	}
-	if user, ok := strings.CutSuffix(typ, "<bytes>"); ok && !strings.HasPrefix(user, "beam:logical_type:") { // of a registered coder, as a block
+	if user, ok := strings.CutSuffix(typ, "<bytes>"); ok && user != "array" && !strings.HasPrefix(user, "beam:logical_type:") { // of a registered coder, as a block
 		a, err := describe(user, depth+1)
 		if err != nil {
 			return nil, err
