@@ -50,6 +50,7 @@ const (
 	formArray         // count n and n args[0]s
 	formMap           // count and pairs, args[0] to args[1]
 	formKV            // args[0], args[1]
+	formEither        // 0 and args[0], or 1 and args[1]
 	formSharded       // shard as string, args[0]
 	formGlobal        // nothing
 	formInterval      // instant of the end, length
@@ -93,6 +94,7 @@ var compoundForms = map[string]struct {
 	"beam:coder:state_backed_iterable:v1": {formIterable, 1, 4},
 	"millrace:coder:map:v1":               {formMap, 2, 4},
 	"beam:coder:kv:v1":                    {formKV, 2, 0},
+	"millrace:coder:either:v1":            {formEither, 2, 1},
 	"beam:coder:sharded_key:v1":           {formSharded, 1, 1},
 	"beam:coder:length_prefix:v1":         {formBlock, 1, 1},
 }
@@ -464,6 +466,8 @@ func (d *Description) String() string {
 		return "map[" + d.args[0].String() + "]" + d.args[1].String()
 	case formKV:
 		return "KV[" + d.args[0].String() + ", " + d.args[1].String() + "]"
+	case formEither:
+		return "either[" + d.args[0].String() + ", " + d.args[1].String() + "]"
 	case formSharded:
 		return "ShardedKey[" + d.args[0].String() + "]"
 	case formBlock:

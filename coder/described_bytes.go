@@ -77,6 +77,12 @@ func (d *Description) skip(w *walk, b []byte) ([]byte, error) {
 			return nil, err
 		}
 		return d.args[1].skip(w, b)
+	case formEither:
+		right, b, err := readBool(b)
+		if err != nil {
+			return nil, err
+		}
+		return d.args[side(right)].skip(w, b)
 	case formSharded:
 		_, b, err := readBlock(b)
 		if err != nil {
@@ -96,6 +102,14 @@ func (d *Description) skip(w *walk, b []byte) ([]byte, error) {
 		return b, err
 	}
 	return d.skipOpaque(b)
+}
+
+// side is the index of the coder of one side of an either.
+func side(right bool) int {
+	if right {
+		return 1
+	}
+	return 0
 }
 
 func skipBytes(b []byte, n int) ([]byte, error) {
@@ -352,7 +366,7 @@ func (d *Description) AppendZero(b []byte) ([]byte, error) {
 			return nil, err
 		}
 		return d.args[1].AppendZero(b)
-	case formSharded:
+	case formSharded, formEither:
 		return d.args[0].AppendZero(append(b, 0))
 	case formGlobal:
 		return b, nil

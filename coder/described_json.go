@@ -27,6 +27,7 @@ import (
 //	maps                 objects where all keys are strings in UTF-8, otherwise arrays of [key, value]
 //	structs              objects with all fields, in order
 //	KV, ShardedKey       {"key": …, "value": …}, {"shard": …, "key": …}
+//	one of two inputs    {"left": …} or {"right": …}
 //	GlobalWindow         "global"
 //	IntervalWindow       {"start": …, "end": …} in Unix milliseconds
 func (d *Description) AppendJSON(dst, b []byte) (_, rest []byte, err error) {
@@ -97,6 +98,13 @@ func (d *Description) json(w *walk, dst, b []byte) ([]byte, []byte, error) {
 			return nil, nil, err
 		}
 		dst, b, err = d.args[1].json(w, append(dst, `,"value":`...), b)
+		return append(dst, '}'), b, err
+	case formEither:
+		right, b, err := readBool(b)
+		if err != nil {
+			return nil, nil, err
+		}
+		dst, b, err = d.args[side(right)].json(w, fmt.Appendf(dst, "{%q:", sides[side(right)]), b)
 		return append(dst, '}'), b, err
 	case formSharded:
 		shard, b, err := readBlock(b)
@@ -202,6 +210,8 @@ func (d *Description) jsonMap(w *walk, dst, b []byte) ([]byte, []byte, error) {
 	sign(4)
 	return dst, b, err
 }
+
+var sides = [2]string{"left", "right"}
 
 func appendJSONFloat(dst []byte, v float64, bits int) []byte {
 	switch {
@@ -329,6 +339,13 @@ func (d *Description) fromJSON(dst, text []byte) ([]byte, error) {
 			return nil, err
 		}
 		return inField("value")(d.args[1].fromJSON(dst, m[1]))
+	case formEither:
+		for i, name := range sides {
+			if m, err := fieldsOf(text, []string{name}); err == nil {
+				return inField(name)(d.args[i].fromJSON(append(dst, byte(i)), m[0]))
+			}
+		}
+		return nil, d.wrong(text)
 	case formSharded:
 		m, err := fieldsOf(text, []string{"shard", "key"})
 		if err != nil {

@@ -161,6 +161,31 @@ func TestDescribe_registered(t *testing.T) {
 	assert.Equal(t, "rest", string(rest))
 }
 
+// Joins bring two inputs to one key.
+func TestDescribe_either(t *testing.T) {
+	d, err := coder.Describe("millrace:coder:either:v1<beam:coder:string_utf8:v1,beam:coder:row:v1{A int16}>")
+	require.NoError(t, err)
+	for text, b := range map[string]string{`{"left":"a"}`: "\x00\x01a", `{"right":{"A":5}}`: "\x01\x01\x00\x00\x05"} {
+		got, rest, err := d.AppendJSON(nil, []byte(b+"rest"))
+		require.NoError(t, err)
+		assert.Equal(t, text, string(got))
+		assert.Equal(t, "rest", string(rest))
+		again, err := d.FromJSON(nil, got)
+		require.NoError(t, err)
+		assert.Equal(t, b, string(again))
+	}
+	_, err = d.FromJSON(nil, []byte(`{"middle":1}`))
+	require.EqualError(t, err, `{"middle":1} cannot be either[string, struct{A int16}]`)
+	to, err := coder.Describe("millrace:coder:either:v1<beam:coder:string_utf8:v1,beam:coder:row:v1{A int32}>")
+	require.NoError(t, err)
+	conv, err := coder.Convert(d, to)
+	require.NoError(t, err)
+	assert.Equal(t, "field [right].A: int16 becomes int32", conv.Changes()[0].String())
+	b, _, err := conv.Append(nil, []byte("\x01\x01\x00\x00\x05"))
+	require.NoError(t, err)
+	assert.Equal(t, "\x01\x01\x00\x05", string(b))
+}
+
 func TestDescribe_rowsOfFewerFields(t *testing.T) {
 	d, err := coder.Describe(inferred[inner]().ID)
 	require.NoError(t, err)

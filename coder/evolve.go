@@ -183,6 +183,8 @@ func (c *converter) convert(from, to *Description, path string) (step, error) {
 		return c.entries(from, to, path)
 	case formKV:
 		return c.pair(from, to, path)
+	case formEither:
+		return c.either(from, to, path)
 	case formSharded:
 		key, err := c.convert(from.args[0], to.args[0], inside(path, "Key"))
 		if err != nil || key == nil {
@@ -297,6 +299,27 @@ func (c *converter) pair(from, to *Description, path string) (step, error) {
 			return nil, nil, err
 		}
 		return val.run(w, from.args[1], dst, b)
+	}, nil
+}
+
+func (c *converter) either(from, to *Description, path string) (step, error) {
+	var steps [2]step
+	for i := range steps {
+		var err error
+		if steps[i], err = c.convert(from.args[i], to.args[i], inside(path, "["+sides[i]+"]")); err != nil {
+			return nil, err
+		}
+	}
+	if steps[0] == nil && steps[1] == nil {
+		return nil, nil
+	}
+	return func(w *walk, dst, b []byte) ([]byte, []byte, error) {
+		right, b, err := readBool(b)
+		if err != nil {
+			return nil, nil, err
+		}
+		i := side(right)
+		return steps[i].run(w, from.args[i], append(dst, byte(i)), b)
 	}, nil
 }
 
