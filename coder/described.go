@@ -54,12 +54,23 @@ const (
 	formSharded       // shard as string, args[0]
 	formGlobal        // nothing
 	formInterval      // instant of the end, length
+	formMillis        // varint, an instant
+	formTuple         // fields, one behind the other
 	formBlock         // length, then args[0] in exactly as many bytes
 	formRow           // fields
 	formOpaque        // what a registered coder wrote
 )
 
-// describedField is a field of a row.
+// Descriptions need not be of a coder: what lies in rows of state is put together from
+// values in these two forms. A tuple is its fields one behind the other, with an ID like
+// millrace:coder:tuple:v1{at millrace:coder:instant:v1, value beam:coder:varint:v1}; an
+// instant is a varint of Unix milliseconds.
+const (
+	tupleURN   = "millrace:coder:tuple:v1"
+	instantURN = "millrace:coder:instant:v1"
+)
+
+// describedField is a field of a row or a tuple.
 type describedField struct {
 	name     string
 	nullable bool // by the row's null bits
@@ -81,6 +92,7 @@ var plainForms = map[string]struct {
 	"millrace:coder:time:v1":        {formTime, 4},
 	"beam:coder:global_window:v1":   {formGlobal, 0},
 	"beam:coder:interval_window:v1": {formInterval, 9},
+	instantURN:                      {formMillis, 1},
 }
 
 // compoundForms are the coders of components.
@@ -137,6 +149,9 @@ func describe(id string, depth int) (*Description, error) {
 	}
 	if schema, ok := strings.CutPrefix(id, "beam:coder:row:v1{"); ok {
 		return describeRow(id, "{"+schema, depth)
+	}
+	if fields, ok := strings.CutPrefix(id, tupleURN+"{"); ok {
+		return describeFields(&Description{id: id, form: formTuple}, "{"+fields, depth)
 	}
 	head, arg, parts, err := splitID(id)
 	if err != nil {
@@ -304,6 +319,11 @@ func scan(s, stop string) (int, error) {
 
 // describeRow reads a schema in braces.
 func describeRow(id, schema string, depth int) (*Description, error) {
+	return describeFields(&Description{id: id, form: formRow, min: 2}, schema, depth)
+}
+
+// describeFields reads the fields of a row or a tuple.
+func describeFields(d *Description, schema string, depth int) (*Description, error) {
 	inner, after, err := bracket(schema)
 	if err != nil {
 		return nil, err
@@ -311,7 +331,6 @@ func describeRow(id, schema string, depth int) (*Description, error) {
 	if after != "" {
 		return nil, fmt.Errorf("%q follows a schema", after)
 	}
-	d := &Description{id: id, form: formRow, min: 2}
 	if inner == "" {
 		return d, nil
 	}
@@ -330,9 +349,17 @@ func describeRow(id, schema string, depth int) (*Description, error) {
 		}
 		seen[name] = true
 		f := describedField{name: name}
-		typ, f.nullable = strings.CutSuffix(typ, "?")
-		if f.d, err = describeField(typ, depth+1); err != nil {
+		if d.form == formTuple {
+			f.d, err = describe(typ, depth+1)
+		} else {
+			typ, f.nullable = strings.CutSuffix(typ, "?")
+			f.d, err = describeField(typ, depth+1)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("field %q: %w", name, err)
+		}
+		if d.form == formTuple {
+			d.min += f.d.min
 		}
 		d.fields = append(d.fields, f)
 	}
@@ -447,7 +474,7 @@ func (d *Description) Opaque() bool {
 
 var formNames = [...]string{formBool: "bool", formInt64: "int64", formUint64: "uint64", formInt8: "int8", formUint8: "uint8", formInt16: "int16",
 	formUint16: "uint16", formInt32: "int32", formUint32: "uint32", formFloat: "float32", formDouble: "float64", formString: "string",
-	formBytes: "[]byte", formTime: "time.Time", formGlobal: "GlobalWindow", formInterval: "IntervalWindow"}
+	formBytes: "[]byte", formTime: "time.Time", formGlobal: "GlobalWindow", formInterval: "IntervalWindow", formMillis: "instant"}
 
 // String returns the type in the words of Go, for people: "map[string]struct{A int32;
 // B *string}". Widths and names that the ID does not hold are lost: an int8 outside of
@@ -472,7 +499,7 @@ func (d *Description) String() string {
 		return "ShardedKey[" + d.args[0].String() + "]"
 	case formBlock:
 		return d.args[0].String()
-	case formRow:
+	case formRow, formTuple:
 		var b strings.Builder
 		b.WriteString("struct{")
 		for i, f := range d.fields {

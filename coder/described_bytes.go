@@ -38,7 +38,7 @@ func (d *Description) skip(w *walk, b []byte) ([]byte, error) {
 	case formBool:
 		_, b, err := readBool(b)
 		return b, err
-	case formInt64, formUint64:
+	case formInt64, formUint64, formMillis:
 		_, b, err := readUvarint(b)
 		return b, err
 	case formInt32, formUint16, formUint32:
@@ -100,6 +100,14 @@ func (d *Description) skip(w *walk, b []byte) ([]byte, error) {
 	case formRow:
 		_, b, err := d.split(w, b, nil)
 		return b, err
+	case formTuple:
+		for _, f := range d.fields {
+			var err error
+			if b, err = f.d.skip(w, b); err != nil {
+				return nil, fmt.Errorf("%s: %w", f.name, err)
+			}
+		}
+		return b, nil
 	}
 	return d.skipOpaque(b)
 }
@@ -339,7 +347,7 @@ func (d *Description) appendRow(b []byte, fields [][]byte) []byte {
 // registered coder that this process does not have.
 func (d *Description) AppendZero(b []byte) ([]byte, error) {
 	switch d.form {
-	case formBool, formInt64, formUint64, formInt8, formUint8, formUint16, formInt32, formUint32, formString, formBytes, formNullable:
+	case formBool, formInt64, formUint64, formInt8, formUint8, formUint16, formInt32, formUint32, formString, formBytes, formNullable, formMillis:
 		return append(b, 0), nil
 	case formInt16:
 		return append(b, 0, 0), nil
@@ -387,6 +395,15 @@ func (d *Description) AppendZero(b []byte) ([]byte, error) {
 			}
 		}
 		return d.appendRow(b, fields), nil
+	}
+	if d.form == formTuple {
+		for _, f := range d.fields {
+			var err error
+			if b, err = f.d.AppendZero(b); err != nil {
+				return nil, err
+			}
+		}
+		return b, nil
 	}
 	if d.user == nil {
 		return nil, fmt.Errorf("coder %s is not registered in this program, which alone knows its zero value", d.id)

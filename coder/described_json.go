@@ -126,8 +126,24 @@ func (d *Description) json(w *walk, dst, b []byte) ([]byte, []byte, error) {
 		}
 		dst, _, err = d.args[0].json(w, dst, part)
 		return dst, b, err
+	case formMillis:
+		ms, b, err := ReadVarint(b)
+		return appendJSONInstant(dst, ms), b, err
 	case formRow:
 		return d.jsonRow(w, dst, b)
+	case formTuple:
+		dst = append(dst, '{')
+		for i, f := range d.fields {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = append(appendJSONString(dst, []byte(f.name)), ':')
+			var err error
+			if dst, b, err = f.d.json(w, dst, b); err != nil {
+				return nil, nil, err
+			}
+		}
+		return append(dst, '}'), b, nil
 	}
 	rest, err := d.skipOpaque(b)
 	if err != nil {
@@ -266,6 +282,15 @@ func appendJSONTime(dst []byte, sec int64, nano uint64) []byte {
 	return append(time.Unix(sec, int64(nano)).UTC().AppendFormat(append(dst, '"'), time.RFC3339Nano), '"')
 }
 
+// appendJSONInstant writes an instant that is a round number of ms; one outside of the
+// years 0 to 9999 as that number.
+func appendJSONInstant(dst []byte, ms int64) []byte {
+	if ms < year0*1000 || ms >= year10000*1000 {
+		return strconv.AppendInt(dst, ms, 10)
+	}
+	return append(time.UnixMilli(ms).UTC().AppendFormat(append(dst, '"'), time.RFC3339Nano), '"')
+}
+
 // FromJSON appends the value that text holds in the form of [Description.AppendJSON].
 // All fields of structs must be there, no others may, and numbers must fit: the error
 // names the path of what does not. An opaque value is taken as it is, unless its coder
@@ -369,7 +394,16 @@ func (d *Description) fromJSON(dst, text []byte) ([]byte, error) {
 			return nil, err
 		}
 		return appendBlock(dst, v), nil
-	case formRow:
+	case formMillis:
+		if ms, err := strconv.ParseInt(string(text), 10, 64); err == nil {
+			return AppendVarint(dst, ms), nil
+		}
+		var t time.Time
+		if err := json.Unmarshal(text, &t); err != nil {
+			return nil, d.wrong(text)
+		}
+		return AppendVarint(dst, t.UnixMilli()), nil
+	case formRow, formTuple:
 		return d.rowFromJSON(dst, text)
 	}
 	raw, err := base64FromJSON(text)
@@ -601,12 +635,21 @@ func (d *Description) rowFromJSON(dst, text []byte) ([]byte, error) {
 	}
 	fields := make([][]byte, len(m))
 	for i, f := range d.fields {
+		if d.form == formTuple {
+			if dst, err = inField(f.name)(f.d.fromJSON(dst, m[i])); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		if f.nullable && string(bytes.TrimSpace(m[i])) == "null" {
 			continue
 		}
 		if fields[i], err = inField(f.name)(f.d.fromJSON([]byte{}, m[i])); err != nil {
 			return nil, err
 		}
+	}
+	if d.form == formTuple {
+		return dst, nil
 	}
 	return d.appendRow(dst, fields), nil
 }

@@ -186,6 +186,41 @@ func TestDescribe_either(t *testing.T) {
 	assert.Equal(t, "\x01\x01\x00\x05", string(b))
 }
 
+// What state is shown as is put together from values.
+func TestDescribe_tuple(t *testing.T) {
+	d, err := coder.Describe("millrace:coder:tuple:v1{at millrace:coder:instant:v1, value beam:coder:iterable:v1<beam:coder:row:v1{A int16}>}")
+	require.NoError(t, err)
+	b := coder.AppendVarint(nil, 1500)
+	b = append(b, "\x00\x00\x00\x01\x01\x00\x00\x05"...)
+	got, rest, err := d.AppendJSON(nil, append(b[:len(b):len(b)], "rest"...))
+	require.NoError(t, err)
+	assert.Equal(t, `{"at":"1970-01-01T00:00:01.5Z","value":[{"A":5}]}`, string(got))
+	assert.Equal(t, "rest", string(rest))
+	again, err := d.FromJSON(nil, got)
+	require.NoError(t, err)
+	assert.Equal(t, b, again)
+	again, err = d.FromJSON(nil, []byte(`{"value":[],"at":-300000000000000000}`))
+	require.NoError(t, err)
+	got, _, err = d.AppendJSON(nil, again)
+	require.NoError(t, err)
+	assert.Equal(t, `{"at":-300000000000000000,"value":[]}`, string(got))
+
+	to, err := coder.Describe("millrace:coder:tuple:v1{at millrace:coder:instant:v1, value beam:coder:iterable:v1<beam:coder:row:v1{A int32}>}")
+	require.NoError(t, err)
+	conv, err := coder.Convert(d, to)
+	require.NoError(t, err)
+	assert.Equal(t, "field [].A: int16 becomes int32", conv.Changes()[0].String())
+	b, rest, err = conv.Append(nil, append(b[:len(b):len(b)], "rest"...))
+	require.NoError(t, err)
+	assert.Equal(t, "rest", string(rest))
+	got, _, err = to.AppendJSON(nil, b)
+	require.NoError(t, err)
+	assert.Equal(t, `{"at":"1970-01-01T00:00:01.5Z","value":[{"A":5}]}`, string(got))
+	zero, err := to.AppendZero(nil)
+	require.NoError(t, err)
+	assert.Equal(t, "\x00\x00\x00\x00\x00", string(zero))
+}
+
 func TestDescribe_rowsOfFewerFields(t *testing.T) {
 	d, err := coder.Describe(inferred[inner]().ID)
 	require.NoError(t, err)

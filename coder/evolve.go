@@ -201,6 +201,8 @@ func (c *converter) convert(from, to *Description, path string) (step, error) {
 		return c.block(from, to, path)
 	case formRow:
 		return c.row(from, to, path)
+	case formTuple:
+		return c.tuple(from, to, path)
 	}
 	return nil, nil
 }
@@ -335,6 +337,34 @@ func (c *converter) block(from, to *Description, path string) (step, error) {
 		}
 		v, _, err := inner(w, nil, part)
 		return appendBlock(dst, v), b, err
+	}, nil
+}
+
+// tuple converts the fields of a tuple, which stay what they are; only their types change.
+// Their names are ours and enter no path.
+func (c *converter) tuple(from, to *Description, path string) (step, error) {
+	if !slices.EqualFunc(from.fields, to.fields, func(x, y describedField) bool { return x.name == y.name }) {
+		return nil, &Incompatible{Path: path, From: from.String(), To: to.String()}
+	}
+	steps := make([]step, len(from.fields))
+	same := true
+	for i, f := range from.fields {
+		var err error
+		if steps[i], err = c.convert(f.d, to.fields[i].d, path); err != nil {
+			return nil, err
+		}
+		same = same && steps[i] == nil
+	}
+	if same {
+		return nil, nil
+	}
+	return func(w *walk, dst, b []byte) (_, rest []byte, err error) {
+		for i, s := range steps {
+			if dst, b, err = s.run(w, from.fields[i].d, dst, b); err != nil {
+				return nil, nil, err
+			}
+		}
+		return dst, b, nil
 	}, nil
 }
 
