@@ -472,6 +472,29 @@ func (d *Description) Opaque() bool {
 	return false
 }
 
+// Ends reports whether the bytes tell where a value ends. It is false where a registered
+// coder wrote a part of it that this process does not have: then a value takes all bytes
+// that are left, and nothing can stand behind it.
+func (d *Description) Ends() bool {
+	switch d.form {
+	case formOpaque:
+		return d.user != nil
+	case formBlock:
+		return true
+	}
+	for _, a := range d.args {
+		if !a.Ends() {
+			return false
+		}
+	}
+	for _, f := range d.fields {
+		if !f.d.Ends() {
+			return false
+		}
+	}
+	return true
+}
+
 var formNames = [...]string{formBool: "bool", formInt64: "int64", formUint64: "uint64", formInt8: "int8", formUint8: "uint8", formInt16: "int16",
 	formUint16: "uint16", formInt32: "int32", formUint32: "uint32", formFloat: "float32", formDouble: "float64", formString: "string",
 	formBytes: "[]byte", formTime: "time.Time", formGlobal: "GlobalWindow", formInterval: "IntervalWindow", formMillis: "instant"}
