@@ -107,6 +107,9 @@ func (c *compiler) slice(t reflect.Type, at place) (*codec, error) {
 	}, nil
 }
 
+// arrayURN is the logical type of [n]T in a row: over an array, with n as argument.
+const arrayURN = "millrace:logical_type:array:v1"
+
 // array is the codec of [n]E: the bytes of an iterable of n.
 func (c *compiler) array(t reflect.Type, at place) (*codec, error) {
 	e, err := c.compile(t.Elem(), at.elem())
@@ -117,7 +120,7 @@ func (c *compiler) array(t reflect.Type, at place) (*codec, error) {
 	return &codec{
 		id:    fmt.Sprintf("millrace:coder:array:v1(%d)<%s>", n, e.id),
 		min:   4 + n*e.min,
-		ftype: FieldType{Kind: Array, Elem: &e.ftype},
+		ftype: FieldType{Kind: Logical, URN: arrayURN, Arg: int32(n), Elem: &FieldType{Kind: Array, Elem: &e.ftype}},
 		enc: func(b []byte, p unsafe.Pointer) []byte {
 			b = appendCount(b, n)
 			for i := range n {

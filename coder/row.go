@@ -189,6 +189,12 @@ func appendNulls(b []byte, p unsafe.Pointer, fields []rowField) []byte {
 	return b
 }
 
+// A time.Time counts from the year 1 and would wrap beyond secondsMax.
+const (
+	secondsToUnix = 62135596800 // from the year 1 to 1970
+	secondsMax    = math.MaxInt64 - secondsToUnix
+)
+
 // timeCodec is the codec of an instant: Beam's logical type timestamp:v1 with nine
 // digits, which is a row of seconds since 1970 and nanoseconds.
 func timeCodec() *codec {
@@ -205,25 +211,9 @@ func timeCodec() *codec {
 			return appendUvarint(b, uint64(t.Nanosecond()))
 		},
 		dec: func(p unsafe.Pointer, b []byte) ([]byte, error) {
-			if len(b) < 2 {
-				return nil, ErrShort
-			}
-			if b[0] != 2 || b[1] != 0 {
-				return nil, fmt.Errorf("row % x does not begin a timestamp", b[:2])
-			}
-			sec, b, err := ReadVarint(b[2:])
+			sec, nano, b, err := readTime(b)
 			if err != nil {
 				return nil, err
-			}
-			nano, b, err := readUvarint(b)
-			if err != nil {
-				return nil, err
-			}
-			if nano > 999_999_999 {
-				return nil, errNanos
-			}
-			if sec > math.MaxInt64-62135596800 { // time.Time counts from the year 1 and would wrap
-				return nil, fmt.Errorf("second %d is beyond what a time can hold", sec)
 			}
 			*(*time.Time)(p) = time.Unix(sec, int64(nano)).UTC()
 			return b, nil

@@ -12,7 +12,7 @@ import (
 const allSchema = "{Bool boolean, I int64, I8 millrace:logical_type:int8:v1<byte>, I16 int16, I32 int32, I64 int64, " +
 	"U millrace:logical_type:uint64:v1<int64>, U8 byte, U16 millrace:logical_type:uint16:v1<int32>, U32 millrace:logical_type:uint32:v1<int64>, " +
 	"U64 millrace:logical_type:uint64:v1<int64>, F32 float, F64 double, S string, B bytes, Fixed beam:logical_type:fixed_bytes:v1(4)<bytes>, " +
-	"Pair array<int32>, T beam:logical_type:timestamp:v1(9)<row{seconds int64, subseconds int32}>, D int64, " +
+	"Pair millrace:logical_type:array:v1(2)<array<int32>>, T beam:logical_type:timestamp:v1(9)<row{seconds int64, subseconds int32}>, D int64, " +
 	"ID millrace:logical_type:uint64:v1<int64>, In row{A int16, B string?}, P row{A int16, B string?}?, L array<row{A int16, B string?}>, " +
 	"N array<int64?>, M map<string,int64>, KV row{Key string, Value int64}, Nested array<array<string>>, Empty row{}}"
 

@@ -20,7 +20,7 @@ type Broadcast[R any] struct{ s *flow.Shared[R] }
 // two, so a from that ends or moves on must not be forgotten: one that is silent
 // wants IdleAfter. It is part of snapshots, and R needs a coder.
 func BroadcastState[R, B any, K comparable, O any](s *Setup[K, O], name string, from PCollection[B], update func(r *R, b B)) Broadcast[R] {
-	s.declare("broadcast", name) // looks for a second use of the name; AddShared adds the declaration
+	s.declare(graph.PartBroadcast, name) // looks for a second use of the name; AddShared adds the declaration
 	cod := stateCoder[R](s, name)
 	if s.p != nil {
 		switch {

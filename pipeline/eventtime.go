@@ -75,6 +75,6 @@ func eventTimeMs[T any](c PCollection[T], at func(T) int64, opts []EventTimeOpti
 	}
 	cfg := flow.ClockConfig{Lag: e.lag.Milliseconds(), IdleAfter: e.idle.Milliseconds(), Group: e.group, Drift: e.drift.Milliseconds()}
 	op := flow.EventTime(at, cfg, coderOf[T](c.coll))
-	n := c.add(&graph.Node{Kind: "EventTime", Op: op, Out: []graph.Type{c.typ()}}, graph.Forward, e.name)
+	n := c.add(&graph.Node{Kind: "EventTime", Op: op, State: part(graph.PartClock, "watermark", ""), Out: []graph.Type{c.typ()}}, graph.Forward, e.name)
 	return PCollection[T]{c.to(n, 0)}
 }

@@ -35,12 +35,14 @@ func GroupByKey[K comparable, V any](c Keyed[K, V], opts ...Option) Keyed[K, ite
 		return Keyed[K, iter.Seq[V]]{coll: poison}
 	}
 	key, val := flow.KeyedCoders[K, V](c.typ())
-	node := &graph.Node{Kind: "GroupByKey", Stateful: true, WinColumns: true, State: []string{"group " + val.ID}, Out: []graph.Type{flow.GroupedType(key, val)}}
+	node := &graph.Node{Kind: "GroupByKey", Stateful: true, WinColumns: true, Key: key.ID, Out: []graph.Type{flow.GroupedType(key, val)}}
 	late := addLate(c, node, opts)
 	if late == nil && flow.Simple(c.windowing) {
 		node.Spills = true
+		node.State = part(graph.PartGrouped, "values", val.ID)
 		node.Op = &flow.Group[K, V]{Key: key, Val: val, Assign: c.assign()}
 	} else {
+		node.State = paned(c.windowing, "values", val.ID)
 		node.Op = flow.PanedGroup(key, val, c.windowing, c.assign(), late)
 	}
 	n := c.add(node, c.keyedEdge(), nameOf(opts))
@@ -128,12 +130,20 @@ func combine[K comparable, V, A, R any](c Keyed[K, V], kind string, cb Combiner[
 	if empty != nil || kind == "CombineGlobally" {
 		kind = "Combine" // below a scope that says the rest
 	}
-	node := &graph.Node{Kind: kind, Stateful: true, WinColumns: true, State: []string{"acc " + f.Acc.ID}, Out: []graph.Type{out}}
+	node := &graph.Node{Kind: kind, Stateful: true, WinColumns: true, Key: key.ID, Out: []graph.Type{out}}
 	in, assign := c.coll, c.assign()
 	late := addLate(c, node, opts)
 	simple := flow.Simple(c.windowing)
 	sliced := cb.Merge != nil && !c.behind && simple && late == nil && flow.Sliced(c.windowing)
 	lift := cb.Merge != nil && !c.placed && late == nil && flow.Liftable(c.windowing)
+	switch {
+	case sliced:
+		node.State = part(graph.PartSliced, accumulator, f.Acc.ID)
+	case simple && late == nil:
+		node.State = part(graph.PartCombined, accumulator, f.Acc.ID)
+	default:
+		node.State = paned(c.windowing, accumulator, f.Acc.ID)
+	}
 	merge := func(a *A, b A) { cb.Merge(a, b) }
 	extract := func(_ *graph.Ctx, a A) R { return cb.Extract(a) }
 	if lift {
@@ -160,6 +170,22 @@ func combine[K comparable, V, A, R any](c Keyed[K, V], kind string, cb Combiner[
 	n := in.add(node, c.keyedEdge(), nameOf(opts))
 	setLate(c.coll, n, late != nil, opts)
 	return Keyed[K, R]{c.behindGrouping(n), flow.HoldsNothing(c.windowing)}
+}
+
+const accumulator = "accumulator"
+
+// part is the State of a node whose rows have one part.
+func part(kind, name, cod string, options ...string) []string {
+	return []string{graph.Part{Kind: kind, Name: name, Coder: cod, Options: options}.String()}
+}
+
+// paned is the State of a grouping whose windows may have several panes.
+func paned(s window.Strategy, name, cod string) []string {
+	kind := graph.PartPaned
+	if s.Fn.Merging() {
+		kind = graph.PartMerging
+	}
+	return part(kind, name, cod, graph.WithNumber(graph.OptionWords, s.Compile().Words()))
 }
 
 // liftedKeys is how many keys a lane combines before the shuffle at a time. More

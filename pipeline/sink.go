@@ -76,7 +76,7 @@ func write[T any](c PCollection[T], kind string, sink Sink[T], edge graph.EdgeKi
 		}
 		return &flow.Writer[T]{Write: w.Write, Prepare: w.Prepare, Commit: w.Commit, Finish: w.Finish, Abort: w.Abort}, nil
 	}, coderOf[T](c.coll))
-	c.add(&graph.Node{Kind: kind, Op: op, Stateful: true}, edge, nameOf(opts))
+	c.add(&graph.Node{Kind: kind, Op: op, Stateful: true, State: part(graph.PartWriter, "state", "")}, edge, nameOf(opts))
 }
 
 // ForEach calls f for each element, on several goroutines at once. It is for

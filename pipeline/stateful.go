@@ -76,7 +76,7 @@ type Setup[K comparable, O any] struct {
 }
 
 // declare reports a second use of a name.
-func (s *Setup[K, O]) declare(kind, name string) string {
+func (s *Setup[K, O]) declare(kind, name string) graph.Part {
 	if s.used == nil {
 		s.used = map[string]bool{}
 	}
@@ -89,7 +89,7 @@ func (s *Setup[K, O]) declare(kind, name string) string {
 		}
 	}
 	s.used[name] = true
-	return kind + " " + name + " "
+	return graph.Part{Kind: kind, Name: name}
 }
 
 // stateCoder infers the coder of a state's content.
@@ -131,15 +131,19 @@ func addCell[K comparable, O any](s *Setup[K, O], kind, name, cod string, c inte
 	for _, f := range opts {
 		f(&o)
 	}
-	decl := s.declare(kind, name) + cod
+	decl := s.declare(kind, name)
+	decl.Coder = cod
 	if o.used {
 		if o.ttl < time.Millisecond && s.p != nil {
 			s.p.g.Errorf("Stateful: state %q lives for %v: want at least 1ms", name, o.ttl)
 		}
 		c.SetLife(o.ttl.Milliseconds(), o.event)
-		decl += " ttl" // how long may change without the state being another one
+		decl.Options = []string{graph.OptionTTL} // how long may change without the state being another one
+		if o.event {
+			decl.Options[0] = graph.OptionEventTTL
+		}
 	}
-	s.lane.AddCell(decl, c)
+	s.lane.AddCell(decl.String(), c)
 }
 
 // Value is one value for each key.
@@ -149,7 +153,7 @@ type Value[K comparable, T any] struct{ c *flow.ValueCell[T] }
 func ValueState[T any, K comparable, O any](s *Setup[K, O], name string, opts ...StateOption) Value[K, T] {
 	cod := stateCoder[T](s, name)
 	c := flow.NewValueCell(cod)
-	addCell(s, "value", name, cod.ID, c, opts)
+	addCell(s, graph.PartValue, name, cod.ID, c, opts)
 	return Value[K, T]{c}
 }
 
@@ -172,7 +176,7 @@ type Bag[K comparable, T any] struct{ c *flow.BagCell[T] }
 func BagState[T any, K comparable, O any](s *Setup[K, O], name string, opts ...StateOption) Bag[K, T] {
 	cod := stateCoder[T](s, name)
 	c := flow.NewBagCell(cod)
-	addCell(s, "bag", name, cod.ID, c, opts)
+	addCell(s, graph.PartBag, name, cod.ID, c, opts)
 	return Bag[K, T]{c}
 }
 
@@ -195,7 +199,7 @@ type MapOf[K, MK comparable, MV any] struct{ c *flow.MapCell[MK, MV] }
 func MapState[MK comparable, MV any, K comparable, O any](s *Setup[K, O], name string, opts ...StateOption) MapOf[K, MK, MV] {
 	key, val := stateCoder[MK](s, name), stateCoder[MV](s, name)
 	c := flow.NewMapCell(key, val)
-	addCell(s, "map", name, key.ID+" "+val.ID, c, opts)
+	addCell(s, graph.PartMap, name, "millrace:coder:map:v1<"+key.ID+","+val.ID+">", c, opts)
 	return MapOf[K, MK, MV]{c}
 }
 
@@ -235,7 +239,7 @@ type SetOf[K, T comparable] struct{ m MapOf[K, T, bool] }
 func SetState[T comparable, K comparable, O any](s *Setup[K, O], name string, opts ...StateOption) SetOf[K, T] {
 	key, val := stateCoder[T](s, name), stateCoder[bool](s, name)
 	c := flow.NewMapCell(key, val)
-	addCell(s, "set", name, key.ID, c, opts)
+	addCell(s, graph.PartSet, name, key.ID, c, opts)
 	return SetOf[K, T]{MapOf[K, T, bool]{c}}
 }
 
@@ -285,7 +289,7 @@ func CombiningState[V, A, R any, K comparable, O any](s *Setup[K, O], name strin
 	}
 	f, _ := cb.check(p, "CombiningState")
 	c := flow.NewFoldCell(f.Acc, cb.Init)
-	addCell(s, "combining", name, f.Acc.ID, c, opts)
+	addCell(s, graph.PartCombining, name, f.Acc.ID, c, opts)
 	return Combining[K, V, A, R]{c, cb}
 }
 
@@ -306,7 +310,7 @@ type OrderedList[K comparable, T any] struct{ c *flow.ListCell[T] }
 func OrderedListState[T any, K comparable, O any](s *Setup[K, O], name string, opts ...StateOption) OrderedList[K, T] {
 	cod := stateCoder[T](s, name)
 	c := flow.NewListCell(cod)
-	addCell(s, "ordered-list", name, cod.ID, c, opts)
+	addCell(s, graph.PartOrderedList, name, cod.ID, c, opts)
 	return OrderedList[K, T]{c}
 }
 
@@ -377,7 +381,8 @@ func Stateful[K comparable, V, O any](c Keyed[K, V], name string, setup func(*Se
 		return PCollection[O]{poison}
 	}
 	windowed := c.windowing.Fn.Kind() != window.KindGlobal
-	node := &graph.Node{Kind: "Stateful", Stateful: true, WinColumns: windowed, State: decl, Out: []graph.Type{out}}
+	decl = append(decl, graph.Part{Kind: graph.PartParked, Name: "elements", Coder: val.ID}.String())
+	node := &graph.Node{Kind: "Stateful", Stateful: true, WinColumns: windowed, Key: key.ID, State: decl, Out: []graph.Type{out}}
 	for _, from := range broadcasts {
 		node.In = append(node.In, graph.In{Ref: from().ref, Kind: graph.Broadcast})
 	}

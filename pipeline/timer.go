@@ -23,7 +23,7 @@ type Timer[K comparable] struct{ t *flow.Timer }
 // EventTimer declares a [Timer] and what it does when the watermark passes the
 // time it was set to. At the end of the input all of them fire.
 func EventTimer[K comparable, O any](s *Setup[K, O], name string, fire func(c *Ctx[K], emit Emit[O]) error) Timer[K] {
-	return Timer[K]{addTimer(s, &flow.Timer{Name: name}, "event-timer", fire == nil, func(*flow.Timer) error { return fire(s.ctx, s.emit) })}
+	return Timer[K]{addTimer(s, &flow.Timer{Name: name}, graph.PartEventTimer, fire == nil, func(*flow.Timer) error { return fire(s.ctx, s.emit) })}
 }
 
 // ProcessingTimer declares a [Timer] on the machine's clock: it fires once the
@@ -31,7 +31,7 @@ func EventTimer[K comparable, O any](s *Setup[K, O], name string, fire func(c *C
 // end of the input those that are set fire once, early; what they set again is
 // dropped and counted (droppedTimersAtEnd, M81).
 func ProcessingTimer[K comparable, O any](s *Setup[K, O], name string, fire func(c *Ctx[K], emit Emit[O]) error) Timer[K] {
-	return Timer[K]{addTimer(s, &flow.Timer{Name: name, Clock: true}, graph.ProcessingTimerKind, fire == nil, func(*flow.Timer) error { return fire(s.ctx, s.emit) })}
+	return Timer[K]{addTimer(s, &flow.Timer{Name: name, Clock: true}, graph.PartClockTimer, fire == nil, func(*flow.Timer) error { return fire(s.ctx, s.emit) })}
 }
 
 // addTimer declares t, with fire as what it does.
@@ -40,7 +40,7 @@ func addTimer[K comparable, O any](s *Setup[K, O], t *flow.Timer, kind string, m
 		s.p.g.Errorf("Stateful: the function of timer %q is nil", t.Name)
 	}
 	t.Fire = func() error { return fire(t) }
-	return s.lane.AddTimer(s.declare(kind, t.Name), t)
+	return s.lane.AddTimer(s.declare(kind, t.Name).String(), t)
 }
 
 // Set sets the timer, replacing an earlier time. A time that has passed fires as
@@ -84,12 +84,12 @@ type TimerFamily[K comparable] struct{ t *flow.Timer }
 
 // EventTimerFamily declares a [TimerFamily] in event time; see [EventTimer].
 func EventTimerFamily[K comparable, O any](s *Setup[K, O], name string, fire func(c *Ctx[K], tag string, emit Emit[O]) error) TimerFamily[K] {
-	return TimerFamily[K]{addTimer(s, &flow.Timer{Name: name, Family: true}, "event-timer-family", fire == nil, func(t *flow.Timer) error { return fire(s.ctx, t.Tag, s.emit) })}
+	return TimerFamily[K]{addTimer(s, &flow.Timer{Name: name, Family: true}, graph.PartEventTimers, fire == nil, func(t *flow.Timer) error { return fire(s.ctx, t.Tag, s.emit) })}
 }
 
 // ProcessingTimerFamily declares a [TimerFamily] by the clock; see [ProcessingTimer].
 func ProcessingTimerFamily[K comparable, O any](s *Setup[K, O], name string, fire func(c *Ctx[K], tag string, emit Emit[O]) error) TimerFamily[K] {
-	return TimerFamily[K]{addTimer(s, &flow.Timer{Name: name, Family: true, Clock: true}, graph.ProcessingTimerKind+"-family", fire == nil, func(t *flow.Timer) error { return fire(s.ctx, t.Tag, s.emit) })}
+	return TimerFamily[K]{addTimer(s, &flow.Timer{Name: name, Family: true, Clock: true}, graph.PartClockTimers, fire == nil, func(t *flow.Timer) error { return fire(s.ctx, t.Tag, s.emit) })}
 }
 
 // Set sets the timer of that tag, replacing an earlier time.

@@ -40,7 +40,7 @@ func view[E, T any](c coll, kind string, build func([]E) (any, error), opts []Op
 	if c.windowing.Fn.Kind() == window.KindGlobal && flow.Simple(c.windowing) {
 		v.ref.Whole = true
 		op := flow.View(v.ref.View, coderOf[E](c), build)
-		n := c.add(&graph.Node{Kind: kind, View: v.ref.View, Op: op, Stateful: true, Out: out}, graph.Gather, nameOf(opts))
+		n := c.add(&graph.Node{Kind: kind, View: v.ref.View, Op: op, Stateful: true, State: part(graph.PartView, "elements", coderOf[E](c).ID), Out: out}, graph.Gather, nameOf(opts))
 		v.coll = c.to(n, 0)
 		return v
 	}
@@ -55,7 +55,7 @@ func view[E, T any](c coll, kind string, build func([]E) (any, error), opts []Op
 	}
 	groups := GroupByKey(KeyBy(PCollection[E]{c}, func(E) bool { return true }))
 	op := flow.PaneView(v.ref.View, coderFor[bool](c.p, kind), coderOf[E](c), c.windowing.LatenessMillis(), build)
-	n := groups.add(&graph.Node{Kind: kind, View: v.ref.View, Op: op, Stateful: true, Out: out}, graph.Forward, "")
+	n := groups.add(&graph.Node{Kind: kind, View: v.ref.View, Op: op, Stateful: true, State: part(graph.PartPanes, "elements", coderOf[E](c).ID), Out: out}, graph.Forward, "")
 	v.coll = c.to(n, 0)
 	return v
 }
@@ -186,7 +186,8 @@ func sideGate[T any](c coll, sides []sideInput) coll {
 	if whole {
 		return gate[T](c, "SideInput", signals)
 	}
-	n := &graph.Node{Kind: "SideInput", Op: flow.WindowGate(refs, coderOf[T](c), c.assign()), Out: []graph.Type{c.typ()}, Stateful: true, WinColumns: true}
+	n := &graph.Node{Kind: "SideInput", Op: flow.WindowGate(refs, coderOf[T](c), c.assign()), Out: []graph.Type{c.typ()}, Stateful: true, WinColumns: true,
+		State: part(graph.PartWaiting, "elements", coderOf[T](c).ID, graph.WithNumber(graph.OptionSides, len(refs)))}
 	for _, s := range signals {
 		if !same("SideInput", c, s) {
 			return c
@@ -200,7 +201,12 @@ func sideGate[T any](c coll, sides []sideInput) coll {
 
 // gate holds c back until all of signals have ended.
 func gate[T any](c coll, kind string, signals []coll) coll {
-	n := &graph.Node{Kind: kind, Op: flow.Gate[T](len(signals), coderOf[T](c), c.behind), Out: []graph.Type{c.typ()}, Spills: true}
+	var windows []string
+	if c.behind {
+		windows = []string{graph.OptionWindows}
+	}
+	n := &graph.Node{Kind: kind, Op: flow.Gate[T](len(signals), coderOf[T](c), c.behind), Out: []graph.Type{c.typ()}, Spills: true,
+		State: part(graph.PartHeld, "elements", coderOf[T](c).ID, windows...)}
 	for _, s := range signals {
 		if !same(kind, c, s) {
 			return c

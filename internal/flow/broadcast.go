@@ -32,7 +32,7 @@ var sharedRow = []byte("shared/")
 // operator's next input. On an unbound lane it only declares.
 func AddShared[R, B any, K comparable](l *Lane[K], name string, cod coder.Coder[R], in coder.Coder[B], update func(*R, B)) *Shared[R] {
 	s := &Shared[R]{name: append(bytes.Clone(sharedRow), name...), cod: cod}
-	l.Decl = append(l.Decl, "broadcast "+name+" "+cod.ID)
+	l.Decl = append(l.Decl, graph.Part{Kind: graph.PartBroadcast, Name: name, Coder: cod.ID}.String())
 	if !l.Bound {
 		return s
 	}

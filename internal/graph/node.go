@@ -45,14 +45,12 @@ type Node struct {
 	Windowing  window.Strategy // of the outputs
 	WinColumns bool            // outputs carry windows that can't be had from the timestamp
 	Stateful   bool            // keeps state: Name ties it to the code
-	State      []string        // declared cells and timers: "value seen int<beam:coder:varint:v1>"
+	Key        string          // ID of the coder of the key by which it keeps state; "" if by none
+	State      []string        // the parts of its rows, see Part: "value seen beam:coder:varint:v1"
 	Spills     bool            // goes to disk beyond its share of the memory budget
 	View       int             // number of the side input this node builds, from 1; 0: none
 	DeadLetter bool            // the root that brings failed elements back into the graph
 }
-
-// ProcessingTimerKind begins the declaration of a timer on the machine's clock in Node.State.
-const ProcessingTimerKind = "processing-timer"
 
 // Graph is what a pipeline builds. It is immutable once run; one graph may be
 // run many times, at once too.
@@ -132,7 +130,7 @@ func (g *Graph) Err() error { return errors.Join(append(takeOrphans(), g.errs...
 func (g *Graph) Hash() uint64 {
 	h := fnv.New64a()
 	for _, n := range g.Nodes {
-		fmt.Fprintf(h, "%d %s %s %s %s %q\n", n.ID, n.Name, n.Kind, n.Pos, n.Windowing, n.State)
+		fmt.Fprintf(h, "%d %s %s %s %s %s %q\n", n.ID, n.Name, n.Kind, n.Pos, n.Windowing, n.Key, n.State)
 		for _, t := range n.Out {
 			fmt.Fprintln(h, t, t.CoderID())
 		}

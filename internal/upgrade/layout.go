@@ -1,0 +1,334 @@
+package upgrade
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"github.com/millrace/millrace/coder"
+	"github.com/millrace/millrace/internal/commit"
+	"github.com/millrace/millrace/internal/graph"
+	"github.com/millrace/millrace/window"
+)
+
+// Layout knows the rows of one transform.
+type Layout struct {
+	node   commit.Node
+	key    *coder.Description // nil: rows have no keys
+	parts  []*shape           // of a row of a key, in order
+	shared []*shape           // broadcast state: rows of their own
+	parked *shape             // nil: no key can be parked
+	other  *shape             // all rows of a transform without keys
+}
+
+// LayoutOf reads the declarations of a transform. A transform without declarations has a
+// layout, too: its rows are shown as bytes.
+func LayoutOf(n commit.Node) (*Layout, error) {
+	l := &Layout{node: n}
+	var err error
+	if n.Key != "" {
+		if l.key, err = coder.Describe(n.Key); err != nil {
+			return nil, fmt.Errorf("%s: its key: %w", n.Name, err)
+		}
+	}
+	var timers []*shape
+	for _, decl := range n.State {
+		s, err := shapeOf(decl)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", n.Name, err)
+		}
+		switch s.part.Kind {
+		case graph.PartEventTimer, graph.PartClockTimer, graph.PartEventTimers, graph.PartClockTimers:
+			timers = append(timers, s)
+		case graph.PartBroadcast:
+			l.shared = append(l.shared, s)
+		case graph.PartParked:
+			l.parked = s
+		case graph.PartView, graph.PartHeld, graph.PartWaiting, graph.PartPanes, graph.PartWriter, graph.PartClock:
+			l.other = s
+		default:
+			l.parts = append(l.parts, s)
+		}
+	}
+	l.parts = append(l.parts, timers...) // wherever they were declared
+	return l, nil
+}
+
+// RowKind is what a row is about.
+type RowKind uint8
+
+const (
+	KeyRow    RowKind = iota // the state of a key
+	ParkedRow                // the elements of a key that wait behind one that failed
+	SharedRow                // broadcast state
+	LaneRow                  // elements or other things that belong to no key
+)
+
+// Entry is a row taken apart. The bytes of keys and parts are new.
+type Entry struct {
+	Kind    RowKind
+	Name    []byte           // the row's own key in the store, of a row of no key
+	Window  *window.Interval // nil: none, or several, see Parts
+	Key     []byte           // the bytes of the key
+	KeyType *coder.Description
+	Parts   []Part
+}
+
+// Part is a part of a row: a cell, a timer, an accumulator. Bytes are those of a value
+// that Type describes, not those in the row: the value of a cell is a nullable, a bag is
+// an iterable, an ordered list one of tuples of time and value.
+type Part struct {
+	Name, Kind string // as declared
+	Type       *coder.Description
+	Bytes      []byte
+}
+
+// The rows of a Stateful that are not of a key, by their first bytes; no window begins
+// like these.
+var (
+	outputRow    = []byte("output")
+	firedRow     = []byte("fired")
+	sidesRow     = []byte("sides")
+	sharedPrefix = []byte("shared/")
+	parkedPrefix = []byte("parked")
+)
+
+var errRest = errors.New("there is more in the row than was declared")
+
+// Split takes a row apart.
+func (l *Layout) Split(key, val []byte) (Entry, error) {
+	e, err := l.split(key, val)
+	if err != nil {
+		return Entry{}, fmt.Errorf("row %q of %s: %w", key, l.node.Name, err)
+	}
+	return e, nil
+}
+
+func (l *Layout) split(key, val []byte) (e Entry, err error) {
+	shared, rest, err := l.find(key, &e)
+	if err != nil {
+		return e, err
+	}
+	switch e.Kind {
+	case SharedRow:
+		err = e.take(shared, val)
+	case ParkedRow:
+		e.Key = bytes.Clone(rest)
+		err = e.take(l.parked, val)
+	case LaneRow:
+		if e.Name = bytes.Clone(key); l.other != nil && l.other.take != nil && !bytes.Equal(key, sidesRow) {
+			err = e.take(l.other, val)
+			break
+		}
+		e.Parts = []Part{opaquePart(string(key), val)}
+	case KeyRow:
+		e.Key = bytes.Clone(rest)
+		err = l.splitParts(&e, val)
+	}
+	if len(e.Key) > 0 {
+		if rest, err := l.key.Skip(e.Key); err != nil || len(rest) > 0 {
+			return e, fmt.Errorf("the key: %w", errors.Join(err, errRest))
+		}
+	}
+	return e, err
+}
+
+// find says what kind of row a key names, and what follows the window in it.
+func (l *Layout) find(key []byte, e *Entry) (shared *shape, rest []byte, err error) {
+	if name, ok := bytes.CutPrefix(key, sharedPrefix); ok {
+		for _, s := range l.shared {
+			if s.part.Name == string(name) {
+				e.Kind, e.Name = SharedRow, bytes.Clone(key)
+				return s, nil, nil
+			}
+		}
+	}
+	if rest, ok := bytes.CutPrefix(key, parkedPrefix); ok && l.parked != nil {
+		e.Kind, e.KeyType = ParkedRow, l.key
+		return nil, rest, nil
+	}
+	if l.key == nil || bytes.Equal(key, outputRow) || bytes.Equal(key, firedRow) {
+		e.Kind = LaneRow
+		if l.other != nil && l.other.part.Kind == graph.PartPanes {
+			w, _, err := takeWindow(key)
+			e.Window = &w
+			return nil, nil, err
+		}
+		return nil, nil, nil
+	}
+	w, rest, err := takeWindow(key)
+	if err != nil {
+		return nil, nil, err
+	}
+	e.KeyType = l.key
+	if len(l.parts) != 1 || l.parts[0].part.Kind != graph.PartMerging {
+		e.Window = &w
+	}
+	return nil, rest, nil
+}
+
+// take makes s the one part of e.
+func (e *Entry) take(s *shape, val []byte) error {
+	b, rest, err := s.take(nil, val)
+	if err == nil && len(rest) > 0 {
+		err = errRest
+	}
+	e.Parts = []Part{{s.part.Name, s.part.Kind, s.typ, b}}
+	return err
+}
+
+// splitParts takes the row of a key apart. Behind a part that does not tell where it
+// ends, all is one opaque part without a name.
+func (l *Layout) splitParts(e *Entry, val []byte) (err error) {
+	for i, s := range l.parts {
+		if !s.typ.Ends() && i+1 < len(l.parts) {
+			e.Parts = append(e.Parts, opaquePart("", val))
+			return nil
+		}
+		var b []byte
+		if b, val, err = s.take(nil, val); err != nil {
+			return fmt.Errorf("%s %s: %w", s.part.Kind, s.part.Name, err)
+		}
+		e.Parts = append(e.Parts, Part{s.part.Name, s.part.Kind, s.typ, b})
+	}
+	if len(val) > 0 {
+		return errRest
+	}
+	return nil
+}
+
+// opaqueKind is the kind of parts that are shown as bytes.
+const opaqueKind = "bytes"
+
+func opaquePart(name string, val []byte) Part {
+	return Part{name, opaqueKind, opaqueType, bytes.Clone(val)}
+}
+
+// Join puts a row together again: the inverse of Split, also of parts that were changed.
+func (l *Layout) Join(e Entry) (key, val []byte, err error) {
+	key, shapes := l.keyOf(e)
+	i := 0
+	for _, p := range e.Parts {
+		if p.Kind == opaqueKind {
+			val = append(val, p.Bytes...)
+			continue
+		}
+		if i == len(shapes) || shapes[i].part.Name != p.Name || shapes[i].part.Kind != p.Kind {
+			return nil, nil, fmt.Errorf("join a row of %s: %s %q is not its part %d", l.node.Name, p.Kind, p.Name, i+1)
+		}
+		var rest []byte
+		if val, rest, err = shapes[i].put(val, p.Bytes); err == nil && len(rest) > 0 {
+			err = errRest
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("join a row of %s: %s %s: %w", l.node.Name, p.Kind, p.Name, err)
+		}
+		i++
+	}
+	return key, val, nil
+}
+
+// keyOf is the key of a row in the store, and its parts.
+func (l *Layout) keyOf(e Entry) (key []byte, shapes []*shape) {
+	switch e.Kind {
+	case SharedRow:
+		for _, s := range l.shared {
+			if string(e.Name) == string(sharedPrefix)+s.part.Name {
+				shapes = []*shape{s}
+			}
+		}
+		return e.Name, shapes
+	case ParkedRow:
+		return append(bytes.Clone(parkedPrefix), e.Key...), []*shape{l.parked}
+	case LaneRow:
+		if l.other != nil && l.other.put != nil {
+			shapes = []*shape{l.other}
+		}
+		return e.Name, shapes
+	}
+	var w window.Interval
+	if e.Window != nil {
+		w = *e.Window
+	}
+	return append(appendWindow(nil, w), e.Key...), l.parts
+}
+
+// Empty reports that a row of a key has nothing in it: it need not be.
+func (e Entry) Empty() bool {
+	for _, p := range e.Parts {
+		switch p.Kind {
+		case graph.PartValue, graph.PartCombining, graph.PartBag, graph.PartSet, graph.PartMap, graph.PartOrderedList,
+			graph.PartEventTimer, graph.PartClockTimer, graph.PartEventTimers, graph.PartClockTimers:
+		default:
+			return false
+		}
+		if len(bytes.Trim(p.Bytes, "\x00")) > 0 { // null and an empty list are zeros, and all else is not
+			return false
+		}
+	}
+	return e.Kind == KeyRow
+}
+
+// AppendJSON appends the entry as an object:
+//
+//	{"key": …, "window": {"start": …, "end": …}, "state": {"seen": 5, "last": null}}
+//
+// A row of no key has "row" instead of "key" (its name); elements that are parked have
+// "parked" instead of "state". Parts are in the form of [coder.Description.AppendJSON].
+func (e Entry) AppendJSON(dst []byte) (_ []byte, err error) {
+	if e.Kind == KeyRow || e.Kind == ParkedRow {
+		dst = append(dst, `{"key":`...)
+		if dst, _, err = e.KeyType.AppendJSON(dst, e.Key); err != nil {
+			return nil, err
+		}
+	} else {
+		dst = append(dst, `{"row":`...)
+		if dst, err = jsonString(dst, e.Name); err != nil {
+			return nil, err
+		}
+	}
+	if e.Window != nil {
+		dst = append(dst, `,"window":`...)
+		b := coder.IntervalWindows().Append(nil, coder.IntervalWindow{Start: e.Window.Start, End: e.Window.End})
+		if dst, _, err = intervalType.AppendJSON(dst, b); err != nil {
+			return nil, err
+		}
+	}
+	if e.Kind == ParkedRow {
+		dst = append(dst, `,"parked":`...)
+		dst, _, err = e.Parts[0].Type.AppendJSON(dst, e.Parts[0].Bytes)
+		return append(dst, '}'), err
+	}
+	dst = append(dst, `,"state":{`...)
+	for i, p := range e.Parts {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		name := p.Name
+		if name == "" {
+			name = opaqueKind
+		}
+		if dst, err = jsonString(dst, []byte(name)); err != nil {
+			return nil, err
+		}
+		if dst, _, err = p.Type.AppendJSON(append(dst, ':'), p.Bytes); err != nil {
+			return nil, fmt.Errorf("%s %s: %w", p.Kind, p.Name, err)
+		}
+	}
+	return append(dst, "}}"...), nil
+}
+
+var stringType, intervalType, opaqueType = mustDescribe(stringID), mustDescribe(intervalID), mustDescribe("millrace:row:bytes")
+
+func mustDescribe(id string) *coder.Description {
+	d, err := coder.Describe(id)
+	if err != nil {
+		panic("BUG: upgrade: " + err.Error())
+	}
+	return d
+}
+
+func jsonString(dst, s []byte) ([]byte, error) {
+	dst, _, err := stringType.AppendJSON(dst, appendBytes(nil, s))
+	return dst, err
+}
