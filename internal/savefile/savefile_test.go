@@ -23,7 +23,7 @@ var facts = Facts{time.Date(2026, 11, 24, 16, 0, 0, 5e6, time.UTC), "before-upgr
 
 func record() *commit.Record {
 	return &commit.Record{
-		Epoch: 7, Lanes: 2,
+		Epoch: 7, Lanes: 2, Hint: 4,
 		Manifest: commit.Manifest{Hash: 12345, Nodes: []commit.Node{
 			{Name: "clicks", Kind: "Read", Position: "main.go:10", Out: []string{"beam:coder:string_utf8:v1"}, Source: true},
 			{Name: "count", Kind: "Combine", Position: "main.go:12", Key: "beam:coder:string_utf8:v1", State: []string{"value n beam:coder:varint:v1"}, Stateful: true},
