@@ -28,7 +28,7 @@ func TestRun_badFlags(t *testing.T) {
 		args string
 		want string
 	}{
-		{"-runner=flink", "-runner=flink: no such runner is linked into this program; there is: local (import a runner's package to add it)"},
+		{"-runner=flink", "-runner=flink: no such runner is linked into this program; there is: fake, local, stateless (import a runner's package to add it)"},
 		{"-parallelism=-1", "-parallelism: parallelism -1: want 1 to 1024"},
 		{"-memory=lots", `-memory: "lots": want a size such as 512MiB or 4GiB`},
 		{"-on-error=shrug", `-on-error: error policy "shrug": want stop, dead-letter or park`},

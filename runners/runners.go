@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -32,12 +33,16 @@ const (
 // returns, or exits with a status that says what went wrong. Declare flags of
 // your own before calling it and read them in build. Ctrl-C cancels the run:
 // nothing uncommitted is left; a second one kills the program.
+//
+// Where a command stands behind the flags, such as "state ls", it is done instead of
+// running the pipeline, and the program exits: -help lists them, docs/state.md shows
+// them. Only some of them call build.
 func Main(build func(p *pipeline.Pipeline)) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // the second Ctrl-C is the default again
 	code := run(ctx, flag.CommandLine, os.Args[1:], build, os.Stdout, os.Stderr)
-	if graph := flag.CommandLine.Lookup("graph"); code != 0 || graph.Value.String() != "" {
-		os.Exit(code) // after -graph nothing has run that a program could go on with
+	if graph := flag.CommandLine.Lookup("graph"); code != 0 || graph.Value.String() != "" || flag.NArg() > 0 {
+		os.Exit(code) // after -graph and commands nothing has run that a program could go on with
 	}
 }
 
@@ -49,20 +54,26 @@ func run(ctx context.Context, fs *flag.FlagSet, args []string, build func(*pipel
 	for _, r := range runner.All() {
 		r.Flags(fs)
 	}
+	flags := fs.Usage
+	fs.Usage = func() { usage(fs, flags) }
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return 0
 		}
 		return ExitUsage
 	}
-	if rest := fs.Args(); len(rest) > 0 {
-		fmt.Fprintf(stderr, "unexpected argument %q: flags look like -name=value and come before anything else\n", rest[0])
-		return ExitUsage
-	}
 	r, err := find(*name)
 	if err != nil {
 		fmt.Fprintln(stderr, err)
 		return ExitUsage
+	}
+	if fs.NArg() > 0 {
+		cmd, rest, err := findCommand(fs.Args())
+		if err != nil {
+			fmt.Fprintln(stderr, err)
+			return ExitUsage
+		}
+		return runCommand(&call{subcommand: cmd, ctx: ctx, runner: r, build: build, prog: filepath.Base(fs.Name()), args: rest, errs: stderr}, stdout)
 	}
 	p := pipeline.New()
 	build(p)

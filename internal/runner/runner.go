@@ -22,6 +22,10 @@ type Runner struct {
 	// Run runs p to its end, or until ctx ends. Progress and messages for people
 	// go to out.
 	Run func(ctx context.Context, p *pipeline.Pipeline, out io.Writer) error
+
+	// Job is the job that the flags name, for commands such as "state ls"; nil if the
+	// runner keeps no state.
+	Job func() (Job, error)
 }
 
 // The one list of a program; filled by init functions, which is how Go programs

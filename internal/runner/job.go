@@ -1,0 +1,23 @@
+package runner
+
+import (
+	"context"
+
+	"github.com/millrace/millrace/internal/commit"
+)
+
+// Job is a job's folder, as the commands of package runners need it: state, savepoint,
+// plan. It says what flags say; nothing has been opened.
+type Job struct {
+	Dir        string // the state folder; "" if flags name none
+	Savepoints string // the folder of its savepoints
+	Backend    string // what keeps the state, for people
+
+	// Open opens the state of a job that does not run, to read its newest epoch. It
+	// makes nothing that is not there, and fails if there is no state. The caller
+	// closes the store, and commits nothing to it.
+	Open func(ctx context.Context) (commit.Store, error)
+
+	From         string   // savepoint that the next run begins with; "" for none
+	AllowDropped []string // transforms whose state may go; "*": all
+}
