@@ -14,22 +14,38 @@ import (
 // pipelinetest/connector checks that a sink keeps the contract.
 type Sink[T any] interface {
 	// Open opens the part of one lane. state is what Prepare gave for the last
-	// snapshot, or nil: whatever was written since is to be undone. What belongs to
-	// the snapshot counts, even if the process died before Commit was called: it is to
+	// snapshot, or nil: whatever was written since is to be undone, that which was
+	// written between this Prepare and its Commit, too. What belongs to the snapshot
+	// counts, even if the process died before Commit was called: it is to
 	// be shown by the next Commit or Finish at the latest. An earlier writer of the
 	// lane writes no more, but perhaps nobody has called its Abort. Bytes that no
 	// Prepare can have given are an error, not a panic. ctx is for the writer, too.
+	//
+	// When a run goes on with another number of lanes, the state of each old lane is
+	// opened by one of the new lanes, with the old lane and lanes, and its writer is
+	// told to Commit and to Finish. The new lane's own part is then opened with nil,
+	// unless the sink is a [Successor].
 	Open(ctx context.Context, lane, lanes int, state []byte) (Writer[T], error)
 }
 
+// Successor is a [Sink] whose parts have to know, when a run goes on with another
+// number of lanes, what the lanes before have written: so as not to replace it.
+type Successor interface {
+	// Succeed makes the state with which each lane opens its own part from the last
+	// states of all lanes of the run before, in the order of lanes.
+	Succeed(states [][]byte) (state []byte, err error)
+}
+
 // Writer is a sink's part on one lane, used by one goroutine. The calls come as
-// (Write* Prepare Commit)* Finish; Abort may come instead of any of them, last.
+// (Write* Prepare Write* Commit)* Finish; Abort may come instead of any of them, last.
+// At most one Prepare waits for its Commit.
 type Writer[T any] interface {
 	Write(v T) error
 	// Prepare makes what was written durable but not visible, and returns what
 	// Open needs to go on from here.
 	Prepare() (state []byte, err error)
-	// Commit is called when the snapshot that holds the state is taken. It may be
+	// Commit is called when the snapshot that holds the state is taken. What was
+	// written behind the Prepare is not meant: it belongs to the next one. Commit may be
 	// called again, by this process or, behind Open with that state, by another one:
 	// nothing is shown twice.
 	Commit() error
@@ -37,9 +53,10 @@ type Writer[T any] interface {
 	// Commit did not. After a crash it may be called again, by a writer that was opened
 	// with the last state.
 	Finish() error
-	// Abort lets go of resources and gives up what was not committed; if final,
-	// the run is over, and everything unfinished is to be removed. Otherwise Open
-	// will go on from the last committed state.
+	// Abort lets go of resources; if final, the run is over, and everything unfinished
+	// is to be removed. Otherwise Open will go on from the state of the last Prepare,
+	// or from that of the last Commit, if the snapshot of the last Prepare was not
+	// taken: what either of them needs has to stay.
 	Abort(final bool)
 }
 
@@ -62,20 +79,17 @@ func write[T any](c PCollection[T], kind string, sink Sink[T], edge graph.EdgeKi
 		return
 	}
 	single := edge == graph.Gather
-	op := flow.Sink(func(x *graph.Ctx, state []byte) (*flow.Writer[T], error) {
-		lanes := x.Lanes
-		if single {
-			if x.Lane != 0 {
-				return nil, nil
-			}
-			lanes = 1
-		}
-		w, err := sink.Open(x.Run.Context, x.Lane, lanes, state)
+	opener := flow.SinkOpener[T]{Single: single, Open: func(x *graph.Ctx, lane, lanes int, state []byte) (*flow.Writer[T], error) {
+		w, err := sink.Open(x.Run.Context, lane, lanes, state)
 		if err != nil {
 			return nil, err
 		}
 		return &flow.Writer[T]{Write: w.Write, Prepare: w.Prepare, Commit: w.Commit, Finish: w.Finish, Abort: w.Abort}, nil
-	}, coderOf[T](c.coll))
+	}}
+	if s, ok := sink.(Successor); ok {
+		opener.Succeed = s.Succeed
+	}
+	op := flow.Sink(opener, coderOf[T](c.coll))
 	c.add(&graph.Node{Kind: kind, Op: op, Stateful: true, State: part(graph.PartWriter, "state", "")}, edge, nameOf(opts))
 }
 

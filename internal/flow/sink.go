@@ -1,6 +1,13 @@
 package flow
 
 import (
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
 	"github.com/millrace/millrace/coder"
 	"github.com/millrace/millrace/internal/graph"
 )
@@ -15,9 +22,20 @@ type Writer[T any] struct {
 	Abort   func(final bool)
 }
 
-// Sink writes a collection. open is called once a lane, with the state of the
-// last commit or nil.
-func Sink[T any](open func(c *graph.Ctx, state []byte) (*Writer[T], error), cod coder.Coder[T]) graph.Op {
+// SinkOpener opens the parts of a sink.
+type SinkOpener[T any] struct {
+	// Single says that the sink has one part, on lane 0.
+	Single bool
+	// Open opens the part of one lane of so many, with the state that its last Prepare
+	// gave, or nil.
+	Open func(c *graph.Ctx, lane, lanes int, state []byte) (*Writer[T], error)
+	// Succeed, if not nil, makes the state with which lanes begin from those of a run
+	// with another number of lanes.
+	Succeed func(states [][]byte) ([]byte, error)
+}
+
+// Sink writes a collection.
+func Sink[T any](open SinkOpener[T], cod coder.Coder[T]) graph.Op {
 	return op(func(c *graph.Ctx, _ []any) ([]any, any) {
 		s := &sink[T]{open: open, node: c.Node()}
 		if c.Run.Careful {
@@ -34,19 +52,83 @@ func Sink[T any](open func(c *graph.Ctx, state []byte) (*Writer[T], error), cod 
 	})
 }
 
+// lanePart is the last state of one lane's writer.
+type lanePart struct {
+	lane, lanes int
+	state       []byte
+}
+
+// sink is a sink on one lane.
+//
+//	row: | lane uvarint | lanes uvarint | the writer's state |
+//
+// It is a row of EveryLane: when the number of lanes has changed, each lane sees the
+// states of all lanes before, finishes those that are its to finish, so that each
+// part is shown, and begins a part of its own behind them.
 type sink[T any] struct {
-	open  func(c *graph.Ctx, state []byte) (*Writer[T], error)
-	node  *graph.Node
-	w     *Writer[T]
-	state []byte // of the last commit, then of the last Prepare
+	open        SinkOpener[T]
+	node        *graph.Node
+	w           *Writer[T] // nil where the sink has no part
+	lane, lanes int        // of w
+	state       []byte     // of the last Prepare
+	was         []lanePart // what was loaded
 }
 
 // Start opens the writer, after Load.
 func (s *sink[T]) Start(c *graph.Ctx) error {
-	return protect(c, s.node, func() (err error) {
-		s.w, err = s.open(c, s.state)
+	return protect(c, s.node, func() error { return s.start(c) })
+}
+
+func (s *sink[T]) start(c *graph.Ctx) (err error) {
+	s.lane, s.lanes = c.Lane, c.Lanes
+	if s.open.Single {
+		s.lanes = 1
+	}
+	var before [][]byte
+	slices.SortFunc(s.was, func(a, b lanePart) int { return cmp.Compare(a.lane, b.lane) })
+	for _, p := range s.was {
+		if p.lanes == s.lanes {
+			if p.lane == c.Lane {
+				s.state = p.state
+			}
+			continue
+		}
+		before = append(before, p.state)
+		if p.lane%s.lanes != c.Lane {
+			continue
+		}
+		if err := s.finish(c, p); err != nil {
+			return fmt.Errorf("finish what lane %d of %d wrote before: %w", p.lane, p.lanes, err)
+		}
+	}
+	s.was = nil
+	if c.Lane >= s.lanes {
+		return nil
+	}
+	if before != nil && s.state == nil && s.open.Succeed != nil {
+		if s.state, err = s.open.Succeed(before); err != nil {
+			return err
+		}
+	}
+	s.w, err = s.open.Open(c, s.lane, s.lanes, s.state)
+	return err
+}
+
+// finish shows the part of a lane that is not there any more.
+func (s *sink[T]) finish(c *graph.Ctx, p lanePart) error {
+	w, err := s.open.Open(c, p.lane, p.lanes, p.state)
+	if err != nil {
 		return err
-	})
+	}
+	if err := w.Commit(); err != nil {
+		w.Abort(false)
+		return err
+	}
+	if err := w.Finish(); err != nil {
+		w.Abort(false)
+		return err
+	}
+	return nil
 }
 
 func (s *sink[T]) Prepare(c *graph.Ctx) error {
@@ -80,13 +162,21 @@ func (s *sink[T]) Abort(final bool) {
 }
 
 func (s *sink[T]) Delta(w graph.DeltaWriter) {
-	if s.state != nil {
-		w.Put(graph.LaneBound, []byte("writer"), s.state)
+	if s.state == nil {
+		return
 	}
+	row := binary.AppendUvarint(nil, uint64(s.lane))
+	row = binary.AppendUvarint(row, uint64(s.lanes))
+	w.Put(graph.LaneBound, []byte("writer"), append(row, s.state...))
 }
 
 func (s *sink[T]) Load(_, val []byte) error {
-	s.state = append([]byte{}, val...)
+	lane, n := binary.Uvarint(val)
+	lanes, m := binary.Uvarint(val[max(n, 0):])
+	if n <= 0 || m <= 0 || lane >= lanes || lanes > math.MaxUint16 {
+		return errors.New("the state of a sink is damaged")
+	}
+	s.was = append(s.was, lanePart{int(lane), int(lanes), append([]byte{}, val[n+m:]...)})
 	return nil
 }
 

@@ -75,6 +75,13 @@ type Renamer interface {
 	Rename(ctx context.Context, from, to string) error
 }
 
+// Finalizer is an [FS] that can tell whether an unfinished file was committed
+// without touching the finished one.
+type Finalizer interface {
+	// Finalize is the package's function of that name.
+	Finalize(ctx context.Context, path, temp string) error
+}
+
 // ErrNoMatch reports a path that names no file, or a pattern that matches none.
 // It is an fs.ErrNotExist, too.
 var ErrNoMatch error = noMatch{}
@@ -198,6 +205,65 @@ func Resume(ctx context.Context, path, temp string, offset int64) (Writer, error
 	}
 	return f.Resume(ctx, path, temp, offset)
 }
+
+// Finalize commits an unfinished file as it was when Temp gave temp, unless that has
+// been done: then the finished file stays untouched, so that nobody who follows it
+// takes it for a new one. When neither of the two is there, the error is an
+// fs.ErrNotExist.
+func Finalize(ctx context.Context, path, temp string) error {
+	f, err := For(ctx, path)
+	if err != nil {
+		return err
+	}
+	if f, ok := f.(Finalizer); ok {
+		return f.Finalize(ctx, path, temp)
+	}
+	was, err := ParseUnfinished(temp)
+	if err != nil {
+		return err
+	}
+	w, err := f.Resume(ctx, path, temp, was.Size)
+	if err != nil {
+		return err
+	}
+	return w.Commit()
+}
+
+// Sweep removes what crashed writers left of the files in the folder of path whose
+// names mine takes, but not what keep names as Temp gave it. The folder is the part
+// of path up to its last slash; one with pattern characters is left alone. The
+// caller makes sure that nobody else writes these files.
+func Sweep(ctx context.Context, path string, mine func(name string) bool, keep ...string) error {
+	dir := path[:strings.LastIndexByte(path, '/')+1]
+	if HasMeta(dir) {
+		return nil
+	}
+	kept := map[string]bool{}
+	for _, temp := range keep {
+		u, err := ParseUnfinished(temp)
+		if err != nil {
+			return err
+		}
+		kept[lastName(u.Path)] = true // not the whole path: a link may have led there
+	}
+	left, err := Leftovers(ctx, dir+"*")
+	if err != nil {
+		return err
+	}
+	for _, f := range left {
+		name := lastName(f.Path)
+		if of, ok := UnfinishedOf(name); !ok || !mine(of) || kept[name] {
+			continue
+		}
+		if err := Remove(ctx, f.Path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lastName is what stands behind the last slash.
+func lastName(path string) string { return path[strings.LastIndexAny(path, `/\`)+1:] }
 
 // Remove removes a file, or one of the Leftovers. One that is not there is no error.
 func Remove(ctx context.Context, path string) error {

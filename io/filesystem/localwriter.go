@@ -112,23 +112,59 @@ func (local) Resume(_ context.Context, path, temp string, offset int64) (w Write
 }
 
 // reopenCommitted makes an unfinished file of one that was committed since: the
-// crash came behind the rename, and before the run knew of it.
-func reopenCommitted(name string, was Unfinished) (*os.File, error) {
+// crash came behind the rename, and before the run knew of it. A crash in here
+// leaves the unfinished file whole or absent.
+func reopenCommitted(name string, was Unfinished) (_ *os.File, err error) {
 	old, err := os.Open(name)
 	if err != nil {
 		return nil, fmt.Errorf("neither the unfinished file %s nor the finished one is there: %w", was.Path, fs.ErrNotExist)
 	}
 	defer old.Close()
-	f, err := os.OpenFile(was.Path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
+	half := filepath.Join(filepath.Dir(was.Path), UnfinishedName(filepath.Base(name)))
+	f, err := os.OpenFile(half, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
 		return nil, err
 	}
-	if err = was.CopyCommitted(f, old); err != nil {
-		f.Close()
-		os.Remove(was.Path)
+	if err = was.CopyCommitted(f, old); err == nil {
+		err = f.Sync()
+	}
+	f.Close() // Windows renames no open file
+	if err == nil {
+		err = os.Rename(half, was.Path)
+	}
+	if err != nil {
+		os.Remove(half)
 		return nil, err
 	}
-	return f, nil
+	return os.OpenFile(was.Path, os.O_RDWR, 0o666)
+}
+
+// Finalize implements [Finalizer].
+func (l local) Finalize(ctx context.Context, path, temp string) (err error) {
+	was, err := ParseUnfinished(temp)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Lstat(was.Path); err == nil {
+		w, err := l.Resume(ctx, path, temp, was.Size)
+		if err != nil {
+			return err
+		}
+		return w.Commit()
+	}
+	name, err := replaceable(localPath(path))
+	if err != nil {
+		return err
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return fmt.Errorf("finish %s: neither the unfinished file %s nor the finished one is there: %w", path, was.Path, fs.ErrNotExist)
+	}
+	defer f.Close()
+	if err := was.CopyCommitted(io.Discard, f); err != nil {
+		return fmt.Errorf("finish %s: %w", path, err)
+	}
+	return syncDir(filepath.Dir(name)) // the process may have died between the rename and this
 }
 
 // cutTo drops what was written behind offset, and says what is left.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/parquet-go/parquet-go"
@@ -36,7 +37,8 @@ func RowGroup(rows int64) WriteOption { return func(o *options) { o.groupRows = 
 // (out-00000-of-00004-1.parquet, …): let it take them seldom.
 //
 // Files appear under their names, whole, when the run has ended well, and replace
-// older ones; a run that fails leaves none. Other files of an earlier run stay.
+// older ones; a run that fails leaves none. Other files of an earlier run stay. When
+// a run goes on with another number of lanes, the files of those before appear then.
 func Write[T any](c pipeline.PCollection[T], path string, opts ...WriteOption) {
 	o := options{path: path, groupRows: 256 << 10}
 	for _, f := range opts {
@@ -72,31 +74,66 @@ func (s *sink[T]) Open(ctx context.Context, lane, lanes int, state []byte) (pipe
 	if state == nil {
 		return w, w.begin() // also for no rows: it holds the schema
 	}
-	if err := json.Unmarshal(state, &w.parts); err != nil {
+	was, err := decode(state)
+	if err != nil {
 		return nil, fmt.Errorf("go on writing %s: %w", s.path, err)
 	}
-	w.kept = len(w.parts)
+	w.first, w.parts = was.First, was.Parts
+	var keep []string
+	for _, p := range w.parts {
+		keep = append(keep, p.Temp)
+	}
+	if err := filesystem.Sweep(ctx, w.base+ext, w.owns, keep...); err != nil {
+		return nil, fmt.Errorf("go on writing %s: %w", s.path, err)
+	}
 	return w, nil
 }
 
-// part is a closed file that has not got its name yet.
-type part struct {
-	Temp string
-	Size int64
+// Succeed implements [pipeline.Successor]: the parts of the lanes before are finished
+// by now, and those that come have numbers behind theirs.
+func (s *sink[T]) Succeed(states [][]byte) ([]byte, error) {
+	var out saved
+	for _, state := range states {
+		was, err := decode(state)
+		if err != nil {
+			return nil, err
+		}
+		out.First = max(out.First, was.First+len(was.Parts))
+	}
+	return json.Marshal(out)
 }
+
+// saved is a lane's state in a snapshot.
+type saved struct {
+	First int // number of the first part
+	Parts []part
+}
+
+func decode(state []byte) (s saved, err error) {
+	if err := json.Unmarshal(state, &s); err != nil {
+		return s, fmt.Errorf("the state is damaged: %w", err)
+	}
+	if s.First < 0 {
+		return s, fmt.Errorf("the state is damaged: number %d", s.First)
+	}
+	return s, nil
+}
+
+// part is a closed file that has not got its name yet.
+type part struct{ Temp string }
 
 type writer[T any] struct {
 	options
 	ctx       context.Context
 	base, ext string
+	first     int // number of the first of parts
 	parts     []part
-	kept      int // of parts, in a snapshot that was committed
 	f         filesystem.Writer
 	rows      *parquet.GenericWriter[T]
 	buf       []T // not yet given to rows
 }
 
-// name is the path of the i-th part.
+// name is the path of part i.
 func (w *writer[T]) name(i int) string {
 	if i == 0 {
 		return w.base + w.ext
@@ -104,9 +141,21 @@ func (w *writer[T]) name(i int) string {
 	return fmt.Sprintf("%s-%d%s", w.base, i, w.ext)
 }
 
+// owns knows the names of the lane's parts.
+func (w *writer[T]) owns(file string) bool {
+	_, name := filepath.Split(w.base)
+	if file == name+w.ext {
+		return true
+	}
+	n, ok := strings.CutPrefix(file, name+"-")
+	n, ok2 := strings.CutSuffix(n, w.ext)
+	i, err := strconv.ParseUint(n, 10, 31)
+	return ok && ok2 && err == nil && n == strconv.FormatUint(i, 10)
+}
+
 // begin opens the next part.
 func (w *writer[T]) begin() (err error) {
-	if w.f, err = filesystem.Create(w.ctx, w.name(len(w.parts))); err != nil {
+	if w.f, err = filesystem.Create(w.ctx, w.name(w.first+len(w.parts))); err != nil {
 		return err
 	}
 	w.rows = parquet.NewGenericWriter[T](w.f, parquet.MaxRowsPerRowGroup(w.groupRows))
@@ -145,7 +194,7 @@ func (w *writer[T]) flush() error {
 
 func (w *writer[T]) wrap(err error) error {
 	if err != nil {
-		return fmt.Errorf("write %s: %w", w.name(len(w.parts)), err)
+		return fmt.Errorf("write %s: %w", w.name(w.first+len(w.parts)), err)
 	}
 	return nil
 }
@@ -159,51 +208,45 @@ func (w *writer[T]) Prepare() ([]byte, error) {
 		if err := w.rows.Close(); err != nil {
 			return nil, w.wrap(err)
 		}
-		size, err := w.f.Sync()
-		if err != nil {
+		if _, err := w.f.Sync(); err != nil {
 			return nil, w.wrap(err)
 		}
-		p := part{w.f.Temp(), size}
+		p := part{w.f.Temp()}
 		if err := w.f.Keep(); err != nil {
 			return nil, w.wrap(err)
 		}
 		w.parts = append(w.parts, p)
 		w.f, w.rows = nil, nil
 	}
-	return json.Marshal(w.parts)
+	return json.Marshal(saved{w.first, w.parts})
 }
 
-func (w *writer[T]) Commit() error { w.kept = len(w.parts); return nil }
+func (w *writer[T]) Commit() error { return nil }
 
 // Finish gives all parts their names.
 func (w *writer[T]) Finish() error {
 	for i, p := range w.parts {
-		f, err := filesystem.Resume(w.ctx, w.name(i), p.Temp, p.Size)
-		if err != nil {
-			return err
-		}
-		if err := f.Commit(); err != nil {
+		if err := filesystem.Finalize(w.ctx, w.name(w.first+i), p.Temp); err != nil {
 			return err
 		}
 	}
-	w.parts, w.kept = nil, 0
+	w.first, w.parts = w.first+len(w.parts), nil
 	return nil
 }
 
 // Abort removes what no snapshot will go on with. It has nobody to report an error
-// to: what it can't remove stays hidden, and filesystem.Leftovers lists it.
+// to: what it can't remove stays hidden, and the next Open removes it.
 func (w *writer[T]) Abort(final bool) {
 	if w.f != nil {
 		_ = w.f.Abort()
 	}
-	keep := w.kept
-	if final {
-		keep = 0
+	if !final {
+		return // the parts are of Prepares
 	}
 	ctx := context.WithoutCancel(w.ctx) // it is cancelled by now, if that is why
-	for i := keep; i < len(w.parts); i++ {
-		if f, err := filesystem.Resume(ctx, w.name(i), w.parts[i].Temp, w.parts[i].Size); err == nil {
-			_ = f.Abort()
+	for _, p := range w.parts {
+		if u, err := filesystem.ParseUnfinished(p.Temp); err == nil {
+			_ = filesystem.Remove(ctx, u.Path)
 		}
 	}
 }

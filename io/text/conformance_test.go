@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -71,6 +72,10 @@ func TestWrite_conformance(t *testing.T) {
 		{"out.txt", []text.WriteOption{text.Single()}},
 		{"out.gz", nil},
 		{"out.zst", []text.WriteOption{text.Single()}},
+		{"out.txt", []text.WriteOption{text.RollEach()}},
+		{"out.txt", []text.WriteOption{text.RollBytes(100), text.Single()}},
+		{"out.gz", []text.WriteOption{text.RollBytes(1), text.RollAfter(time.Hour), text.RollEach()}},
+		{"out.zst", []text.WriteOption{text.RollAfter(time.Millisecond), text.Single(), text.RollBytes(300), text.RollEach()}},
 	} {
 		t.Run(fmt.Sprint(tc.name, len(tc.opts)), func(t *testing.T) {
 			s := connector.Sink[string]{New: func(t testing.TB) connector.Target[string] {

@@ -34,6 +34,18 @@ func WriteCompression(c filesystem.Compression) WriteOption {
 // older ones; a run that fails leaves none. Files of an earlier run with another
 // number of lanes stay where they are: use Single, a new folder for each run, or
 // clear the folder before, where another program reads them by a pattern.
+//
+// A run that has no end wants [RollBytes], [RollAfter] or [RollEach], or several of
+// them: each lane then writes one file after the other, with a number behind the
+// lane's: out-00000-of-00004-000017.txt, with [Single] out-000017.txt. A file appears,
+// whole, when the checkpoint is committed before which it was ended, and is not
+// touched again: its reader may take it away. One that has not been ended goes on
+// over checkpoints, and also over restarts; at the end of the run it appears with the
+// rest. A lane that has nothing to write leaves no file. Such a sink removes what a
+// crash has left of its own hidden files, so that no two runs may write to one path.
+//
+// When a run goes on with another number of lanes than before, the files at hand are
+// finished, and those of the new lanes get numbers that were not there.
 func Write(c pipeline.PCollection[string], path string, opts ...WriteOption) {
 	WriteRecords(c, "text.Write", path, func() Formatter[string] {
 		return func(b []byte, line string) ([]byte, error) { return append(b, line...), nil }
@@ -56,6 +68,10 @@ func WriteRecords[T any](c pipeline.PCollection[T], kind, path string, format fu
 		pipeline.FailAt(c, "%s: the path is empty", kind)
 		return
 	}
+	if err := s.roll.check(); err != nil {
+		pipeline.FailAt(c, "%s: %w", kind, err)
+		return
+	}
 	t := &typedSink[T]{s, format}
 	if s.single {
 		pipeline.WriteSingle[T](c, kind, t)
@@ -70,6 +86,7 @@ type sink struct {
 	single      bool
 	header      *string
 	compression filesystem.Compression
+	roll        roll
 }
 
 // shard is the path of one lane's file.
@@ -77,12 +94,17 @@ func (s *sink) shard(lane, lanes int) string {
 	if s.single {
 		return s.path
 	}
-	dir, base := filepath.Split(s.path)
-	name, ext := base, ""
+	name, ext := splitExt(s.path)
+	return fmt.Sprintf("%s-%05d-of-%05d%s", name, lane, lanes, ext)
+}
+
+// splitExt cuts a path before its ending: all of it, as .tar.gz.
+func splitExt(path string) (name, ext string) {
+	dir, base := filepath.Split(path)
 	if i := strings.IndexByte(base, '.'); i > 0 { // a first dot hides the file
-		name, ext = base[:i], base[i:]
+		return dir + base[:i], base[i:]
 	}
-	return fmt.Sprintf("%s%s-%05d-of-%05d%s", dir, name, lane, lanes, ext)
+	return path, ""
 }
 
 type typedSink[T any] struct {
@@ -90,13 +112,24 @@ type typedSink[T any] struct {
 	format func() Formatter[T]
 }
 
-// Open begins a shard, or goes on with it where the snapshot left it.
+// Open begins a lane's files, or goes on with them where the snapshot left them.
 func (s *typedSink[T]) Open(ctx context.Context, lane, lanes int, state []byte) (pipeline.Writer[T], error) {
+	if s.roll.on() {
+		return openRoller(ctx, s.sink, s.shard(lane, lanes), state, s.format())
+	}
 	f, err := openShard(ctx, s.sink, s.shard(lane, lanes), state)
 	if err != nil {
 		return nil, err
 	}
 	return &recordWriter[T]{f, s.format()}, nil
+}
+
+// Succeed implements [pipeline.Successor].
+func (s *typedSink[T]) Succeed(states [][]byte) ([]byte, error) {
+	if s.roll.on() {
+		return succeedRolled(states)
+	}
+	return succeedShard(states)
 }
 
 // recordWriter makes lines of elements.

@@ -150,7 +150,8 @@ func TestWriter_abortRemovesWhatNoSnapshotNames(t *testing.T) {
 		stays             bool
 	}{
 		{"nothing but written", false, false, false, false},
-		{"prepared only", true, false, false, false},
+		{"prepared only: its snapshot may have been taken", true, false, false, true},
+		{"prepared, but the run is over", true, false, true, false},
 		{"committed, to go on", true, true, false, true},
 		{"committed, but the run is over", true, true, true, false},
 	} {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"strings"
 	"sync"
 	"testing"
 
@@ -25,6 +27,7 @@ type ledger struct {
 // sinkFlaws are ways in which a sink breaks the contract.
 type sinkFlaws struct {
 	eager, eagerPrepare, addsTwice, forgetsPrepared, litters, keepsAborted, oneLane, trusts, panics, lastIsLost bool
+	mixesEpochs, keepsLater, dropsPrepared, overwrites                                                          bool
 }
 
 func (l *ledger) all() (out []int) {
@@ -36,10 +39,10 @@ func (l *ledger) all() (out []int) {
 	return out
 }
 
-func (l *ledger) Open(_ context.Context, lane, _ int, state []byte) (pipeline.Writer[int], error) {
+func (l *ledger) Open(_ context.Context, lane, lanes int, state []byte) (pipeline.Writer[int], error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	w := &entry{l: l}
+	w := &entry{l: l, part: fmt.Sprint(lane, "/", lanes)}
 	if l.oneLane && lane > 0 {
 		return nil, errors.New("only one")
 	}
@@ -54,36 +57,54 @@ func (l *ledger) Open(_ context.Context, lane, _ int, state []byte) (pipeline.Wr
 			w.show()
 		}
 	}
+	if state == nil && l.overwrites {
+		for key := range l.shown {
+			if part, _, _ := strings.Cut(key, "#"); part == w.part {
+				delete(l.shown, key)
+			}
+		}
+	}
+	if !l.keepsLater {
+		for key := range l.prepared {
+			if part, _, _ := strings.Cut(key, "#"); part == w.part && !l.addsTwice && key != w.key() {
+				delete(l.prepared, key)
+			}
+		}
+	}
 	return w, nil
 }
 
 type entry struct {
 	l    *ledger
-	id   int // of the last epoch prepared
+	part string // of the lane
+	id   int    // of the last epoch prepared
 	open []int
 }
 
-func (w *entry) key() string { return string(rune('A' + w.id)) }
+func (w *entry) key() string { return fmt.Sprint(w.part, "#", w.id) }
 
 func (w *entry) show() {
 	if vs, ok := w.l.prepared[w.key()]; ok {
 		key := w.key()
 		if w.l.addsTwice {
 			w.l.ids++
-			key = string(rune('A' + w.l.ids))
+			key = fmt.Sprint(w.l.ids)
 		} else {
 			delete(w.l.prepared, w.key())
 		}
-		w.l.shown[key] = vs
+		w.l.shown[key] = append(w.l.shown[key], vs...)
 	}
 }
 
 func (w *entry) Write(v int) error {
 	w.open = append(w.open, v)
+	w.l.mu.Lock()
+	defer w.l.mu.Unlock()
 	if w.l.eager {
-		w.l.mu.Lock()
-		defer w.l.mu.Unlock()
 		w.l.shown["eager"] = append(w.l.shown["eager"], v)
+	}
+	if vs, ok := w.l.prepared[w.key()]; ok && w.l.mixesEpochs {
+		w.l.prepared[w.key()], w.open = append(vs, v), nil
 	}
 	return nil
 }
@@ -112,13 +133,13 @@ func (w *entry) Commit() error {
 
 func (w *entry) Finish() error { return nil }
 
-func (w *entry) Abort(bool) {
+func (w *entry) Abort(final bool) {
 	w.l.mu.Lock()
 	defer w.l.mu.Unlock()
 	if w.l.keepsAborted {
 		w.show()
 	}
-	if !w.l.litters {
+	if !w.l.litters && (final || w.l.dropsPrepared) {
 		delete(w.l.prepared, w.key())
 	}
 }
@@ -140,6 +161,10 @@ func TestSink_findsFlaws(t *testing.T) {
 		{sinkFlaws{litters: true}, "abort leaves nothing: behind Prepare and Abort there is something unfinished left"},
 		{sinkFlaws{oneLane: true}, "lanes write side by side: open the sink: only one"},
 		{sinkFlaws{forgetsPrepared: true}, "goes on after a crash: behind crashes and Finish 3 elements are not shown: 1, 2, 3"},
+		{sinkFlaws{mixesEpochs: true}, "what is written between Prepare and Commit waits for the next: behind Prepare, Write and Commit 2 elements are shown that should not be: 2, 3"},
+		{sinkFlaws{keepsLater: true}, "drops what was written between Prepare and a crash: in the end there is something unfinished left"},
+		{sinkFlaws{dropsPrepared: true}, "a run that stops between Prepare and Commit goes on from either: in the end 9 elements are not shown: 1, 2, 3, 4, 5, ..."},
+		{sinkFlaws{overwrites: true}, "another number of lanes goes on: in the end 3 elements are not shown: 1, 2, 3"},
 		{sinkFlaws{trusts: true}, "a damaged state is an error: a damaged state (ff ff"},
 		{sinkFlaws{panics: true}, "goes back to the last snapshot: open before"},
 	} {

@@ -129,10 +129,11 @@ func (s Sink[T]) checkDamaged(ctx context.Context, at Target[T]) error {
 	if err := w.epoch(s.Input[:1]); err != nil {
 		return err
 	}
-	state := w.state()
-	if len(state) == 0 {
+	row := w.state()
+	if len(row) <= 2 {
 		return nil // it keeps none
 	}
+	lane, state := row[:2:2], row[2:] // before the sink's own stand lane 0 and lanes 1: internal/flow
 	w.Abort(true)
 	rnd := rand.New(rand.NewPCG(7, 8))
 	for i := range 100 {
@@ -148,7 +149,7 @@ func (s Sink[T]) checkDamaged(ctx context.Context, at Target[T]) error {
 		if bytes.Equal(bad, state) || len(bad) == 0 {
 			continue
 		}
-		opened, err := tryState(ctx, at, bad)
+		opened, err := tryState(ctx, at, append(lane, bad...))
 		if err != nil {
 			return err
 		}

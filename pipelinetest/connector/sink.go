@@ -67,6 +67,7 @@ type sinkCheck[T any] struct {
 func (s Sink[T]) checks() []sinkCheck[T] {
 	all := []sinkCheck[T]{
 		{"nothing is shown before it is committed, all when it has ended", s.checkHidden},
+		{"what is written between Prepare and Commit waits for the next", s.checkAhead},
 		{"committed twice is shown once", s.checkTwice},
 		{"nothing to write is nothing shown", s.checkEmpty},
 		{"abort leaves nothing", s.checkAbort},
@@ -76,6 +77,9 @@ func (s Sink[T]) checks() []sinkCheck[T] {
 		all = append(all,
 			sinkCheck[T]{"goes back to the last snapshot", s.checkGoesBack},
 			sinkCheck[T]{"goes on after a crash", s.checkCrash},
+			sinkCheck[T]{"drops what was written between Prepare and a crash", s.checkCrashAhead},
+			sinkCheck[T]{"a run that stops between Prepare and Commit goes on from either", s.checkStopsAhead},
+			sinkCheck[T]{"another number of lanes goes on", s.checkRescale},
 			sinkCheck[T]{"a damaged state is an error", s.checkDamaged},
 		)
 	}
@@ -123,6 +127,54 @@ func (s Sink[T]) checkHidden(ctx context.Context, at Target[T]) error {
 			return err
 		}
 		before = texts(vals)
+	}
+	if err := w.finish(); err != nil {
+		return err
+	}
+	if err := at.shows(ctx, "behind Finish", texts(s.Input), texts(s.Input)); err != nil {
+		return err
+	}
+	return at.clean(ctx, "behind Finish")
+}
+
+// checkAhead: a run goes on while its snapshot is taken, so that Commit comes when
+// the next epoch has begun.
+func (s Sink[T]) checkAhead(ctx context.Context, at Target[T]) error {
+	w, err := open(ctx, at, 0, 1, nil)
+	if err != nil {
+		return err
+	}
+	a, b, c := s.thirds()
+	var done, before []string // committed; shown
+	for _, part := range [][]T{a, b, c} {
+		if err := w.write(part[:1]); err != nil {
+			return err
+		}
+		if err := w.Prepare(w.c); err != nil {
+			return fmt.Errorf("prepare: %w", err)
+		}
+		if err := w.write(part[1:]); err != nil {
+			return fmt.Errorf("between Prepare and Commit: %w", err)
+		}
+		if err := at.shows(ctx, "behind Prepare and Write", before, done); err != nil {
+			return err
+		}
+		if err := w.Commit(w.c); err != nil {
+			return fmt.Errorf("commit: %w", err)
+		}
+		done = append(done, texts(part[:1])...)
+		if err := at.shows(ctx, "behind Prepare, Write and Commit", before, done); err != nil {
+			return err
+		}
+		vals, err := at.Shown(ctx)
+		if err != nil {
+			return err
+		}
+		before = texts(vals)
+		done = append(done, texts(part[1:])...)
+	}
+	if err := w.epoch(nil); err != nil {
+		return err
 	}
 	if err := w.finish(); err != nil {
 		return err

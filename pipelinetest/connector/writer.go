@@ -23,6 +23,23 @@ type writer[T any] struct {
 
 // open begins one lane's part of a sink. state is what state gave, or nil.
 func open[T any](ctx context.Context, at Target[T], lane, lanes int, state []byte) (*writer[T], error) {
+	var rows [][]byte
+	if state != nil {
+		rows = [][]byte{state}
+	}
+	return openRows(ctx, at, lane, lanes, rows)
+}
+
+// openBehind begins a lane behind a run of len(states) lanes: with the state of its
+// own, or where there were others, with all.
+func openBehind[T any](ctx context.Context, at Target[T], lane, lanes int, states [][]byte) (*writer[T], error) {
+	if len(states) == lanes {
+		return open(ctx, at, lane, lanes, states[lane])
+	}
+	return openRows(ctx, at, lane, lanes, states)
+}
+
+func openRows[T any](ctx context.Context, at Target[T], lane, lanes int, rows [][]byte) (*writer[T], error) {
 	p := pipeline.New()
 	at.Write(pipeline.Create[T](p))
 	if err := p.Err(); err != nil {
@@ -40,8 +57,11 @@ func open[T any](ctx context.Context, at Target[T], lane, lanes int, state []byt
 	if w.Committer, ok = live.(graph.Committer); !ok {
 		return nil, errors.New("Write has to add a sink: what pipeline.Write adds")
 	}
-	if state != nil {
-		if err := live.(graph.Keeper).Load(nil, bytes.Clone(state)); err != nil {
+	for _, row := range rows {
+		if row == nil {
+			continue
+		}
+		if err := live.(graph.Keeper).Load(nil, bytes.Clone(row)); err != nil {
 			return nil, err
 		}
 	}

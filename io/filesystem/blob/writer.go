@@ -67,6 +67,41 @@ func (b *bucketFS) Resume(ctx context.Context, name, temp string, offset int64) 
 	return w, nil
 }
 
+// Finalize implements [filesystem.Finalizer].
+func (b *bucketFS) Finalize(ctx context.Context, name, temp string) error {
+	was, err := filesystem.ParseUnfinished(temp)
+	if err != nil {
+		return err
+	}
+	parts, err := b.parts(ctx, b.key(was.Path))
+	if err != nil {
+		return err
+	}
+	var size int64
+	for _, p := range parts {
+		size += p.Size
+	}
+	r, err := b.NewReader(ctx, b.key(name), nil)
+	if size >= was.Size && (was.Size > 0 || err != nil) { // the parts are there
+		if err == nil {
+			r.Close()
+		}
+		w, err := b.Resume(ctx, name, temp, was.Size)
+		if err != nil {
+			return err
+		}
+		return w.Commit()
+	}
+	if err != nil {
+		return fmt.Errorf("finish %s: the unfinished file %s is gone, and there is no finished one: %w", name, was.Path, explain(name, err))
+	}
+	defer r.Close()
+	if err := was.CopyCommitted(io.Discard, r); err != nil {
+		return fmt.Errorf("finish %s: %w", name, err)
+	}
+	return b.Remove(ctx, was.Path) // what is left of the parts
+}
+
 // writer writes the parts of one file.
 type writer struct {
 	ctx       context.Context // of Create or Resume
