@@ -41,7 +41,6 @@ type Config struct {
 	Store    commit.Store
 	Manifest commit.Manifest // of the graph, for the records
 	Ahead    bool            // lanes go on while an epoch is made durable
-	Anew     bool            // rows were changed on their way from the store: all of them are to be written anew
 	Asks     <-chan Ask      // what to do with the store at the next epoch
 	Stopped  *atomic.Bool    // while true sources are not read; may be nil
 

@@ -32,10 +32,7 @@ func (s *slot) recover() {
 		return
 	}
 	s.hint = rec.Hint
-	switch {
-	case s.cfg.Anew && s.pages == nil:
-		s.anew = wholeRows
-	case rec.Lanes != s.cfg.Lanes || s.cfg.Anew:
+	if rec.Lanes != s.cfg.Lanes {
 		s.anew = laneRows
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/millrace/millrace/internal/commit"
-	"github.com/millrace/millrace/internal/keygroup"
 )
 
 // Import copies the newest epoch of src, rows and record, into dst, where nothing may
@@ -19,35 +18,12 @@ func Import(dst, src commit.Store) error {
 	case src.Last() == nil:
 		return errors.New("import: there is nothing to import")
 	}
-	rec := *src.Last()
 	lanes, err := lanesOf(src)
 	if err != nil {
 		return fmt.Errorf("import: %w", err)
 	}
-	e := dst.Begin(lanes)
-	e.Whole()
-	writers := make([]commit.LaneWriter, lanes)
-	nodes := make([]string, lanes) // that each writer has been told last
-	for i := range writers {
-		writers[i] = e.Lane(i)
-	}
-	err = src.Rows(commit.Want{}, func(r commit.Row) error {
-		lane := r.Lane
-		if r.Group >= 0 {
-			lane = r.Group * lanes / keygroup.N
-		}
-		if nodes[lane] != r.Node {
-			nodes[lane] = r.Node
-			writers[lane].Node(r.Node)
-		}
-		writers[lane].Put(r.Group, r.Key, r.Val)
-		return nil
-	})
+	err = commit.Replace(dst, *src.Last(), lanes, func(put func(commit.Row) error) error { return src.Rows(commit.Want{}, put) })
 	if err != nil {
-		e.Discard()
-		return fmt.Errorf("import: %w", err)
-	}
-	if err := e.Commit(&rec); err != nil {
 		return fmt.Errorf("import: %w", err)
 	}
 	return nil

@@ -21,8 +21,11 @@ func init() { runner.Register(newRunner()) }
 // newRunner is the runner for -runner=local.
 func newRunner() runner.Runner {
 	f := &flags{}
-	return runner.Runner{Name: "local", Doc: "in this process", Flags: f.register, Run: f.run}
+	return runner.Runner{Name: "local", Doc: "in this process", Flags: f.register, Run: f.run, Job: f.job}
 }
+
+// httpToken is the variable with the secret of -http: a flag would show it to all.
+const httpToken = "MILLRACE_HTTP_TOKEN"
 
 // flags are the local runner's flags.
 type flags struct {
@@ -39,6 +42,8 @@ type flags struct {
 	checkpoint  time.Duration
 	from        string
 	dropped     string
+	renamed     string
+	http        string
 }
 
 func (f *flags) register(fs *flag.FlagSet) {
@@ -53,6 +58,8 @@ func (f *flags) register(fs *flag.FlagSet) {
 	fs.DurationVar(&f.checkpoint, "checkpoint-interval", 0, "time between checkpoints; default 1s where there is a state folder or -on-error wants them")
 	fs.StringVar(&f.from, "from", "", "savepoint to begin with, where the state folder holds no checkpoint yet")
 	fs.StringVar(&f.dropped, "allow-dropped", "", "transforms, between commas, whose state may go because the pipeline has them no more; *: all such")
+	fs.StringVar(&f.renamed, "renamed", "", "new names of transforms whose state is kept under old ones, as old=new,old=new")
+	fs.StringVar(&f.http, "http", "", "address, as localhost:8080, where a job with a state folder can be asked for its status and for savepoints; "+httpToken+" is what callers have to send, if others than this machine can reach it")
 	fs.DurationVar(&f.explain, "explain", time.Minute, "log why a window is not fired when it has been overdue for so long; 0: never")
 	fs.StringVar(&f.progress, "progress", "auto", "progress line: auto (on a terminal), on, off")
 }
@@ -66,10 +73,22 @@ func (f *flags) config() (Config, error) {
 	if err != nil {
 		return Config{}, &runner.UsageError{Flag: "state-memory", Problem: err.Error()}
 	}
-	cfg := Config{StateDir: f.stateDir, State: f.state, StateMemory: stateMemory, Checkpoint: f.checkpoint, From: f.from,
+	cfg := Config{StateDir: f.stateDir, State: f.state, StateMemory: stateMemory, Checkpoint: f.checkpoint, From: f.from, HTTP: f.http, HTTPToken: os.Getenv(httpToken),
 		Parallelism: f.parallelism, MemoryBudget: budget, TempDir: f.tempDir, OnError: OnError(f.onError), Retries: f.retries, ExplainAfter: f.explain}
 	if f.dropped != "" {
 		cfg.AllowDropped = strings.Split(f.dropped, ",")
+	}
+	for pair := range strings.SplitSeq(f.renamed, ",") {
+		old, now, ok := strings.Cut(pair, "=")
+		if !ok && pair != "" {
+			return cfg, &runner.UsageError{Flag: "renamed", Problem: fmt.Sprintf("%q: want old=new", pair)}
+		}
+		if ok {
+			if cfg.Renamed == nil {
+				cfg.Renamed = map[string]string{}
+			}
+			cfg.Renamed[old] = now
+		}
 	}
 	if err := cfg.check(); err != nil {
 		return cfg, &runner.UsageError{Flag: flagOf(&cfg), Problem: err.Error()}
@@ -127,6 +146,11 @@ func (f *flags) run(ctx context.Context, p *pipeline.Pipeline, out io.Writer) er
 		if seen = o; show {
 			line = startProgress(out, o, 200*time.Millisecond)
 		}
+	}
+	if f.stateDir != "" {
+		requests, end := onSignal()
+		defer end()
+		cfg.Savepoints = requests
 	}
 	_, err = Run(ctx, p, cfg)
 	if line != nil {

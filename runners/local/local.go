@@ -4,7 +4,6 @@ package local
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -46,9 +45,18 @@ type Config struct {
 	StateMemory int64 // bytes that state may take which is on disk, too; default 512 MiB, at most half of MemoryBudget
 	// From is a savepoint to begin with where StateDir holds no checkpoint yet.
 	From string
+	// HTTP is an address, "localhost:8080", at which the job can be asked for its status
+	// and for savepoints, as at the socket in its folder; "": none. It must be of this
+	// machine, unless callers have to send HTTPToken.
+	HTTP, HTTPToken string
+	// Savepoints, if not nil, brings requests for a savepoint, which is named by the time.
+	Savepoints <-chan struct{}
 	// AllowDropped names transforms of the checkpoint, which the pipeline has no more,
 	// whose state may go; "*" are all of them.
 	AllowDropped []string
+	// Renamed says what transforms are called now, by the names that they had when the
+	// state was written.
+	Renamed map[string]string
 
 	NoFusion     bool // a queue between any two transforms: for tests
 	Batch        int  // elements in a batch between lanes; default 512
@@ -123,7 +131,7 @@ func (r *Result) Counter(name string) (n int64) {
 // Run runs p to its end. It returns p's construction mistakes, the first failure,
 // or the cause with which ctx ended; then nothing uncommitted is left. No
 // goroutine of the run is left when it returns.
-func Run(ctx context.Context, p *pipeline.Pipeline, cfg Config) (_ *Result, err error) {
+func Run(ctx context.Context, p *pipeline.Pipeline, cfg Config) (_ *Result, runErr error) {
 	if err := p.Err(); err != nil {
 		return nil, err
 	}
@@ -161,7 +169,6 @@ func Run(ctx context.Context, p *pipeline.Pipeline, cfg Config) (_ *Result, err 
 		defer wg.Wait()
 		defer stop()
 	}
-	var job *jobState
 	if cfg.StateDir != "" {
 		if ec.Epoch == 0 && ec.EpochBundles == 0 {
 			ec.Epoch = time.Second
@@ -169,11 +176,15 @@ func Run(ctx context.Context, p *pipeline.Pipeline, cfg Config) (_ *Result, err 
 		if ec.Observe == nil {
 			ec.Observe = &engine.Observer{}
 		}
-		var err error
-		if job, err = openJob(ctx, p.Graph(), &cfg, &ec); err != nil {
+		j, err := openJob(ctx, p.Graph(), &cfg, &ec)
+		if err != nil {
 			return nil, err
 		}
-		defer func() { err = errors.Join(err, job.close()) }()
+		defer func() {
+			if e := j.close(); e != nil && runErr == nil {
+				runErr = e
+			}
+		}()
 	}
 	res, err := engine.Run(ctx, p.Graph(), ec)
 	if res == nil {

@@ -1,7 +1,6 @@
 package local
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,8 +11,6 @@ import (
 	"sync/atomic"
 
 	"github.com/millrace/millrace/internal/commit"
-	"github.com/millrace/millrace/internal/engine"
-	"github.com/millrace/millrace/internal/graph"
 	"github.com/millrace/millrace/internal/runner"
 )
 
@@ -93,20 +90,3 @@ func (j *jobState) full(err error) {
 
 // errNoStateDir is what settings of state want.
 var errNoStateDir = errors.New("-state, -from and -allow-dropped want a state folder: set -state-dir as well")
-
-// openJob opens the folder of cfg for a run of g, and sets the engine to it.
-func openJob(ctx context.Context, g *graph.Graph, cfg *Config, ec *engine.Config) (*jobState, error) {
-	j, err := openState(ctx, cfg.StateDir, cfg.State, cfg.StateMemory, cmp.Or(cfg.Log, slog.Default()))
-	if err != nil {
-		return nil, err
-	}
-	ec.Store, ec.Stopped, ec.Ahead = j.store, &j.stopped, true
-	return j, nil
-}
-
-func (j *jobState) close() error {
-	if err := j.store.Close(); err != nil {
-		return fmt.Errorf("close the state in %s: %w", j.dir, err)
-	}
-	return nil
-}
