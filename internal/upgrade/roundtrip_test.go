@@ -109,8 +109,7 @@ func TestLayout_knowsAllRows(t *testing.T) {
 	}
 	conformance.RunRandom(t, run, 60)
 	conformance.RunRandomPrograms(t, run, 4)
-	for _, kind := range []string{graph.PartPaned, graph.PartMerging, graph.PartValue, graph.PartEventTimer, graph.PartClockTimer} {
+	for _, kind := range []string{graph.PartPaned, graph.PartMerging, graph.PartBag, graph.PartEventTimers, graph.PartClockTimers, graph.PartGrouped} {
 		assert.Positive(t, seen[kind], kind)
 	}
-	t.Log(seen)
 }

@@ -16,6 +16,7 @@ type shape struct {
 	part graph.Part
 	elem *coder.Description // of the part's coder; nil if it has none
 	typ  *coder.Description
+	bare *coder.Description // typ without the time of expiry
 
 	// take reads the part from the front of raw, appends it as typ and returns what follows.
 	take func(dst, raw []byte) (_, rest []byte, err error)
@@ -55,11 +56,18 @@ func shapeOf(decl string) (s *shape, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.part.Has(graph.OptionTTL) || s.part.Has(graph.OptionEventTTL) {
-		id = s.expiring(id)
+	if s.typ, err = coder.Describe(id); err != nil {
+		return nil, err
 	}
-	s.typ, err = coder.Describe(id)
+	s.bare = s.typ
+	if s.expires() {
+		s.typ, err = coder.Describe(s.expiring(id))
+	}
 	return s, err
+}
+
+func (s *shape) expires() bool {
+	return s.part.Has(graph.OptionTTL) || s.part.Has(graph.OptionEventTTL)
 }
 
 // layout sets take and put and returns the ID of what the part is shown as.
