@@ -24,17 +24,16 @@ func OSFS(dir string) (FS, error) {
 	if err := makeDir(abs); err != nil {
 		return nil, fmt.Errorf("make the folder %s: %w", dir, err)
 	}
-	root, err := os.OpenRoot(abs)
-	if err != nil {
-		return nil, fmt.Errorf("open the folder %s: %w", dir, err)
-	}
-	return &osFS{dir, root}, nil
+	return &osFS{dir, abs}, nil
 }
 
 // makeDir makes a folder, and those above it, to stay.
 func makeDir(dir string) error {
-	if info, err := os.Stat(dir); err == nil && info.IsDir() {
+	switch info, err := os.Stat(dir); {
+	case err == nil && info.IsDir():
 		return nil
+	case err == nil:
+		return fmt.Errorf("%s is no folder", dir)
 	}
 	parent := filepath.Dir(dir)
 	if parent != dir {
@@ -61,20 +60,23 @@ func ignoreUnsupported(err error) error {
 	return err
 }
 
+// osFS opens files by their whole path: names are a log's own, or of a list of the folder.
 type osFS struct {
-	dir  string
-	root *os.Root // lets go of the folder when it is collected
+	dir string // as it was given
+	abs string // whatever becomes the working folder
 }
+
+func (o *osFS) path(name string) string { return filepath.Join(o.abs, name) }
 
 // String names the folder in sentences.
 func (o *osFS) String() string { return o.dir }
 
 func (o *osFS) Create(name string) (File, error) {
-	return o.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	return os.OpenFile(o.path(name), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 }
 
 func (o *osFS) Open(name string) (ReadFile, error) {
-	f, err := o.root.Open(name)
+	f, err := os.Open(o.path(name))
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +99,7 @@ type osReadFile struct {
 func (f *osReadFile) Size() int64 { return f.size }
 
 func (o *osFS) List() ([]string, error) {
-	d, err := o.root.Open(".")
+	d, err := os.Open(o.abs)
 	if err != nil {
 		return nil, err
 	}
@@ -107,11 +109,11 @@ func (o *osFS) List() ([]string, error) {
 	return names, err
 }
 
-func (o *osFS) Rename(from, to string) error { return o.root.Rename(from, to) }
-func (o *osFS) Remove(name string) error     { return o.root.Remove(name) }
+func (o *osFS) Rename(from, to string) error { return os.Rename(o.path(from), o.path(to)) }
+func (o *osFS) Remove(name string) error     { return os.Remove(o.path(name)) }
 
 func (o *osFS) SyncDir() error {
-	d, err := o.root.Open(".")
+	d, err := os.Open(o.abs)
 	if err != nil {
 		return err
 	}
@@ -122,7 +124,7 @@ func (o *osFS) SyncDir() error {
 // Lock leaves the number of this process in the file, for the sentence that another
 // one is refused with.
 func (o *osFS) Lock(name string) (io.Closer, error) {
-	f, err := o.root.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(o.path(name), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock the folder %s: %w", o.dir, err)
 	}
@@ -132,7 +134,7 @@ func (o *osFS) Lock(name string) (io.Closer, error) {
 		return nil, fmt.Errorf("lock the folder %s: %w", o.dir, err)
 	case !ok:
 		defer f.Close()
-		return nil, fmt.Errorf("the folder %s is in use by another process%s: give each job a folder of its own", o.dir, pidIn(f))
+		return nil, fmt.Errorf("the folder %s is in use by %s: give each job a folder of its own", o.dir, holder(f))
 	}
 	if err := f.Truncate(0); err == nil {
 		_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0) // a full disk is no reason not to start
@@ -140,18 +142,18 @@ func (o *osFS) Lock(name string) (io.Closer, error) {
 	return f, nil
 }
 
-// pidIn reads who has the lock; "" if that is not known.
-func pidIn(f *os.File) string {
+// holder says who has the lock, with the number of the process if it is known.
+func holder(f *os.File) string {
 	b := make([]byte, 24)
 	n, _ := f.ReadAt(b, 0)
-	pid, err := strconv.Atoi(strings.TrimSpace(string(b[:n])))
-	if err != nil {
-		return ""
+	switch pid, err := strconv.Atoi(strings.TrimSpace(string(b[:n]))); {
+	case err != nil:
+		return "another process"
+	case pid == os.Getpid():
+		return "this very process"
+	default:
+		return fmt.Sprintf("another process (pid %d)", pid)
 	}
-	if pid == os.Getpid() {
-		return " part of this process (pid " + strconv.Itoa(pid) + ")"
-	}
-	return " (pid " + strconv.Itoa(pid) + ")"
 }
 
 // isFull reports that there is no room on the disk, or none left for this user.
