@@ -20,6 +20,7 @@ import (
 // checkpoint was taken; with stop 0 both splits end at orders' end.
 type orders struct {
 	end, stop int
+	hold      func() bool // at stop, until it says false; may be nil
 	seen      *local.Observer
 	quit      context.CancelCauseFunc
 }
@@ -62,6 +63,8 @@ func (r *ordersReader) Read(most int, out *pipeline.Output[order]) (pipeline.Rea
 		switch {
 		case r.next == r.end:
 			return pipeline.Done, nil
+		case r.stop > 0 && r.next >= r.stop && r.hold != nil && r.hold():
+			return pipeline.Idle, nil
 		case r.stop > 0 && r.next >= r.stop && r.seen.Checkpoint().Epoch > 0:
 			r.quit(errStopped)
 			return pipeline.Idle, nil
