@@ -92,6 +92,7 @@ type loss struct {
 	epoch uint64 // the first one
 	upTo  uint64 // the newest one, as far as is known
 	vague bool   // whether there was one, and how many, is not known
+	torn  bool   // it is as likely that there was a crash before its commit was synced
 	what  string
 }
 
@@ -107,8 +108,8 @@ func (l *Log) recover() error {
 			return err
 		}
 	}
-	if len(r.line) == 0 && len(r.lost) > 0 {
-		return fmt.Errorf("%s: no epoch can be used: %s; restore the folder from a copy, start from a savepoint, or empty the folder to begin anew", noted(l.fs), r.lost[0].what)
+	if err := r.nothing(); err != nil {
+		return fmt.Errorf("%s: no epoch can be used: %w; restore the folder from a copy, start from a savepoint, or empty the folder to begin anew", noted(l.fs), err)
 	}
 	if l.last, err = r.record(); err != nil {
 		return err
@@ -187,6 +188,19 @@ func (r *recovery) newest() (number uint64, chain uint32) {
 	return e.number, e.chain
 }
 
+// nothing is why nothing can be used, though there was something.
+func (r *recovery) nothing() error {
+	if len(r.line) > 0 {
+		return nil
+	}
+	for _, l := range r.lost {
+		if !l.torn {
+			return errors.New(l.what)
+		}
+	}
+	return nil
+}
+
 // file takes the next file. An error ends the recovery: the file can't be read, or
 // has no business here.
 func (r *recovery) file(seq uint64) error {
@@ -219,7 +233,7 @@ func (r *recovery) file(seq uint64) error {
 		}
 		r.drop(follows)
 		if number, _ := r.newest(); acked > number {
-			r.lost = append(r.lost, loss{number + 1, acked, false, what})
+			r.lost = append(r.lost, loss{number + 1, acked, false, false, what})
 		}
 		return nil
 	}
@@ -228,7 +242,7 @@ func (r *recovery) file(seq uint64) error {
 		r.useless = append(r.useless, seq) // a crash while it was begun, or while it was removed
 	} else if err == nil {
 		number, _ := r.newest()
-		r.lost = append(r.lost, loss{number + 1, number + 1, true, what})
+		r.lost = append(r.lost, loss{number + 1, number + 1, true, false, what})
 	}
 	return err
 }
@@ -301,18 +315,15 @@ func (r *recovery) segment(h header, acked uint64) error {
 	}
 	confirmed := max(s.seen, acked)
 	if h.copied && len(s.epochs) == 0 {
-		return r.firstCopy(&s, h.follows+1, confirmed)
+		return r.firstCopy(&s, h.follows+1, acked)
 	}
 	dropped := r.drop(h.follows)
-	r.durable = max(r.durable, h.follows, acked)
-	if next := max(s.seen, s.begun); next > 0 {
-		r.durable = max(r.durable, next-1) // an epoch begins when the one before it is synced
-	}
+	r.durable = max(r.durable, h.follows, acked, s.past())
 	number, chain := r.newest()
 	follows := number == h.follows && chain == h.chain
 	if !follows {
 		what := fmt.Sprintf("%s at byte %d: it follows epoch %d, which is not there", name, headerSize, h.follows)
-		r.lost = append(r.lost, loss{number + 1, max(confirmed, h.follows, number+1), false, what})
+		r.lost = append(r.lost, loss{number + 1, max(confirmed, h.follows, number+1), false, false, what})
 	}
 	switch {
 	case h.base && len(s.epochs) > 0:
@@ -329,7 +340,7 @@ func (r *recovery) segment(h header, acked uint64) error {
 	}
 	switch {
 	case confirmed > good:
-		r.lost = append(r.lost, loss{good + 1, confirmed, false, s.fault()})
+		r.lost = append(r.lost, loss{good + 1, confirmed, false, good >= max(acked, s.past()), s.fault()})
 	case len(s.epochs) == 0 && !dropped:
 		r.useless = append(r.useless, h.seq)
 	}
@@ -338,12 +349,12 @@ func (r *recovery) segment(h header, acked uint64) error {
 
 // firstCopy goes back to where an epoch was written first: its second copy is damaged.
 // What followed the copy is lost.
-func (r *recovery) firstCopy(s *scanned, epoch, confirmed uint64) error {
+func (r *recovery) firstCopy(s *scanned, epoch, acked uint64) error {
 	r.drop(epoch)
 	r.durable = epoch - 1
 	number, _ := r.newest()
-	if confirmed = max(confirmed, epoch); confirmed > number {
-		r.lost = append(r.lost, loss{number + 1, confirmed, false, s.fault()})
+	if confirmed := max(s.seen, acked, epoch); confirmed > number {
+		r.lost = append(r.lost, loss{number + 1, confirmed, false, number >= max(acked, s.past()), s.fault()})
 	}
 	return nil
 }
@@ -362,7 +373,15 @@ func (r *recovery) warnings() (list []string) {
 		if l.vague {
 			which = "what it held is"
 		}
-		list = append(list, fmt.Sprintf("%s; %s lost, epoch %d is used instead", l.what, which, number))
+		used := fmt.Sprintf("epoch %d is used instead", number)
+		if number == 0 {
+			used = "the job begins anew"
+		}
+		if l.torn {
+			list = append(list, fmt.Sprintf("%s; whether epoch %d was committed before the crash is not known, and %s", l.what, l.upTo, used))
+			continue
+		}
+		list = append(list, fmt.Sprintf("%s; %s lost, %s", l.what, which, used))
 	}
 	return list
 }

@@ -58,6 +58,14 @@ func scanSegment(r ReadFile, seg *segment, names map[string]string) (scanned, er
 	return s.scanned, nil
 }
 
+// past is the newest epoch that was synced for sure: the one after it was begun.
+func (s *scanned) past() uint64 {
+	if next := max(s.seen, s.begun); next > 0 {
+		return next - 1
+	}
+	return 0
+}
+
 // fault says in words why something that should be there is not used.
 func (s *scanned) fault() string {
 	if s.wrong == "" {
@@ -186,7 +194,7 @@ func (s *scan) search(off int64) error {
 			off += int64(n)
 			continue
 		case n+commitHead <= len(b):
-			if c, _, _, wrong := decodeCommit(b[n:], s.size, s.seg.seed); wrong == "" {
+			if c, _, _, wrong := decodeCommit(b[n:], s.size-off-int64(n), s.seg.seed); wrong == "" {
 				s.seen = max(s.seen, c.epoch)
 			}
 		}
