@@ -217,7 +217,7 @@ func (o *oracle) fallBack(rec *commit.Record, got map[rowID]string, why string) 
 		return true
 	}
 	for _, g := range o.given {
-		if g.differs(rec, got) == "" && o.flip.spares(o.last) {
+		if g.differs(rec, got) == "" && (o.last.rec == nil || o.flip.spares(o.last)) {
 			o.revived = true
 			return false
 		}
