@@ -196,7 +196,9 @@ func (l *Log) revoke(cause error) {
 	number, chain := l.newest()
 	s := l.newSegment(false, number, chain)
 	s.revokes = true
-	if err := s.create(l.fs); err != nil {
+	if err := l.withRoom(func() error { return s.create(l.fs) }); err != nil {
+		l.mu.Lock()
+		defer l.mu.Unlock()
 		l.broken = fmt.Errorf("the log can't be written after an error (%w), and whether that epoch will be found committed is not known: %w", cause, err)
 		l.seg = nil
 		return

@@ -44,7 +44,7 @@ type Log struct {
 	nextSeq uint64
 	open    *epoch
 	spare   [][]byte // buffers of lanes; while an epoch is open, guarded by its mu
-	broken  error    // why no epoch can be committed any more
+	broken  error    // why no epoch can be committed any more; written under mu, for Rows
 
 	mu      sync.Mutex // guards what follows
 	last    *commit.Record
@@ -153,7 +153,9 @@ func (l *Log) Close() error {
 		l.seg.close()
 		l.seg = nil
 	}
+	l.mu.Lock()
 	l.broken = errors.New("the log is closed")
+	l.mu.Unlock()
 	return l.unlock.Close()
 }
 
