@@ -17,6 +17,8 @@ type epoch struct {
 	frame epochFrames // as far as it is written
 	lanes []laneWriter
 
+	before uint32 // chain of the epoch before
+
 	// mu is held while a buffer is written, also while that waits for room: the other
 	// lanes can't write either, and the pieces of one write must not be parted.
 	mu    sync.Mutex
@@ -31,8 +33,8 @@ func (l *Log) Begin(lanes int) commit.Epoch {
 	if l.open != nil {
 		panic("BUG: statelog: an epoch begins while another one is open")
 	}
-	number, _ := l.newest()
-	e := &epoch{log: l, frame: epochFrames{number: number + 1}, lanes: make([]laneWriter, lanes), err: l.broken}
+	number, chain := l.newest()
+	e := &epoch{log: l, frame: epochFrames{number: number + 1}, lanes: make([]laneWriter, lanes), before: chain, err: l.broken}
 	for i := range e.lanes {
 		e.lanes[i] = laneWriter{epoch: e, lane: i, at: -1}
 	}
@@ -82,7 +84,7 @@ func (l *Log) remove(seq uint64) {
 // segment is where the epoch's frames go. The caller holds mu or is alone.
 func (e *epoch) segment() *segment {
 	if e.log.seg == nil {
-		e.log.seg = e.log.newSegment(e.frame.whole)
+		e.log.seg = e.log.newSegment(e.frame.whole, e.frame.number-1, e.before)
 		e.start = headerSize
 	}
 	return e.log.seg
@@ -191,9 +193,12 @@ var errOver = errors.New("the epoch is over")
 func (l *Log) revoke(cause error) {
 	failed := l.seg
 	failed.close()
-	s := l.newSegment(false)
+	number, chain := l.newest()
+	s := l.newSegment(false, number, chain)
 	s.revokes = true
-	if err := s.create(l.fs); err != nil {
+	if err := l.withRoom(func() error { return s.create(l.fs) }); err != nil {
+		l.mu.Lock()
+		defer l.mu.Unlock()
 		l.broken = fmt.Errorf("the log can't be written after an error (%w), and whether that epoch will be found committed is not known: %w", cause, err)
 		l.seg = nil
 		return
@@ -219,6 +224,8 @@ func (e *epoch) commit(record []byte) error {
 		left = append(left, s)
 		// What a failed sync has lost is not known, and a second one need not tell. The
 		// epoch goes into a new file as a whole.
+		s.close()
+		e.log.seg = nil
 		if err := e.move(s, err); err != nil {
 			return err
 		}
@@ -236,8 +243,7 @@ func (l *Log) removeEmpty(left []*segment) {
 }
 
 func (e *epoch) writeCommit(s *segment, record []byte) error {
-	_, before := e.log.newest()
-	c := commitFrame{epoch: e.frame.number, start: e.start, chunks: len(e.frame.chunks), whole: e.frame.whole, relaned: e.frame.relaned, before: before, rows: e.rows, record: record}
+	c := commitFrame{epoch: e.frame.number, start: e.start, chunks: len(e.frame.chunks), whole: e.frame.whole, relaned: e.frame.relaned, before: e.before, rows: e.rows, record: record}
 	frame := c.encode(s.seed)
 	if err := e.write(s, frame); err != nil {
 		return err
@@ -248,6 +254,7 @@ func (e *epoch) writeCommit(s *segment, record []byte) error {
 }
 
 // move writes the epoch's chunks to a new segment, from what from still says they are.
+// full is why, if the disk is.
 func (e *epoch) move(from *segment, full error) error {
 	l := e.log
 	r, err := l.fs.Open(from.name())
@@ -255,8 +262,6 @@ func (e *epoch) move(from *segment, full error) error {
 		return err
 	}
 	defer r.Close()
-	from.close()
-	l.seg = nil
 	chunks := e.frame.chunks
 	e.frame.chunks, e.rows = nil, 0
 	to := e.segment()

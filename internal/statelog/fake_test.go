@@ -148,7 +148,19 @@ func (f *fakeFS) List() ([]string, error) {
 	return slices.Sorted(maps.Keys(f.files)), nil
 }
 
-func (f *fakeFS) Rename(from, to string) error { return errors.New("a log renames nothing") }
+func (f *fakeFS) Rename(from, to string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.before("rename " + from); err != nil {
+		return err
+	}
+	if f.files[from] == nil {
+		return fs.ErrNotExist
+	}
+	f.files[to] = f.files[from]
+	delete(f.files, from)
+	return nil
+}
 
 func (f *fakeFS) Remove(name string) error {
 	f.mu.Lock()

@@ -18,6 +18,7 @@ const (
 	lockName = "LOCK"
 	logExt   = ".log" // a segment: epochs
 	ackExt   = ".ack" // which of a segment's epochs are committed
+	tempExt  = ".tmp" // a segment that is not whole yet
 
 	logMagic = "MILLRLOG"
 	ackMagic = "MILLRACK"
@@ -34,6 +35,7 @@ func sum(seed uint32, b []byte) uint32 { return crc32.Update(seed, castagnoli, b
 type header struct {
 	magic   string
 	base    bool   // its first epoch holds all rows
+	copied  bool   // its first epoch is also where it was written first
 	id      uint64 // of the log
 	seq     uint64 // of the file, also in its name
 	follows uint64 // the epoch that was newest when the file was begun
@@ -42,12 +44,21 @@ type header struct {
 
 const headerSize = 64
 
+// The bits of a header's flags.
+const (
+	isBase = 1 << iota
+	isCopied
+)
+
 func (h *header) encode() []byte {
 	b := make([]byte, headerSize)
 	copy(b, h.magic)
 	binary.LittleEndian.PutUint32(b[8:], version)
 	if h.base {
-		b[12] = 1
+		b[12] |= isBase
+	}
+	if h.copied {
+		b[12] |= isCopied
 	}
 	binary.LittleEndian.PutUint64(b[16:], h.id)
 	binary.LittleEndian.PutUint64(b[24:], h.seq)
@@ -82,7 +93,8 @@ func decodeHeader(b []byte, magic string, seq uint64) (header, error) {
 	}
 	h := header{
 		magic:   magic,
-		base:    b[12] == 1,
+		base:    b[12]&isBase != 0,
+		copied:  b[12]&isCopied != 0,
 		id:      binary.LittleEndian.Uint64(b[16:]),
 		seq:     binary.LittleEndian.Uint64(b[24:]),
 		follows: binary.LittleEndian.Uint64(b[32:]),
@@ -98,7 +110,7 @@ func fileName(seq uint64, ext string) string { return fmt.Sprintf("%08d%s", seq,
 
 // parseName reads the number and the kind of a file; false if it is none of a log's.
 func parseName(name string) (seq uint64, ext string, ok bool) {
-	for _, ext := range [...]string{logExt, ackExt} {
+	for _, ext := range [...]string{logExt, ackExt, tempExt} {
 		digits, found := strings.CutSuffix(name, ext)
 		if !found {
 			continue

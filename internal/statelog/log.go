@@ -44,7 +44,7 @@ type Log struct {
 	nextSeq uint64
 	open    *epoch
 	spare   [][]byte // buffers of lanes; while an epoch is open, guarded by its mu
-	broken  error    // why no epoch can be committed any more
+	broken  error    // why no epoch can be committed any more; written under mu, for Rows
 
 	mu      sync.Mutex // guards what follows
 	last    *commit.Record
@@ -76,7 +76,8 @@ type span struct {
 // Open opens the log in fs, or begins one if fs is empty. It reads and checks all
 // that is there. What is damaged is told to Warn, and the newest epoch before it is
 // used; when there is none, or the folder is not a log's, or of a newer version, or in
-// use, Open fails and has written nothing.
+// use, Open fails and has changed nothing. An epoch of which it is not known that it is
+// durable is made so first, which may take as long as a commit, and wait for room.
 func Open(fs FS, cfg Config) (*Log, error) {
 	if cfg.Context == nil {
 		cfg.Context = context.Background()
@@ -93,7 +94,7 @@ func Open(fs FS, cfg Config) (*Log, error) {
 	if cfg.WholeAfter == 0 {
 		cfg.WholeAfter = 16 << 20
 	}
-	if _, err := lookAt(fs); err != nil {
+	if _, _, err := lookAt(fs); err != nil {
 		return nil, err
 	}
 	unlock, err := fs.Lock(lockName)
@@ -152,7 +153,9 @@ func (l *Log) Close() error {
 		l.seg.close()
 		l.seg = nil
 	}
+	l.mu.Lock()
 	l.broken = errors.New("the log is closed")
+	l.mu.Unlock()
 	return l.unlock.Close()
 }
 
@@ -167,10 +170,9 @@ func (l *Log) newest() (uint64, uint32) {
 	return e.number, e.chain
 }
 
-// newSegment is the file that the epoch after the newest goes into. It is not made yet.
-func (l *Log) newSegment(base bool) *segment {
-	number, chain := l.newest()
-	s := newSegment(header{base: base || number == 0, id: l.cfg.ID, seq: l.nextSeq, follows: number, chain: chain})
+// newSegment is a file for what follows an epoch. It is not made yet.
+func (l *Log) newSegment(base bool, number uint64, chain uint32) *segment {
+	s := newSegment(header{base: base, id: l.cfg.ID, seq: l.nextSeq, follows: number, chain: chain})
 	l.nextSeq++
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -12,22 +12,24 @@ import (
 	"github.com/millrace/millrace/internal/commit"
 )
 
-// lookAt lists the numbers of the files in a folder, sorted. It refuses what is no log, and
+// lookAt lists the numbers of the files in a folder, sorted, and what was left
+// unfinished there. It refuses what is no log, and
 // what is of a newer version. It writes nothing.
-func lookAt(dir FS) ([]uint64, error) {
+func lookAt(dir FS) (seqs []uint64, temps []string, err error) {
 	names, err := dir.List()
 	if err != nil {
-		return nil, fmt.Errorf("list %s: %w", noted(dir), err)
+		return nil, nil, fmt.Errorf("list %s: %w", noted(dir), err)
 	}
 	var foreign []string
-	var seqs []uint64
 	for _, name := range names {
 		seq, ext, ok := parseName(name)
 		switch {
+		case ok && ext == tempExt:
+			temps = append(temps, name)
 		case ok:
 			seqs = append(seqs, seq)
 			if err := newer(dir, name, seq, ext); err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 		case !ignored(name):
 			foreign = append(foreign, name)
@@ -39,10 +41,10 @@ func lookAt(dir FS) ([]uint64, error) {
 			more = fmt.Sprintf(" and %d more", len(foreign)-3)
 			foreign = foreign[:3]
 		}
-		return nil, fmt.Errorf("%s holds files that are not of a log: %s%s; give the job a folder of its own", noted(dir), strings.Join(foreign, ", "), more)
+		return nil, nil, fmt.Errorf("%s holds files that are not of a log: %s%s; give the job a folder of its own", noted(dir), strings.Join(foreign, ", "), more)
 	}
 	slices.Sort(seqs)
-	return slices.Compact(seqs), nil
+	return slices.Compact(seqs), temps, nil
 }
 
 // newer refuses a file of a later version. What else is wrong with it is found later.
@@ -80,6 +82,7 @@ type recovery struct {
 	older   []*epochFrames // the base before, and its
 	lost    []loss
 	useless []uint64 // files that neither hold an epoch nor say something
+	durable uint64   // the newest epoch that is known to be synced
 	id      uint64
 	idOf    string // the file that said so
 }
@@ -88,12 +91,14 @@ type recovery struct {
 type loss struct {
 	epoch uint64 // the first one
 	upTo  uint64 // the newest one, as far as is known
+	vague bool   // whether there was one, and how many, is not known
+	torn  bool   // it is as likely that there was a crash before its commit was synced
 	what  string
 }
 
 // recover reads the folder, and takes over what is there.
 func (l *Log) recover() error {
-	seqs, err := lookAt(l.fs)
+	seqs, temps, err := lookAt(l.fs)
 	if err != nil {
 		return err
 	}
@@ -103,8 +108,8 @@ func (l *Log) recover() error {
 			return err
 		}
 	}
-	if len(r.line) == 0 && len(r.lost) > 0 {
-		return fmt.Errorf("%s: no epoch can be used: %s; restore the folder from a copy, start from a savepoint, or empty the folder to begin anew", noted(l.fs), r.lost[0].what)
+	if err := r.nothing(); err != nil {
+		return fmt.Errorf("%s: no epoch can be used: %w; restore the folder from a copy, start from a savepoint, or empty the folder to begin anew", noted(l.fs), err)
 	}
 	if l.last, err = r.record(); err != nil {
 		return err
@@ -129,7 +134,49 @@ func (l *Log) recover() error {
 	for _, seq := range r.useless {
 		l.remove(seq)
 	}
+	for _, name := range temps {
+		_ = l.fs.Remove(name)
+	}
+	if number, _ := r.newest(); number > r.durable {
+		return l.secure()
+	}
 	return nil
+}
+
+// secure makes the newest epoch durable. The process that wrote it may have ended
+// before it was synced, and the machine lives: it is read as if it were there, and a
+// power loss would take it from under all that has been built on it meanwhile. The
+// epochs before it were synced before its first byte was written.
+//
+// It is copied to a file that gets its name when it is whole, for that name says that
+// the epoch in its old place counts no more.
+func (l *Log) secure() error {
+	was := l.line[len(l.line)-1]
+	e := &epoch{log: l, frame: epochFrames{number: was.number, whole: was.whole, relaned: was.relaned, chunks: was.chunks}, before: was.seg.chain}
+	if !was.whole {
+		e.before = l.line[len(l.line)-2].chain
+	}
+	err := e.secure(was, commit.AppendRecord(nil, l.last))
+	if err != nil {
+		return fmt.Errorf("%s: write epoch %d of %s again: %w", noted(l.fs), was.number, was.seg.name(), err)
+	}
+	l.line[len(l.line)-1] = &e.frame
+	l.seg.acknowledge(l.fs, was.number)
+	return nil
+}
+
+func (e *epoch) secure(was *epochFrames, record []byte) error {
+	s := e.log.newSegment(was.whole, was.number-1, e.before)
+	s.copied, s.temp = true, true
+	s.seed = s.header.seed()
+	e.log.seg, e.start = s, headerSize
+	if err := e.move(was.seg, nil); err != nil {
+		return err
+	}
+	if err := e.commit(record); err != nil {
+		return err
+	}
+	return e.log.withRoom(func() error { return e.log.seg.publish(e.log.fs) })
 }
 
 // newest is the newest usable epoch so far.
@@ -139,6 +186,19 @@ func (r *recovery) newest() (number uint64, chain uint32) {
 	}
 	e := r.line[len(r.line)-1]
 	return e.number, e.chain
+}
+
+// nothing is why nothing can be used, though there was something.
+func (r *recovery) nothing() error {
+	if len(r.line) > 0 {
+		return nil
+	}
+	for _, l := range r.lost {
+		if !l.torn {
+			return errors.New(l.what)
+		}
+	}
+	return nil
 }
 
 // file takes the next file. An error ends the recovery: the file can't be read, or
@@ -156,7 +216,6 @@ func (r *recovery) file(seq uint64) error {
 		}
 		return r.segment(h, acked)
 	}
-	number, _ := r.newest()
 	what := ""
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -167,19 +226,25 @@ func (r *recovery) file(seq uint64) error {
 		return fmt.Errorf("read %s of %s: %w", name, noted(r.fs), err)
 	}
 	if acked > 0 {
-		// The acknowledgements say which epochs the file held, and so what it dropped.
-		r.drop(ackHeader.follows)
-		number = ackHeader.follows
+		// The acknowledgements say which epochs the file held, and so which it dropped.
+		follows := ackHeader.follows
+		if ackHeader.copied {
+			follows++
+		}
+		r.drop(follows)
+		if number, _ := r.newest(); acked > number {
+			r.lost = append(r.lost, loss{number + 1, acked, false, false, what})
+		}
+		return nil
 	}
-	switch torn, err := r.tornHeader(name); {
-	case err != nil:
-		return err
-	case acked == 0 && torn:
+	torn, err := r.tornHeader(name)
+	if torn {
 		r.useless = append(r.useless, seq) // a crash while it was begun, or while it was removed
-	default:
-		r.lost = append(r.lost, loss{number + 1, max(acked, number+1), what})
+	} else if err == nil {
+		number, _ := r.newest()
+		r.lost = append(r.lost, loss{number + 1, number + 1, true, false, what})
 	}
-	return nil
+	return err
 }
 
 // tornHeader reports that a file has no more than the header that it was begun with: no
@@ -239,7 +304,6 @@ func (r *recovery) segment(h header, acked uint64) error {
 		return fmt.Errorf("%s holds files of two logs: %s and %s; take those out that are not of this job", noted(r.fs), r.idOf, name)
 	}
 	r.id, r.idOf = h.id, name
-	dropped := r.drop(h.follows)
 	f, err := r.fs.Open(name)
 	if err != nil {
 		return fmt.Errorf("open %s of %s: %w", name, noted(r.fs), err)
@@ -250,11 +314,16 @@ func (r *recovery) segment(h header, acked uint64) error {
 		return fmt.Errorf("%s: %w", noted(r.fs), err)
 	}
 	confirmed := max(s.seen, acked)
+	if h.copied && len(s.epochs) == 0 {
+		return r.firstCopy(&s, h.follows+1, acked)
+	}
+	dropped := r.drop(h.follows)
+	r.durable = max(r.durable, h.follows, acked, s.past())
 	number, chain := r.newest()
 	follows := number == h.follows && chain == h.chain
 	if !follows {
 		what := fmt.Sprintf("%s at byte %d: it follows epoch %d, which is not there", name, headerSize, h.follows)
-		r.lost = append(r.lost, loss{number + 1, max(confirmed, h.follows, number+1), what})
+		r.lost = append(r.lost, loss{number + 1, max(confirmed, h.follows, number+1), false, false, what})
 	}
 	switch {
 	case h.base && len(s.epochs) > 0:
@@ -271,12 +340,21 @@ func (r *recovery) segment(h header, acked uint64) error {
 	}
 	switch {
 	case confirmed > good:
-		if s.wrong == "" {
-			s.wrong, s.at = "it ends too soon", f.Size()
-		}
-		r.lost = append(r.lost, loss{good + 1, confirmed, fmt.Sprintf("%s at byte %d: %s", name, s.at, s.wrong)})
+		r.lost = append(r.lost, loss{good + 1, confirmed, false, good >= max(acked, s.past()), s.fault()})
 	case len(s.epochs) == 0 && !dropped:
 		r.useless = append(r.useless, h.seq)
+	}
+	return nil
+}
+
+// firstCopy goes back to where an epoch was written first: its second copy is damaged.
+// What followed the copy is lost.
+func (r *recovery) firstCopy(s *scanned, epoch, acked uint64) error {
+	r.drop(epoch)
+	r.durable = epoch - 1
+	number, _ := r.newest()
+	if confirmed := max(s.seen, acked, epoch); confirmed > number {
+		r.lost = append(r.lost, loss{number + 1, confirmed, false, number >= max(acked, s.past()), s.fault()})
 	}
 	return nil
 }
@@ -292,7 +370,18 @@ func (r *recovery) warnings() (list []string) {
 		if first := max(l.epoch, number+1); first < l.upTo {
 			which = fmt.Sprintf("epochs %d to %d are", first, l.upTo)
 		}
-		list = append(list, fmt.Sprintf("%s; %s lost, epoch %d is used instead", l.what, which, number))
+		if l.vague {
+			which = "what it held is"
+		}
+		used := fmt.Sprintf("epoch %d is used instead", number)
+		if number == 0 {
+			used = "the job begins anew"
+		}
+		if l.torn {
+			list = append(list, fmt.Sprintf("%s; whether epoch %d was committed before the crash is not known, and %s", l.what, l.upTo, used))
+			continue
+		}
+		list = append(list, fmt.Sprintf("%s; %s lost, %s", l.what, which, used))
 	}
 	return list
 }

@@ -10,9 +10,15 @@ import (
 // Rows reads the rows that want wants into memory: about their bytes in the files, and
 // eight to sixteen for each. Then it hands them on. What is committed meanwhile is not
 // among them.
+//
+// It fails when an epoch could neither be committed nor given up: nobody may go on from
+// the one before it, for the next process may find it.
 func (l *Log) Rows(want commit.Want, f func(commit.Row) error) error {
-	line, done := l.borrow()
+	line, broken, done := l.borrow()
 	defer done()
+	if broken != nil {
+		return fmt.Errorf("%s: %w", noted(l.fs), broken)
+	}
 	if len(line) == 0 {
 		return nil
 	}
@@ -27,11 +33,11 @@ func (l *Log) Rows(want commit.Want, f func(commit.Row) error) error {
 }
 
 // borrow keeps the files of the newest epoch from being removed, until done.
-func (l *Log) borrow() (line []*epochFrames, done func()) {
+func (l *Log) borrow() (line []*epochFrames, broken error, done func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.readers++
-	return l.line[:len(l.line):len(l.line)], func() {
+	return l.line[:len(l.line):len(l.line)], l.broken, func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.readers--

@@ -14,14 +14,14 @@ type scanned struct {
 	epochs []*epochFrames // those that are whole, up to the first that is not
 	wrong  string         // why the rest is not used; "" if there is none
 	at     int64          // where that is
+	size   int64          // of the file
 	seen   uint64         // the newest epoch of which there is a commit, used or not
+	begun  uint64         // the newest epoch of which there are rows
 }
 
 // scan reads a segment behind its header, and checks all of it.
 type scan struct {
 	scanned
-	r      ReadFile
-	size   int64
 	win    window
 	names  map[string]string // nodes, so that each is there once
 	epoch  uint64            // the number that the next one must have
@@ -38,7 +38,7 @@ type badChunk struct {
 }
 
 func scanSegment(r ReadFile, seg *segment, names map[string]string) (scanned, error) {
-	s := scan{scanned: scanned{seg: seg}, r: r, size: r.Size(), win: window{r: r, size: r.Size()}, names: names, epoch: seg.follows + 1, before: seg.chain}
+	s := scan{scanned: scanned{seg: seg, size: r.Size()}, win: window{r: r, size: r.Size()}, names: names, epoch: seg.follows + 1, before: seg.chain}
 	off := int64(headerSize)
 	for off < s.size {
 		next, wrong, err := s.frame(off)
@@ -56,6 +56,22 @@ func scanSegment(r ReadFile, seg *segment, names map[string]string) (scanned, er
 		s.stop(s.size, "an epoch has no commit")
 	}
 	return s.scanned, nil
+}
+
+// past is the newest epoch that was synced for sure: the one after it was begun.
+func (s *scanned) past() uint64 {
+	if next := max(s.seen, s.begun); next > 0 {
+		return next - 1
+	}
+	return 0
+}
+
+// fault says in words why something that should be there is not used.
+func (s *scanned) fault() string {
+	if s.wrong == "" {
+		return fmt.Sprintf("%s at byte %d: it ends too soon", s.seg.name(), s.size)
+	}
+	return fmt.Sprintf("%s at byte %d: %s", s.seg.name(), s.at, s.wrong)
 }
 
 // stop notes the first thing that is wrong: nothing behind it is used.
@@ -97,6 +113,7 @@ func (s *scan) chunk(off, left int64, name int) (int64, string, error) {
 		s.names[c.node] = c.node
 	}
 	c.seg, c.off = s.seg, off
+	s.begun = max(s.begun, c.epoch)
 	rows, err := s.win.sum(off+int64(chunkHead+len(c.node)), int64(c.size), s.seg.seed)
 	if err != nil {
 		return 0, "", err
@@ -177,7 +194,7 @@ func (s *scan) search(off int64) error {
 			off += int64(n)
 			continue
 		case n+commitHead <= len(b):
-			if c, _, _, wrong := decodeCommit(b[n:], s.size, s.seg.seed); wrong == "" {
+			if c, _, _, wrong := decodeCommit(b[n:], s.size-off-int64(n), s.seg.seed); wrong == "" {
 				s.seen = max(s.seen, c.epoch)
 			}
 		}

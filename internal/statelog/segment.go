@@ -15,6 +15,7 @@ type segment struct {
 	ack  File   // nil until something is committed
 	mute bool   // acknowledgements can't be written
 
+	temp    bool // it is not called what it will be
 	revokes bool // an epoch in a file before it, by following an older one: it must stay
 }
 
@@ -23,7 +24,12 @@ func newSegment(h header) *segment {
 	return &segment{header: h, seed: h.seed()}
 }
 
-func (s *segment) name() string { return fileName(s.seq, logExt) }
+func (s *segment) name() string {
+	if s.temp {
+		return fileName(s.seq, tempExt)
+	}
+	return fileName(s.seq, logExt)
+}
 
 // create makes the file and its header durable: a file whose header is damaged, and
 // which is longer, was damaged later. It may be called again when it has failed.
@@ -44,6 +50,19 @@ func (s *segment) create(fs FS) error {
 		return fmt.Errorf("begin %s: %w", s.name(), err)
 	}
 	s.file, s.end = f, headerSize
+	return nil
+}
+
+// publish gives a temporary file its name.
+func (s *segment) publish(fs FS) error {
+	from := s.name()
+	s.temp = false
+	if err := fs.Rename(from, s.name()); err != nil {
+		return fmt.Errorf("rename %s: %w", from, err)
+	}
+	if err := fs.SyncDir(); err != nil {
+		return fmt.Errorf("rename %s: %w", from, err)
+	}
 	return nil
 }
 

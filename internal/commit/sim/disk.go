@@ -294,13 +294,9 @@ func (l lock) Close() error {
 }
 
 // Kill ends the process and leaves the machine: nothing that was written is lost yet.
-// What a failed sync of that process has lost is forgotten, too: the sync of a later
-// one is true. Some systems are worse, and a store would have to copy what it reads.
+// But what a failed sync has lost stays lost, whoever syncs later.
 func (d *Disk) Kill() {
 	d.life++
-	for _, f := range d.names {
-		f.lost = false
-	}
 	d.locked, d.Full, d.Bad = "", 0, 0
 }
 
@@ -406,18 +402,4 @@ func (d *Disk) Size() (bytes, files int) {
 		bytes += len(f.data)
 	}
 	return bytes, len(d.names)
-}
-
-// Sync makes the content of a file durable that an earlier process may have written.
-func (d *Disk) Sync(name string) error {
-	life := d.life
-	d.Before(OpSync, name)
-	if life != d.life {
-		return errDead
-	}
-	f := d.names[name]
-	if f == nil {
-		return &fs.PathError{Op: "sync", Path: name, Err: fs.ErrNotExist}
-	}
-	return f.sync(d)
 }

@@ -42,11 +42,12 @@ type miniOp struct {
 	Key, Val []byte
 }
 
-func openMini(fs statelog.FS, wait func(), warn func(string)) (commit.Store, error) {
+func openMini(e Env) (commit.Store, error) {
+	fs := e.FS
 	if _, err := fs.Lock("LOCK"); err != nil {
 		return nil, err
 	}
-	m := &mini{fs: fs, wait: wait, rows: map[rowID]string{}}
+	m := &mini{fs: fs, wait: e.Wait, rows: map[rowID]string{}}
 	names, err := fs.List()
 	if err != nil {
 		return nil, err
@@ -65,7 +66,7 @@ func openMini(fs statelog.FS, wait func(), warn func(string)) (commit.Store, err
 			m.files = []string{n}
 			break
 		}
-		warn(n + " is damaged, or torn")
+		e.Warn(n + " is damaged, or torn")
 		if bad++; bad > 1 {
 			return nil, errors.New("several damaged epochs")
 		}
@@ -253,3 +254,24 @@ func (l *miniLane) Append(group int, key, val []byte) {
 func (l *miniLane) Delete(group int, key []byte) {
 	l.ops = append(l.ops, miniOp{2, l.node, l.lane, group, key, nil})
 }
+
+// openForgetful opens a store that forgets deletions.
+func openForgetful(e Env) (commit.Store, error) {
+	s, err := openMini(e)
+	if err != nil {
+		return nil, err
+	}
+	return forgetful{s}, nil
+}
+
+type forgetful struct{ commit.Store }
+
+func (f forgetful) Begin(lanes int) commit.Epoch { return forgetfulEpoch{f.Store.Begin(lanes)} }
+
+type forgetfulEpoch struct{ commit.Epoch }
+
+func (e forgetfulEpoch) Lane(lane int) commit.LaneWriter { return forgetfulLane{e.Epoch.Lane(lane)} }
+
+type forgetfulLane struct{ commit.LaneWriter }
+
+func (forgetfulLane) Delete(int, []byte) {}

@@ -146,8 +146,9 @@ func (o *oracle) refusedToOpen(err error) {
 }
 
 // opened is told what a store has that was opened, or that lanes go back to. It
-// reports that the store has fallen back behind a flipped byte.
-func (o *oracle) opened(rec *commit.Record, rows []commit.Row) (fellBack bool) {
+// reports that the store has fallen back behind a flipped byte. sizes are those of the
+// files now: a store may have written anew what it found.
+func (o *oracle) opened(rec *commit.Record, rows []commit.Row, sizes map[string]int) (fellBack bool) {
 	got := map[rowID]string{}
 	for _, r := range rows {
 		k := id(r.Node, r.Lane, r.Group, r.Key)
@@ -169,7 +170,7 @@ func (o *oracle) opened(rec *commit.Record, rows []commit.Row) (fellBack bool) {
 	if o.doubt != nil && why == "" {
 		o.given = append(o.given, *o.doubt)
 	}
-	o.doubt, o.flip = nil, nil
+	o.doubt, o.flip, o.last.sizes = nil, nil, sizes
 	o.agree()
 	o.begun = o.last.progress()
 	return fellBack
@@ -217,7 +218,7 @@ func (o *oracle) fallBack(rec *commit.Record, got map[rowID]string, why string) 
 		return true
 	}
 	for _, g := range o.given {
-		if g.differs(rec, got) == "" && o.flip.spares(o.last) {
+		if g.differs(rec, got) == "" {
 			o.revived = true
 			return false
 		}

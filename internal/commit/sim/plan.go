@@ -12,11 +12,12 @@ type Plan struct {
 	Lanes   int
 	Splits  []int // elements of each
 	Keys    int
-	Ahead   bool // lanes go on while an epoch is made durable
-	Restart int  // cycles restart after this cut; 0: never
-	Eager   bool // sinks show at once what recovery has found, not with the next commit
-	Direct  bool // behind a record that says that all input has ended only the sinks are opened
-	CutOdds int  // a cut is asked for about every so many steps
+	Ahead   bool  // lanes go on while an epoch is made durable
+	Restart int   // cycles restart after this cut; 0: never
+	Eager   bool  // sinks show at once what recovery has found, not with the next commit
+	Direct  bool  // behind a record that says that all input has ended only the sinks are opened
+	Bases   int64 // bytes of changes behind which the store wants a base
+	CutOdds int   // a cut is asked for about every so many steps
 	Faults  []Fault
 }
 
@@ -34,7 +35,7 @@ func NewPlan(seed uint64) Plan {
 	r := rand.New(rand.NewPCG(seed, 1))
 	p := Plan{
 		Seed: seed, Lanes: 1 + r.IntN(4), Keys: 1 + r.IntN(8), Splits: make([]int, 1+r.IntN(4)),
-		Ahead: r.IntN(3) > 0, Eager: r.IntN(2) == 0, Direct: r.IntN(2) == 0, CutOdds: 4 << r.IntN(4),
+		Ahead: r.IntN(3) > 0, Eager: r.IntN(2) == 0, Direct: r.IntN(2) == 0, CutOdds: 4 << r.IntN(4), Bases: 100 << r.IntN(8),
 	}
 	for i := range p.Splits {
 		p.Splits[i] = r.IntN(30)
@@ -68,7 +69,7 @@ func NewPlan(seed uint64) Plan {
 // String is the plan for people, a fault a line.
 func (p Plan) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "seed %d: %d lanes, splits of %v elements, %d keys, a cut about every %d steps", p.Seed, p.Lanes, p.Splits, p.Keys, p.CutOdds)
+	fmt.Fprintf(&b, "seed %d: %d lanes, splits of %v elements, %d keys, a cut about every %d steps, bases behind %d bytes", p.Seed, p.Lanes, p.Splits, p.Keys, p.CutOdds, p.Bases)
 	for _, o := range []struct {
 		on   bool
 		text string

@@ -25,7 +25,7 @@ func TestSim_findsPlantedBugs(t *testing.T) {
 		var first error
 		at := uint64(0)
 		for seed := uint64(1); seed <= seeds; seed++ {
-			if res := Run(NewPlan(seed), openMini, nil); res.Err != nil {
+			if res := Run(NewPlan(seed), openLog, nil); res.Err != nil {
 				if found++; first == nil {
 					first, at = res.Err, seed
 				}

@@ -9,9 +9,16 @@ import (
 	"github.com/millrace/millrace/internal/statelog"
 )
 
-// OpenStore opens the store under test in a folder. wait is to be called, again and
-// again, while the disk is full, and warn when something is found damaged.
-type OpenStore func(fs statelog.FS, wait func(), warn func(string)) (commit.Store, error)
+// OpenStore opens the store under test in the folder of an environment.
+type OpenStore func(e Env) (commit.Store, error)
+
+// Env is what a run gives the store.
+type Env struct {
+	FS    statelog.FS
+	Bases int64            // how many bytes of changes may lie behind a base before the next one
+	Wait  func()           // to be called, again and again, while the disk is full
+	Warn  func(why string) // to be called when something is found damaged
+}
 
 // Result is how a run ended.
 type Result struct {
@@ -22,7 +29,13 @@ type Result struct {
 }
 
 // stepsMax is when a run counts as one that never ends.
-const stepsMax = 20000
+func (p *Plan) stepsMax() int {
+	n := 20000
+	for _, elements := range p.Splits {
+		n += 200 * elements
+	}
+	return n
+}
 
 // sim is one run.
 type sim struct {
@@ -35,8 +48,10 @@ type sim struct {
 	trace func(string) // nil: none
 	hash  uint64
 	steps int
-	count Counters
-	seen  [Points]int
+
+	stepsMax int
+	count    Counters
+	seen     [Points]int
 
 	lanes    int // of the next process
 	opening  bool
@@ -64,6 +79,7 @@ type endless struct{}
 func Run(p Plan, open OpenStore, trace func(string)) Result {
 	s := &sim{plan: p, store: open, r: rand.New(rand.NewPCG(p.Seed, 2)), disk: NewDisk(), out: &outside{}, orc: newOracle(p), trace: trace, lanes: p.Lanes, hash: 14695981039346656037}
 	s.disk.Before = s.beforeIO
+	s.stepsMax = p.stepsMax()
 	refused := false
 	for {
 		again, err := s.life()
@@ -109,7 +125,7 @@ func (s *sim) life() (again bool, err error) {
 	}()
 	s.ioFailed, s.failing, s.exiting, s.refused = false, false, false, 0
 	s.opening = true
-	store, err := s.store(s.disk, s.wait, s.warn)
+	store, err := s.store(Env{s.disk, s.plan.Bases, s.wait, s.warn})
 	s.opening = false
 	if err != nil {
 		if s.ioFailed { // the process ends, and someone starts another
@@ -215,7 +231,7 @@ func (s *sim) step() {
 
 // tick counts steps, so that nothing goes on for ever.
 func (s *sim) tick() {
-	if s.steps++; s.steps > stepsMax {
+	if s.steps++; s.steps > s.stepsMax {
 		panic(endless{})
 	}
 }

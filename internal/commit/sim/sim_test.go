@@ -1,20 +1,27 @@
 package sim
 
 import (
+	"bufio"
 	"flag"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
 var (
-	seedFlag  = flag.Uint64("seed", 0, "run this seed alone, and tell what happens")
-	seedsFlag = flag.Int("seeds", 5000, "how many seeds to run")
+	seedFlag  = flag.Uint64("seed", 0, "run this seed alone, and tell all that happens")
+	seedsFlag = flag.Int("seeds", 5000, "how many seeds to run, from 1 on")
+	forFlag   = flag.Duration("for", 0, "run seeds nobody has seen for so long")
 )
 
-// TestSim runs seeds. When one fails, its plan is shrunk and its trace printed;
-// go test ./internal/commit/sim -run 'TestSim$' -seed=N -v runs it again.
+// TestSim runs seeds. When one fails, the command to run it again is printed, then
+// its plan, made as small as it can be, and what happens in that.
 func TestSim(t *testing.T) {
 	if *seedFlag != 0 {
 		p := NewPlan(*seedFlag)
@@ -24,18 +31,127 @@ func TestSim(t *testing.T) {
 		require.NoError(t, res.Err)
 		return
 	}
-	n := *seedsFlag
-	if testing.Short() {
-		n = min(n, 500)
-	}
-	var all Counters
 	begun := time.Now()
-	for seed := uint64(1); seed <= uint64(n); seed++ {
-		res := Run(NewPlan(seed), openLog, nil)
+	var all Counters
+	n := 0
+	run := func(seed uint64) {
+		p := NewPlan(seed)
+		res := Run(p, openLog, nil)
 		if res.Err != nil {
-			t.Fatalf("seed %d: %v", seed, res.Err)
+			explain(t, p, res.Err)
 		}
 		all.Add(res.Count)
+		n++
+	}
+	for _, seed := range museum(t) {
+		run(seed)
+	}
+	switch {
+	case *forFlag > 0:
+		for time.Since(begun) < *forFlag {
+			run(rand.Uint64())
+		}
+	case testing.Short():
+		*seedsFlag = min(*seedsFlag, 500)
+		fallthrough
+	default:
+		for seed := range *seedsFlag {
+			run(uint64(seed + 1))
+		}
 	}
 	t.Logf("%d seeds, %.0f a second\n%v", n, float64(n)/time.Since(begun).Seconds(), all)
+}
+
+// museum is the seeds that have failed once.
+func museum(t *testing.T) (seeds []uint64) {
+	f, err := os.Open("testdata/seeds.txt")
+	require.NoError(t, err)
+	defer f.Close()
+	for s := bufio.NewScanner(f); s.Scan(); {
+		if w := strings.Fields(s.Text()); len(w) > 0 && w[0] != "#" {
+			seed, err := strconv.ParseUint(w[0], 10, 64)
+			require.NoError(t, err)
+			seeds = append(seeds, seed)
+		}
+	}
+	return seeds
+}
+
+// explain fails the test with the least plan that fails, and its trace.
+func explain(t *testing.T, p Plan, err error) {
+	t.Helper()
+	p = Shrink(p, openLog)
+	var trace []string
+	res := Run(p, openLog, func(line string) {
+		w := strings.Fields(line)
+		if len(w) < 2 || w[1] != "read" && w[1] != "open" && w[1] != "key" {
+			trace = append(trace, line)
+		}
+	})
+	if len(trace) > 300 {
+		trace = append([]string{"..."}, trace[len(trace)-300:]...)
+	}
+	t.Fatalf("seed %d: %v\n\tgo test ./internal/commit/sim -run 'TestSim$' -seed=%d -v\n\nas small as it gets: %v\n\n%v%s",
+		p.Seed, err, p.Seed, res.Err, p, strings.Join(trace, "\n"))
+}
+
+// Goal: a seed is a run, bit for bit. Method: twice each.
+func TestSim_isTheSameTwice(t *testing.T) {
+	for seed := uint64(1); seed <= 300; seed++ {
+		a, b := Run(NewPlan(seed), openLog, nil), Run(NewPlan(seed), openLog, func(string) {})
+		require.Equal(t, a, b, "seed %d", seed)
+	}
+}
+
+// Goal: runs go where things can go wrong. Method: counters over a thousand seeds.
+func TestSim_goesEverywhere(t *testing.T) {
+	var c Counters
+	for seed := uint64(1); seed <= 1000; seed++ {
+		c.Add(Run(NewPlan(seed), openLog, nil).Count)
+	}
+	for p := range Points {
+		assert.Greater(t, c.Crashes(p), 20, "crashes %v", p)
+		for k := range Kinds {
+			assert.Greater(t, c.Faults[k][p], 3, "%v %v", k, p)
+		}
+	}
+	for what, n := range map[string]int{
+		"whole epochs": c.Whole, "epochs of another number of lanes": c.Relaned, "refused epochs": c.Refused,
+		"ends of processes behind a failure": c.Exits, "restarts by the cycle": c.Restarts, "other numbers of lanes": c.Rescaled,
+		"flipped bytes": c.Flips, "epochs fallen back": c.FellBack, "stores not opened": c.Unopened, "waits for room": c.Waits,
+	} {
+		assert.Greater(t, n, 15, what)
+	}
+	t.Logf("\n%v", c)
+}
+
+// Goal: the disk holds the state, not its history. Method: hundreds of epochs of a state
+// that does not grow, and crashes; in the end there is no more than at the beginning.
+func TestSim_diskDoesNotGrow(t *testing.T) {
+	for seed := uint64(1); seed <= 20; seed++ {
+		r := rand.New(rand.NewPCG(seed, 4))
+		p := Plan{Seed: seed, Lanes: 1 + r.IntN(3), Keys: 6, Splits: []int{800, 800}, Ahead: seed%2 == 0, CutOdds: 8, Bases: 2000}
+		for range 12 {
+			p.Faults = append(p.Faults, Fault{Kind: Kind(r.IntN(2)), At: Point(r.IntN(int(Points))), N: 1 + r.IntN(200), Seed: r.Uint64()})
+		}
+		res := Run(p, openLog, nil)
+		require.NoError(t, res.Err, "seed %d", seed)
+		assert.Greater(t, res.Count.Epochs, 20, "seed %d", seed)
+		assert.Less(t, res.Count.BytesMax, 20000, "seed %d", seed)
+		assert.LessOrEqual(t, res.Count.FilesMax, 12, "seed %d", seed)
+		if testing.Verbose() {
+			t.Logf("%d epochs, %d bytes in %d files", res.Count.Epochs, res.Count.BytesMax, res.Count.FilesMax)
+		}
+	}
+}
+
+// Goal: a failure is told by few words. Method: a store that forgets.
+func TestShrink(t *testing.T) {
+	p := NewPlan(1)
+	for seed := uint64(1); len(p.Faults) < 5 || Run(p, openForgetful, nil).Err == nil; seed++ {
+		p = NewPlan(seed)
+	}
+	small := Shrink(p, openForgetful)
+	require.Error(t, Run(small, openForgetful, nil).Err)
+	assert.LessOrEqual(t, len(small.Faults), 1, "%v", small)
 }

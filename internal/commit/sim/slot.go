@@ -75,7 +75,7 @@ func (s *sim) openLanes(store commit.Store) (*incarnation, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read all rows: %w", err)
 	}
-	if s.orc.opened(rec, rows) {
+	if s.orc.opened(rec, rows, s.disk.sizes()) {
 		s.count.FellBack++
 		s.event(evFellBack, s.orc.last.epoch(), 0)
 		for _, t := range s.out.txns { // sinks undo what was written since
