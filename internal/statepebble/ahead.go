@@ -165,7 +165,7 @@ func (s *Store) writeTables(parts []*rows, own []change) error {
 		return err
 	}
 	if err := s.room.wait(s.db); err != nil {
-		return s.blame(err)
+		return blame(err)
 	}
 	return s.apply(func() error { return s.db.Ingest(context.Background(), t.names) })
 }

@@ -145,7 +145,8 @@ func (e *epoch) write(rec *commit.Record) error {
 	s.lastRec = kept
 	s.pending, s.dropped = nodes{}, map[string]bool{}
 	s.show(s.db.NewSnapshot(), e.table)
-	_ = s.release(gone, true) // the epoch is committed nevertheless, and the next one will say so
+	_ = s.newest.set(rec.Epoch) // for the sake of better words only
+	_ = s.release(gone, true)   // the epoch is committed nevertheless, and the next one will say so
 	return nil
 }
 

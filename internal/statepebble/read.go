@@ -179,5 +179,5 @@ func (s *Store) reading(node string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("state in %s: read rows of %s: %w", s.dir, node, s.blame(err))
+	return fmt.Errorf("state in %s: read rows of %s: %w", s.dir, node, blame(err))
 }
