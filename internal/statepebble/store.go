@@ -66,7 +66,7 @@ func open(dir string, cfg Config) (_ *Store, err error) {
 	ctx, stop := context.WithCancelCause(cfg.Context)
 	s := &Store{
 		dir:     dir,
-		disk:    newDisk(ctx, cfg.FS, cfg.OnFull),
+		disk:    newDisk(ctx, cfg),
 		pending: nodes{},
 		dropped: map[string]bool{},
 
@@ -322,7 +322,10 @@ func (s *Store) giveUp() error {
 		}()
 		return nil
 	}
-	return s.db.Close()
+	if err := s.db.Close(); !isFull(err) { // what it couldn't write is of no use
+		return err
+	}
+	return nil
 }
 
 func isNotExist(err error) bool { return errors.Is(err, os.ErrNotExist) }
