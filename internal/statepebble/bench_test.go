@@ -88,6 +88,8 @@ func BenchmarkRewrite(b *testing.B) {
 		epochs++
 		writeEpoch(b, s, 0, million, uint64(epochs))
 	}
+	settle(s)
+	b.Logf("%v", s.db.Metrics())
 	require.NoError(b, s.Close())
 	report(b, s, cpu()-start, epochs)
 }
@@ -102,6 +104,8 @@ func BenchmarkTenMillion(b *testing.B) {
 		at := uint64(epochs-1) % 10 * million
 		writeEpoch(b, s, at, at+million, uint64(epochs))
 	}
+	settle(s)
+	b.Logf("%v", s.db.Metrics())
 	require.NoError(b, s.Close())
 	report(b, s, cpu()-start, epochs)
 }

@@ -25,7 +25,7 @@ type Store struct {
 	opts       *pebble.Options
 	room       *room
 	newest     *newest
-	largeBytes int // from this size on rows are written as tables
+	largeBytes int // from this size on rows are written as tables, each of about as much
 
 	write    sync.Mutex // orders batches; guards what follows
 	writes   uint64     // batches written
