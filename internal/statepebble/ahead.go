@@ -40,12 +40,11 @@ type tables struct {
 	s     *Store
 	names []string
 	w     *sstable.Writer // nil: none is open
+	size  int             // of the keys and values in it
 }
 
-const (
-	aheadPrefix = "ahead-" // names of files that are not the library's yet
-	tableBytes  = 16 << 20
-)
+// aheadPrefix is what the names of files begin with that are not the library's yet.
+const aheadPrefix = "ahead-"
 
 // next closes the table and opens another.
 func (t *tables) next() error {
@@ -59,6 +58,7 @@ func (t *tables) next() error {
 		return err
 	}
 	t.names = append(t.names, name)
+	t.size = 0
 	t.w = sstable.NewWriter(objstorageprovider.NewFileWritable(f), s.opts.MakeWriterOptions(0, s.db.TableFormat()))
 	return nil
 }
@@ -73,11 +73,12 @@ func (t *tables) close() error {
 }
 
 func (t *tables) add(c change) error {
-	if t.w == nil || t.w.Raw().EstimatedSize() >= tableBytes {
+	if t.w == nil || t.size >= t.s.largeBytes {
 		if err := t.next(); err != nil {
 			return err
 		}
 	}
+	t.size += len(c.key) + len(c.val)
 	return c.write(t.w)
 }
 
@@ -165,7 +166,7 @@ func (s *Store) writeTables(parts []*rows, own []change) error {
 		return err
 	}
 	if err := s.room.wait(s.db); err != nil {
-		return s.blame(err)
+		return blame(err)
 	}
 	return s.apply(func() error { return s.db.Ingest(context.Background(), t.names) })
 }

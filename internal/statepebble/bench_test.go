@@ -88,6 +88,8 @@ func BenchmarkRewrite(b *testing.B) {
 		epochs++
 		writeEpoch(b, s, 0, million, uint64(epochs))
 	}
+	settle(s)
+	b.Logf("%v", s.db.Metrics())
 	require.NoError(b, s.Close())
 	report(b, s, cpu()-start, epochs)
 }
@@ -102,6 +104,8 @@ func BenchmarkTenMillion(b *testing.B) {
 		at := uint64(epochs-1) % 10 * million
 		writeEpoch(b, s, at, at+million, uint64(epochs))
 	}
+	settle(s)
+	b.Logf("%v", s.db.Metrics())
 	require.NoError(b, s.Close())
 	report(b, s, cpu()-start, epochs)
 }
@@ -117,12 +121,24 @@ func report(b *testing.B, s *Store, used time.Duration, epochs int) {
 	b.ReportMetric(float64(m.Sys)/1e6, "MB-go")
 }
 
+// settle waits until the library has tidied up, as far as it does.
+func settle(s *Store) {
+	for quiet := 0; quiet < 5; quiet++ {
+		if m := s.db.Metrics(); m.Compact.NumInProgress > 0 || m.Flush.NumInProgress > 0 {
+			quiet = 0
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+}
+
 // BenchmarkGet reads one by one from ten million rows.
 func BenchmarkGet(b *testing.B) {
 	s := openBench(b)
 	for at := uint64(0); at < 10*million; at += million {
 		writeEpoch(b, s, at, at+million, 1)
 	}
+	settle(s)
+	b.Logf("%v", s.db.Metrics())
 	for _, c := range []struct {
 		name  string
 		first uint64
@@ -136,6 +152,7 @@ func BenchmarkGet(b *testing.B) {
 			b.ReportAllocs()
 			rng := rand.New(rand.NewPCG(1, 1))
 			key, buf := make([]byte, 0, 8), make([]byte, 0, 16)
+			start := cpu()
 			for b.Loop() {
 				var g int
 				g, key = benchKey(key, c.first+rng.Uint64N(c.keys))
@@ -144,6 +161,7 @@ func BenchmarkGet(b *testing.B) {
 					b.Fatal(ok, err)
 				}
 			}
+			b.ReportMetric(float64((cpu()-start).Nanoseconds())/float64(b.N), "cpu-ns/op")
 		})
 	}
 }

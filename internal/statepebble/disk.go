@@ -33,8 +33,8 @@ type disk struct {
 
 var _ vfs.FS = (*disk)(nil)
 
-func newDisk(ctx context.Context, fs vfs.FS, onFull func(error)) *disk {
-	return &disk{FS: fs, ctx: ctx, onFull: onFull, retry: 250 * time.Millisecond}
+func newDisk(ctx context.Context, c Config) *disk {
+	return &disk{FS: c.FS, ctx: ctx, onFull: c.OnFull, retry: c.retry}
 }
 
 // kill makes all that would change a file fail with err from now on.
@@ -96,6 +96,10 @@ func (d *disk) try(do func() error) error {
 	}
 	err := do()
 	if !isFull(err) {
+		return err
+	}
+	if d.ctx.Err() != nil {
+		<-time.After(deadPause)
 		return err
 	}
 	d.wait(err)

@@ -17,9 +17,10 @@ const maxEpoch = 16 << 30
 
 // epoch is an epoch that is being written.
 type epoch struct {
-	s     *Store
-	whole bool
-	over  bool
+	s       *Store
+	whole   bool
+	relaned bool
+	over    bool
 
 	mu    sync.Mutex
 	table nodes // of the nodes whose rows it may hold; grows as lanes name nodes
@@ -56,6 +57,9 @@ func (e *epoch) Whole() {
 	}
 	e.whole, e.table = true, nodes{}
 }
+
+// Relaned says that the rows of lanes in earlier epochs are gone.
+func (e *epoch) Relaned() { e.relaned = true }
 
 // Lane is where one lane writes.
 func (e *epoch) Lane(lane int) commit.LaneWriter {
@@ -117,7 +121,13 @@ func (e *epoch) write(rec *commit.Record) error {
 	if err := s.failed(); err != nil {
 		return err
 	}
-	var parts []*rows
+	parts := []*rows{newRows()}
+	defer parts[0].reset()
+	if e.relaned {
+		if err := e.removeLanes(parts[0]); err != nil {
+			return err
+		}
+	}
 	size := 0
 	for _, w := range e.lanes {
 		if w.err != nil {
@@ -145,7 +155,32 @@ func (e *epoch) write(rec *commit.Record) error {
 	s.lastRec = kept
 	s.pending, s.dropped = nodes{}, map[string]bool{}
 	s.show(s.db.NewSnapshot(), e.table)
-	_ = s.release(gone, true) // the epoch is committed nevertheless, and the next one will say so
+	_ = s.newest.set(rec.Epoch) // for the sake of better words only
+	_ = s.release(gone, true)   // the epoch is committed nevertheless, and the next one will say so
+	return nil
+}
+
+// removeLanes removes all rows of lanes that are there. They are few, against those of
+// keys; and a range could not be removed in the table that has others in its place.
+func (e *epoch) removeLanes(r *rows) error {
+	for _, n := range e.table {
+		low, high := placeSpan(n, placeLane, placeEvery)
+		it, err := e.s.db.NewIter(&pebble.IterOptions{LowerBound: low, UpperBound: high})
+		if err != nil {
+			return blame(err)
+		}
+		for ok := it.First(); ok; ok = it.Next() {
+			_, p, key, err := cutHead(it.Key())
+			if err != nil {
+				_ = it.Close()
+				return &DamageError{Err: err}
+			}
+			r.add(n, r.of(n), remove, p.group, p.lane, key, nil)
+		}
+		if err := it.Close(); err != nil {
+			return blame(err)
+		}
+	}
 	return nil
 }
 
@@ -156,9 +191,11 @@ func (e *epoch) gone() []number {
 		live[n] = true
 	}
 	var gone []number
-	for _, n := range e.s.now.nodes {
-		if !live[n] {
-			gone = append(gone, n)
+	for _, table := range []nodes{e.s.now.nodes, e.s.pending} {
+		for _, n := range table {
+			if !live[n] {
+				gone = append(gone, n)
+			}
 		}
 	}
 	return gone

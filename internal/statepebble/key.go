@@ -40,6 +40,11 @@ func (n number) append(b []byte) []byte { return binary.BigEndian.AppendUint16(b
 // span is all keys of a number: from start to end, without end.
 func (n number) span() (start, end []byte) { return n.append(nil), (n + 1).append(nil) }
 
+// placeSpan is all keys of a number at the places from first to last.
+func placeSpan(n number, first, last uint16) (start, end []byte) {
+	return binary.BigEndian.AppendUint16(n.append(nil), first), binary.BigEndian.AppendUint16(n.append(nil), last+1)
+}
+
 // headLen is the length of a key before the operator's own part.
 func headLen(group int) int {
 	if group < 0 {

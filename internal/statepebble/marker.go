@@ -67,27 +67,13 @@ func readMarker(fs vfs.FS, dir string) (markerState, error) {
 
 func writeMarker(fs vfs.FS, dir string, s markerState) error {
 	temp := fs.PathJoin(dir, markerTemp)
-	if err := fs.Remove(temp); err != nil && !isNotExist(err) {
+	if err := writeFile(fs, temp, fmt.Appendf(nil, "%s%d %s\n", markerHead, version, s)); err != nil {
 		return err
 	}
-	f, err := fs.Create(temp, vfs.WriteCategoryUnspecified)
-	if err != nil {
+	if err := fs.Rename(temp, fs.PathJoin(dir, markerName)); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(f, "%s%d %s\n", markerHead, version, s)
-	if err == nil {
-		err = f.Sync()
-	}
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	if err == nil {
-		err = fs.Rename(temp, fs.PathJoin(dir, markerName))
-	}
-	if err == nil {
-		err = syncDir(fs, dir)
-	}
-	return err
+	return syncDir(fs, dir)
 }
 
 // makeDir makes dir and those above it that are missing, durably.
@@ -128,4 +114,22 @@ func readFile(fs vfs.FS, name string) ([]byte, error) {
 	}
 	defer f.Close()
 	return io.ReadAll(f)
+}
+
+func writeFile(fs vfs.FS, name string, b []byte) error {
+	if err := fs.Remove(name); err != nil && !isNotExist(err) {
+		return err
+	}
+	f, err := fs.Create(name, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err == nil {
+		err = f.Sync()
+	}
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	return err
 }

@@ -97,7 +97,7 @@ func (m *migration) run(from number, f func(group int, key, val []byte, put func
 	low, high := from.span()
 	it, err := m.s.db.NewIter(&pebble.IterOptions{LowerBound: low, UpperBound: high})
 	if err != nil {
-		return m.s.blame(err)
+		return blame(err)
 	}
 	m.rows = newRows()
 	defer m.rows.reset()
@@ -118,7 +118,7 @@ func (m *migration) run(from number, f func(group int, key, val []byte, put func
 		}
 	}
 	if err := it.Close(); err != nil {
-		return m.s.blame(err)
+		return blame(err)
 	}
 	if m.err == nil {
 		m.flush()

@@ -66,6 +66,10 @@ func (p *program) step(t require.TestingT) (committed bool) {
 		e.Whole()
 		clear(next)
 	}
+	if p.rng.IntN(6) == 0 {
+		e.Relaned()
+		maps.DeleteFunc(next, func(k rowID, _ string) bool { return k.group < 0 })
+	}
 	for lane := range 2 {
 		w := e.Lane(lane)
 		for range p.rng.IntN(30) {

@@ -3,6 +3,7 @@ package statepebble
 import (
 	"context"
 	"io"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -28,6 +29,8 @@ type Config struct {
 	Context context.Context
 	// FS is where the folder is; nil: the machine's file system.
 	FS vfs.FS
+
+	retry time.Duration // between two looks for room on the disk
 }
 
 func (c Config) withDefaults() Config {
@@ -48,6 +51,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.FS == nil {
 		c.FS = vfs.Default
+	}
+	if c.retry == 0 {
+		c.retry = 250 * time.Millisecond
 	}
 	return c
 }

@@ -1,20 +1,15 @@
 package statepebble
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/millrace/millrace/internal/commit"
 	"github.com/millrace/millrace/internal/keygroup"
 )
-
-// keys are buffers for the keys that Get asks for.
-var keys = sync.Pool{New: func() any { b := make([]byte, 0, 64); return &b }}
 
 // Get appends the value of a key's row, as of the newest committed epoch, to buf. It
 // allocates only if buf is too small.
@@ -31,20 +26,26 @@ func (s *Store) Get(node string, group int, key, buf []byte) (val []byte, ok boo
 	if !ok {
 		return buf, false, nil
 	}
-	k := keys.Get().(*[]byte)
-	*k = append((*k)[:0], 0, 0, 0, 0)
-	putHead(*k, n, group, 0)
-	*k = append(*k, key...)
-	val, c, err := v.snap.Get(*k)
-	keys.Put(k)
-	switch {
-	case errors.Is(err, pebble.ErrNotFound):
-		return buf, false, nil
-	case err != nil:
+	g, err := v.getter()
+	if err != nil {
 		return buf, false, s.reading(node, err)
 	}
-	buf = append(buf, val...)
-	return buf, true, c.Close()
+	g.key = append(g.key[:0], 0, 0, 0, 0)
+	putHead(g.key, n, group, 0)
+	g.key = append(g.key, key...)
+	if ok = g.it.SeekPrefixGE(g.key); ok {
+		if val, err = g.it.ValueAndErr(); err == nil {
+			buf = append(buf, val...)
+		}
+	} else {
+		err = g.it.Error()
+	}
+	if err != nil {
+		_ = g.it.Close()
+		return buf, false, s.reading(node, err)
+	}
+	v.put(g)
+	return buf, ok, nil
 }
 
 // Scan calls f with the rows of one group whose keys begin with prefix, in the order
@@ -178,5 +179,5 @@ func (s *Store) reading(node string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("state in %s: read rows of %s: %w", s.dir, node, s.blame(err))
+	return fmt.Errorf("state in %s: read rows of %s: %w", s.dir, node, blame(err))
 }

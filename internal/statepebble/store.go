@@ -24,7 +24,8 @@ type Store struct {
 
 	opts       *pebble.Options
 	room       *room
-	largeBytes int // from this size on rows are written as tables
+	newest     *newest
+	largeBytes int // from this size on rows are written as tables, each of about as much
 
 	write    sync.Mutex // orders batches; guards what follows
 	writes   uint64     // batches written
@@ -65,7 +66,7 @@ func open(dir string, cfg Config) (_ *Store, err error) {
 	ctx, stop := context.WithCancelCause(cfg.Context)
 	s := &Store{
 		dir:     dir,
-		disk:    newDisk(ctx, cfg.FS, cfg.OnFull),
+		disk:    newDisk(ctx, cfg),
 		pending: nodes{},
 		dropped: map[string]bool{},
 
@@ -105,8 +106,11 @@ func open(dir string, cfg Config) (_ *Store, err error) {
 	o.ErrorIfNotExists = is == markerMade
 	o.EnsureDefaults()
 	s.opts = o
-	if s.db, err = openDB(dir, o); err != nil {
-		return nil, s.blame(err)
+	if s.db, err = openDB(dir, o); err != nil && is == markerMade {
+		err = blameOpen(err)
+	}
+	if err != nil {
+		return nil, err
 	}
 	defer func() {
 		if err != nil {
@@ -119,12 +123,36 @@ func open(dir string, cfg Config) (_ *Store, err error) {
 		}
 	}
 	if err := s.load(); err != nil {
-		return nil, s.blame(err)
+		return nil, blame(err)
+	}
+	if err := s.compareNewest(); err != nil {
+		return nil, err
 	}
 	if err := s.log.err(); err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+// compareNewest looks whether epochs are lost.
+func (s *Store) compareNewest() error {
+	n, epoch, err := openNewest(s.disk, s.dir)
+	if err != nil {
+		return err
+	}
+	s.newest = n
+	found := uint64(0)
+	if s.lastRec != nil {
+		found = s.lastRec.Epoch
+	}
+	sentence, err := lost(found, epoch)
+	if err != nil {
+		return err
+	}
+	if sentence != "" {
+		s.log.once(fmt.Sprintf("state in %s: %s", s.dir, sentence))
+	}
+	return n.set(found)
 }
 
 // openDB turns what damage makes the library do into errors.
@@ -283,6 +311,9 @@ func (s *Store) giveUp() error {
 	s.show(nil, nil)
 	s.views.Wait()
 	defer s.disk.unlock()
+	if s.newest != nil {
+		_ = s.newest.close()
+	}
 	if s.failedWriting() != nil {
 		// The library may hold its locks for ever, and has nothing left to write.
 		go func() {
@@ -291,7 +322,10 @@ func (s *Store) giveUp() error {
 		}()
 		return nil
 	}
-	return s.db.Close()
+	if err := s.db.Close(); !isFull(err) { // what it couldn't write is of no use
+		return err
+	}
+	return nil
 }
 
 func isNotExist(err error) bool { return errors.Is(err, os.ErrNotExist) }
