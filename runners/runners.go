@@ -19,7 +19,8 @@ import (
 	"github.com/millrace/millrace/internal/draw"
 	"github.com/millrace/millrace/internal/runner"
 	"github.com/millrace/millrace/pipeline"
-	_ "github.com/millrace/millrace/runners/local" // the runner that is always there
+	_ "github.com/millrace/millrace/runners/local"        // the runner that is always there
+	_ "github.com/millrace/millrace/runners/local/pebble" // for its -state=pebble
 )
 
 // Exit statuses of [Main].

@@ -27,6 +27,7 @@ import (
 	"github.com/millrace/millrace/bench/nexmark/gen"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/runners/local"
+	_ "github.com/millrace/millrace/runners/local/pebble"
 )
 
 // result is the line that is printed. "events" counts all source events, also

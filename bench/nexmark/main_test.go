@@ -49,7 +49,7 @@ func TestQueries_crash(t *testing.T) {
 	program, err := os.Executable()
 	require.NoError(t, err)
 	for q := range queries {
-		for _, state := range []string{"memory"} {
+		for _, state := range []string{"memory", "pebble"} {
 			t.Run(q+" "+state, func(t *testing.T) {
 				n := 1_000_000
 				if q == "w1" {

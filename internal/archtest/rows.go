@@ -30,6 +30,7 @@ var rows = []row{
 		"transforms/...",
 		"io/json", "io/csv", "io/parquet", "io/kafka", "io/generate", "io/socket", "io/webhook", "io/filesystem/blob/...",
 	}},
+	{"6b: backends of state", []string{"runners/local/pebble"}},
 	{"7: a runner by flag", []string{"runners"}},
 	{"8: users' tests", []string{"pipelinetest/..."}},
 	{"9: programs", []string{"cmd/...", "examples/...", "bench/...", "internal/archtest"}},

@@ -165,12 +165,29 @@ func isFull(err error) bool {
 	return runtime.GOOS == "windows" && errors.Is(err, diskFull)
 }
 
-// Holds reports that a folder has files of a log.
+// Holds reports that a folder has files of a log. Others use the same extension.
 func Holds(dir string) bool {
-	for _, ext := range []string{logExt, ackExt} {
-		if found, err := filepath.Glob(filepath.Join(dir, "*"+ext)); err == nil && len(found) > 0 {
-			return true
+	for ext, magic := range map[string]string{logExt: logMagic, ackExt: ackMagic} {
+		found, err := filepath.Glob(filepath.Join(dir, "*"+ext))
+		if err != nil {
+			return false
+		}
+		for _, name := range found {
+			if beginsWith(name, magic) {
+				return true
+			}
 		}
 	}
 	return false
+}
+
+func beginsWith(name, magic string) bool {
+	f, err := os.Open(name)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	b := make([]byte, len(magic))
+	_, err = io.ReadFull(f, b)
+	return err == nil && string(b) == magic
 }

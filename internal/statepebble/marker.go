@@ -3,6 +3,8 @@ package statepebble
 import (
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -132,4 +134,10 @@ func writeFile(fs vfs.FS, name string, b []byte) error {
 		err = e
 	}
 	return err
+}
+
+// Holds reports that a folder has the marker.
+func Holds(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, markerName))
+	return err == nil
 }

@@ -12,7 +12,7 @@ import (
 // The rules of docs/semantics.md, in all ways to run.
 func TestConformance(t *testing.T) { conformance.Run(t, run) }
 
-func init() { conformance.States = []string{"memory"} }
+func init() { conformance.States = backends }
 
 // Random windows, triggers and scripts: the panes of a plain model, and one output
 // in all ways to run.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/runners/local"
+	_ "github.com/millrace/millrace/runners/local/pebble"
 	"github.com/stretchr/testify/require"
 )
 
@@ -239,4 +240,4 @@ func TestRun_upgraded(t *testing.T) {
 // refusal is the sentence for a struct whose field has got another type.
 const refusal = `the state of Stateful "totals" can't be kept: value total: field Orders: int32 cannot become string; keep the field as it was and add another one; or allow that it is dropped (-allow-dropped totals)`
 
-var backends = []string{"memory"}
+var backends = []string{"memory", "pebble"}
