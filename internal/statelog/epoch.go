@@ -26,6 +26,7 @@ type epoch struct {
 	rows  uint32 // sum over the sums of the chunks' heads
 	err   error  // the first one
 	over  bool
+	doubt bool // its commit may be found, whatever came of it
 }
 
 // Begin opens an epoch. The first one of a log is whole, whether it says so or not.
@@ -179,7 +180,11 @@ func (e *epoch) Commit(rec *commit.Record) error {
 	rec.Epoch = e.frame.number
 	if err := e.commit(commit.AppendRecord(nil, rec)); err != nil {
 		err = fmt.Errorf("commit epoch %d: %w", rec.Epoch, err)
-		e.log.revoke(err)
+		if e.doubt {
+			e.log.revoke(err)
+		} else {
+			e.log.dropSegment()
+		}
 		return err
 	}
 	e.log.seg.acknowledge(e.log.fs, rec.Epoch)
@@ -246,7 +251,9 @@ func (l *Log) removeEmpty(left []*segment) {
 func (e *epoch) writeCommit(s *segment, record []byte) error {
 	c := commitFrame{epoch: e.frame.number, start: e.start, chunks: len(e.frame.chunks), whole: e.frame.whole, relaned: e.frame.relaned, before: e.before, rows: e.rows, record: record}
 	frame := c.encode(s.seed)
-	if err := e.write(s, frame); err != nil {
+	err := e.write(s, frame)
+	e.doubt = e.doubt || !isFull(err) // then the end of it was not written
+	if err != nil {
 		return err
 	}
 	e.frame.seg, e.frame.chain, e.frame.bytes = s, c.chain, s.end-e.start
