@@ -85,7 +85,6 @@ func restore(b *testing.B, n int, changed bool) {
 		e := l.Begin(2)
 		fill(e, 2, n/10, n/20, 84)
 		require.NoError(b, e.Commit(&commit.Record{}))
-		n += n / 20 * 0
 	}
 	require.NoError(b, l.Close())
 	b.SetBytes(int64(n) * 100)

@@ -136,6 +136,7 @@ func TestCommit_inDoubt(t *testing.T) {
 	}
 	require.ErrorIs(t, l.Begin(1).Commit(record(2)), syscall.EIO)
 	fs.fail = nil
+	require.ErrorContains(t, l.Rows(commit.Want{}, nil), "whether that epoch will be found committed is not known")
 	err := l.Begin(1).Commit(record(2))
 	require.ErrorContains(t, err, "whether that epoch will be found committed is not known")
 	assert.EqualValues(t, 1, lastEpoch(l))
@@ -239,6 +240,7 @@ func TestFull_untilTheRunEnds(t *testing.T) {
 	err := l.Begin(1).Commit(record(2))
 	require.ErrorIs(t, err, over)
 	require.ErrorIs(t, err, syscall.ENOSPC)
+	require.NoError(t, l.Rows(commit.Want{}, nil), "there is no doubt about an epoch whose commit is not all written")
 	fs.room = -1
 	require.NoError(t, l.Close())
 	l = open(t, fs, Config{})

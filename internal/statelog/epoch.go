@@ -26,6 +26,7 @@ type epoch struct {
 	rows  uint32 // sum over the sums of the chunks' heads
 	err   error  // the first one
 	over  bool
+	doubt bool // its commit may be found, whatever came of it
 }
 
 // Begin opens an epoch. The first one of a log is whole, whether it says so or not.
@@ -34,7 +35,7 @@ func (l *Log) Begin(lanes int) commit.Epoch {
 		panic("BUG: statelog: an epoch begins while another one is open")
 	}
 	number, chain := l.newest()
-	e := &epoch{log: l, frame: epochFrames{number: number + 1}, lanes: make([]laneWriter, lanes), before: chain, err: l.broken}
+	e := &epoch{log: l, frame: epochFrames{number: number + 1}, lanes: make([]laneWriter, lanes), before: chain, err: l.brokenBy()}
 	for i := range e.lanes {
 		e.lanes[i] = laneWriter{epoch: e, lane: i, at: -1}
 	}
@@ -84,7 +85,7 @@ func (l *Log) remove(seq uint64) {
 // segment is where the epoch's frames go. The caller holds mu or is alone.
 func (e *epoch) segment() *segment {
 	if e.log.seg == nil {
-		e.log.seg = e.log.newSegment(e.frame.whole, e.frame.number-1, e.before)
+		e.log.seg = e.log.newSegment(header{base: e.frame.whole, follows: e.frame.number - 1, chain: e.before})
 		e.start = headerSize
 	}
 	return e.log.seg
@@ -179,7 +180,11 @@ func (e *epoch) Commit(rec *commit.Record) error {
 	rec.Epoch = e.frame.number
 	if err := e.commit(commit.AppendRecord(nil, rec)); err != nil {
 		err = fmt.Errorf("commit epoch %d: %w", rec.Epoch, err)
-		e.log.revoke(err)
+		if e.doubt {
+			e.log.revoke(err)
+		} else {
+			e.log.dropSegment()
+		}
 		return err
 	}
 	e.log.seg.acknowledge(e.log.fs, rec.Epoch)
@@ -193,18 +198,19 @@ var errOver = errors.New("the epoch is over")
 func (l *Log) revoke(cause error) {
 	failed := l.seg
 	failed.close()
+	l.seg = nil
 	number, chain := l.newest()
-	s := l.newSegment(false, number, chain)
-	s.revokes = true
+	s := l.newSegment(header{revokes: true, follows: number, chain: chain})
 	if err := l.withRoom(func() error { return s.create(l.fs) }); err != nil {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.broken = fmt.Errorf("the log can't be written after an error (%w), and whether that epoch will be found committed is not known: %w", cause, err)
-		l.seg = nil
 		return
 	}
-	l.dropSegment()
 	l.seg = s
+	if failed.follows == number && !failed.revokes {
+		l.remove(failed.seq)
+	}
 }
 
 func (e *epoch) commit(record []byte) error {
@@ -245,7 +251,9 @@ func (l *Log) removeEmpty(left []*segment) {
 func (e *epoch) writeCommit(s *segment, record []byte) error {
 	c := commitFrame{epoch: e.frame.number, start: e.start, chunks: len(e.frame.chunks), whole: e.frame.whole, relaned: e.frame.relaned, before: e.before, rows: e.rows, record: record}
 	frame := c.encode(s.seed)
-	if err := e.write(s, frame); err != nil {
+	err := e.write(s, frame)
+	e.doubt = e.doubt || !isFull(err) // then the end of it was not written
+	if err != nil {
 		return err
 	}
 	e.frame.seg, e.frame.chain, e.frame.bytes = s, c.chain, s.end-e.start

@@ -102,7 +102,7 @@ func decodeChunk(b []byte, left int64, seed uint32) (c chunk, head uint32, wrong
 		sum:   le.Uint32(b[36:]),
 	}
 	switch {
-	case c.frameSize() > left:
+	case c.size < 0 || c.frameSize() > left: // where an int has 32 bits
 		return c, 0, "a chunk is cut off"
 	case c.max >= keygroup.N || c.min > c.max || c.count > c.size/minRow:
 		return c, 0, "the head of a chunk contradicts itself"
@@ -154,7 +154,7 @@ func decodeCommit(b []byte, left int64, seed uint32) (c commitFrame, size int, r
 		return c, 0, 0, "the head of a commit does not have its checksum"
 	}
 	size = int(le.Uint32(b[4:]))
-	if int64(commitHead)+int64(size) > left {
+	if size < 0 || int64(commitHead)+int64(size) > left {
 		return c, 0, 0, "a commit is cut off"
 	}
 	c.epoch, c.start = le.Uint64(b[8:]), int64(le.Uint64(b[16:]))

@@ -18,10 +18,11 @@ type table struct {
 	nodes  map[string]uint32
 	count  int
 
-	slots  []uint64 // 0: free
-	mask   uint64
-	chains []chain // rows that were appended to
-	pieces []piece
+	slots   []uint64 // 0: free
+	mask    uint64
+	touched uint64  // means nothing: what reads ahead has to put it somewhere
+	chains  []chain // rows that were appended to
+	pieces  []piece
 }
 
 // block is the wanted rows of a chunk.
@@ -183,6 +184,11 @@ func pick(b []byte, c *chunk, w *wish) (rows []byte, count int, err error) {
 	return rows, count, nil
 }
 
+// batch is how many changes are looked up at a time. Where their slots are is known
+// before the first of them is looked at, so that the memory is waited for once, and not
+// once for each.
+const batch = 32
+
 // fold goes through all changes in order.
 func (t *table) fold() error {
 	size := uint64(16)
@@ -190,14 +196,29 @@ func (t *table) fold() error {
 		size *= 2
 	}
 	t.slots, t.mask = make([]uint64, size), size-1
-	var row change
+	var (
+		rows   [batch]change
+		hashes [batch]uint64
+		ats    [batch]uint64
+	)
 	for i := range t.blocks {
 		b := &t.blocks[i]
-		for at := 0; at < len(b.rows); at += row.size {
-			if at >= chunkMax || !decodeRow(b.rows[at:], &row) {
-				return fmt.Errorf("%s at byte %d: %w", b.chunk.seg.name(), b.chunk.off, errRow)
+		for at := 0; at < len(b.rows); {
+			n := 0
+			for ; n < batch && at < len(b.rows); n++ {
+				row := &rows[n]
+				if at >= chunkMax || !decodeRow(b.rows[at:], row) {
+					return fmt.Errorf("%s at byte %d: %w", b.chunk.seg.name(), b.chunk.off, errRow)
+				}
+				hashes[n], ats[n] = hash(b, row), uint64(i+1)<<offBits|uint64(at)
+				at += row.size
 			}
-			t.change(b, uint64(i+1)<<offBits|uint64(at), &row)
+			for _, h := range hashes[:n] {
+				t.touched |= t.slots[h&t.mask]
+			}
+			for k := range n {
+				t.change(b, ats[k], hashes[k], &rows[k])
+			}
 		}
 	}
 	return nil
@@ -212,8 +233,7 @@ func hash(b *block, row *change) uint64 {
 	return keygroup.Mix(h) // the key's own hash has its group in the top bits
 }
 
-func (t *table) change(b *block, at uint64, row *change) {
-	h := hash(b, row)
+func (t *table) change(b *block, at, h uint64, row *change) {
 	tag := h &^ refMask
 	i := h & t.mask
 	for ; t.slots[i] != 0; i = (i + 1) & t.mask {
