@@ -114,7 +114,7 @@ func smallConfig(fs vfs.FS, seed uint64) Config {
 
 func TestCrashesLoseNothingThatIsCommitted(t *testing.T) {
 	total := 0
-	for seed := range uint64(300) {
+	for seed := range uint64(200) {
 		rng := rand.New(rand.NewPCG(seed, 2))
 		c := newCrashes(rand.New(rand.NewPCG(seed, 3)), 1+rng.IntN(40))
 		p := &program{rng: rng, c: c}
