@@ -151,12 +151,12 @@ func TestCrashesLoseNothingThatIsCommitted(t *testing.T) {
 
 // recoverFrom opens what a crash left, and goes on from there.
 func recoverFrom(t *testing.T, seed uint64, w wreck, models []model, rng *rand.Rand) {
-	var warned []string
+	var warned sentences
 	cfg := smallConfig(w.fs, seed)
-	cfg.Warn = func(s string) { warned = append(warned, s) }
+	cfg.Warn = warned.add
 	s, err := Open("some/state", cfg)
 	require.NoError(t, err, "seed %d", seed)
-	require.Empty(t, warned)
+	require.Empty(t, warned.list())
 	n := 0
 	if last := s.Last(); last != nil {
 		n = int(last.Epoch)
