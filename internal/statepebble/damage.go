@@ -51,11 +51,10 @@ func blameOpen(err error) error {
 func damage(err error) error {
 	var said []string
 	for _, d := range cerrors.GetAllDetails(err) {
-		if !strings.Contains(d, "corruption detail carrier") { // the library's own bookkeeping
-			said = append(said, d)
-		}
+		said = append(said, d)
 	}
 	text := strings.Join(append([]string{err.Error()}, said...), "; ")
+	text = carrier.ReplaceAllString(text, "")
 	text = strings.ReplaceAll(text, "\n", "; ")
 	return &DamageError{File: fileOf(text), Err: &saidError{text, err}}
 }
@@ -70,6 +69,7 @@ func (e *saidError) Error() string { return e.text }
 func (e *saidError) Unwrap() error { return e.err }
 
 var (
+	carrier      = regexp.MustCompile(`[;\s]*<corruption detail carrier>`) // the library's own bookkeeping
 	namedFile    = regexp.MustCompile(`\d{6}\.(log|sst)|(MANIFEST|OPTIONS)-\d{6}`)
 	numberedFile = regexp.MustCompile(`(?:file|table) (\d{6})\b`)
 )

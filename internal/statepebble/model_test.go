@@ -5,6 +5,8 @@ import (
 	"io"
 	"maps"
 	"math/rand/v2"
+	"slices"
+	"sync"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -205,4 +207,22 @@ func TestProgramsAgainstModel(t *testing.T) {
 		}
 		require.NoError(t, p.s.Close())
 	}
+}
+
+// sentences are what a store has warned of.
+type sentences struct {
+	mu  sync.Mutex
+	all []string
+}
+
+func (s *sentences) add(one string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all = append(s.all, one)
+}
+
+func (s *sentences) list() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.all)
 }

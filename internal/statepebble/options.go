@@ -21,9 +21,10 @@ type Config struct {
 	// about three times as much is in memory at once, or two epochs.
 	MemTableBytes int
 	// OnFull is told that the disk is full and writing waits, and of nil once it goes
-	// on. It must not call the store.
+	// on. It is called on any goroutine, and must not call the store.
 	OnFull func(error)
-	// Warn is told sentences for people: of damage that recovery could mend.
+	// Warn is told sentences for people: of damage that recovery got along with, or
+	// that was found behind. It may be called on any goroutine.
 	Warn func(string)
 	// Context ends the waiting for room on the disk; nil: it is waited for ever.
 	Context context.Context

@@ -128,6 +128,9 @@ func open(dir string, cfg Config) (_ *Store, err error) {
 	if err := s.compareNewest(); err != nil {
 		return nil, err
 	}
+	if err := s.sweep(); err != nil {
+		return nil, blame(err)
+	}
 	if err := s.log.err(); err != nil {
 		return nil, err
 	}
@@ -165,7 +168,7 @@ func openDB(dir string, o *pebble.Options) (db *pebble.DB, err error) {
 	return pebble.Open(dir, o)
 }
 
-// load reads the store's own rows, and removes what belongs to no epoch.
+// load reads the store's own rows.
 func (s *Store) load() error {
 	snap := s.db.NewSnapshot()
 	table := nodes{}
@@ -195,7 +198,7 @@ func (s *Store) load() error {
 		s.numbers.taken[n] = true
 	}
 	s.show(snap, table)
-	return s.sweep()
+	return nil
 }
 
 // checkWrites compares the number of the newest batch with how many there are.
