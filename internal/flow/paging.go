@@ -260,7 +260,7 @@ func (d *Dir[K]) fit() {
 		n *= 2
 	}
 	if n*2 <= len(d.ctrl) || d.dead*4 > len(d.ctrl) {
-		d.resize(max(n, min(2*n, len(d.ctrl)/2)))
+		d.resize(n)
 	}
 }
 
