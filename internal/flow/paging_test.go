@@ -303,6 +303,45 @@ func TestPaging_isNotSeenOfCombiners(t *testing.T) {
 	}
 }
 
+// Goal, method: as above.
+func TestPaging_isNotSeenOfPanes(t *testing.T) {
+	ms := time.Millisecond
+	early := window.AfterWatermark().Early(window.AfterCount(3)).Late(window.AfterCount(1))
+	clock := window.Repeat(window.AfterProcessingTime(10 * ms))
+	for name, s := range map[string]window.Strategy{
+		"sessions":            window.New(window.Sessions(12 * ms)),
+		"sessions, panes":     window.New(window.Sessions(12*ms), window.Triggering(early), window.AllowedLateness(20*ms), window.Accumulating(), window.TimestampsAt(window.Earliest)),
+		"sessions, clock":     window.New(window.Sessions(30*ms), window.Triggering(clock), window.AllowedLateness(9*ms)),
+		"fixed, late":         window.New(window.Fixed(40*ms), window.AllowedLateness(30*ms)),
+		"fixed, panes":        window.New(window.Fixed(40*ms), window.Triggering(early), window.AllowedLateness(25*ms), window.Accumulating(), window.TimestampsAt(window.Latest)),
+		"sliding, earliest":   window.New(window.Sliding(40*ms, 20*ms), window.Triggering(early), window.AllowedLateness(15*ms), window.TimestampsAt(window.Earliest)),
+		"sliding, clock":      window.New(window.Sliding(40*ms, 20*ms), window.Triggering(clock), window.TimestampsAt(window.Earliest)),
+		"global, by elements": window.New(window.GlobalWindows(), window.Triggering(window.Repeat(window.AfterCount(4)))),
+		"fixed, once":         window.New(window.Fixed(60*ms), window.Triggering(window.AfterCount(2)), window.AllowUnsafeTrigger()),
+	} {
+		for _, mode := range []string{"plain", "careful"} {
+			factory := &Paned[string, int64, []int64, string]{Key: cod[string](t), Val: cod[int64](t), Acc: cod[[]int64](t), Strategy: s, Assign: NewAssign(s, false),
+				Add: func(a *[]int64, v int64) {
+					*a = append(*a, v)
+					if mode == "careful" && v%13 == 0 {
+						panic("bad value")
+					}
+				},
+				Merge: func(a *[]int64, b []int64) { *a = append(*a, b...) },
+				Extract: func(c *graph.Ctx, a []int64) string {
+					return fmt.Sprint(" ", c.Win, c.Pane, a)
+				}}
+			for _, budget := range []int64{0, 8_000} {
+				t.Run(fmt.Sprint(name, "/", mode, "/", budget), func(t *testing.T) {
+					for seed := range uint64(6) {
+						samePaged[coder.KV[string, string]](t, factory, mode, budget, seed)
+					}
+				})
+			}
+		}
+	}
+}
+
 func ring[A, B any](o *opened[A, B]) {
 	if a, ok := o.live.(graph.Alarmer); ok && o.c.Now > a.Alarm() {
 		a.Ring(o.c)
@@ -384,8 +423,8 @@ func samePaged[B any](t *testing.T, factory graph.Op, mode string, budget int64,
 	require.Equal(t, texts(plain.c), texts(l.c))
 	late := func(c *graph.Ctx) (n int64) {
 		for _, m := range c.Run.Metrics.Snapshot() {
-			if m.Name == droppedLate {
-				n = m.Sum
+			if m.Name == droppedLate || m.Name == droppedClosed {
+				n = n*1_000_000 + m.Sum
 			}
 		}
 		return n
