@@ -17,6 +17,10 @@ type merging[K comparable] struct {
 	dues   *hints          // by the watermark
 	alarms *hints          // by the clock
 	set    []window.Interval
+
+	paged      *pagedDir[K]
+	awayDues   awayHints[K]
+	awayAlarms awayHints[K]
 }
 
 func newMerging[K comparable](o *paned[K]) *merging[K] {
@@ -42,7 +46,10 @@ func (o *merging[K]) recv(c *graph.Ctx, k K) {
 			o.drop(c, w, false)
 			continue
 		}
-		r, _ := o.dir.Row(k)
+		r, isNew := o.dir.Row(k)
+		if isNew && o.pages != nil {
+			o.fetch(r)
+		}
 		i := o.place(c, r, w)
 		if i < 0 {
 			return
@@ -174,7 +181,13 @@ func (o *merging[K]) tidy(c *graph.Ctx, r uint32) {
 		o.dir.Touch(r)
 		return
 	}
-	if c.Run.Epochs {
+	switch {
+	case o.pages != nil:
+		if o.paged.age.Vals[r] != unstored {
+			o.dir.Touch(r) // it stays until the store knows
+			return
+		}
+	case c.Run.Epochs:
 		o.gone[string(o.rowKey(nil, r))] = true
 	}
 	o.dir.Remove(r)
@@ -183,10 +196,12 @@ func (o *merging[K]) tidy(c *graph.Ctx, r uint32) {
 // Advance passes ends and expiries, each key's in order of time (M63).
 func (o *merging[K]) Advance(c *graph.Ctx, wm int64) {
 	o.wm = wm
-	for at, ok := o.dues.next(); ok && wm > at && c.Err() == nil; at, ok = o.dues.next() {
-		if r := o.dues.pop(); r != none && o.dir.has(r) {
-			o.pass(c, r)
-			o.tidy(c, r)
+	for again := true; again; again = o.pages != nil && o.recall(c, &o.awayDues, wm) {
+		for at, ok := o.dues.next(); ok && wm > at && c.Err() == nil; at, ok = o.dues.next() {
+			if r := o.dues.pop(); r != none && o.dir.has(r) {
+				o.pass(c, r)
+				o.tidy(c, r)
+			}
 		}
 	}
 }
@@ -220,14 +235,25 @@ func (o *merging[K]) pass(c *graph.Ctx, r uint32) {
 
 // Alarm implements graph.Alarmer.
 func (o *merging[K]) Alarm() int64 {
-	if at, ok := o.alarms.next(); ok {
-		return at
+	at := int64(math.MaxInt64)
+	if first, ok := o.alarms.next(); ok {
+		at = first
 	}
-	return math.MaxInt64
+	if first, ok := o.awayAlarms.next(); ok {
+		at = min(at, unpack(first))
+	}
+	return at
 }
 
 // Ring implements graph.Alarmer.
 func (o *merging[K]) Ring(c *graph.Ctx) {
+	for again := true; again; again = o.pages != nil && o.recall(c, &o.awayAlarms, c.Now) {
+		o.ring(c)
+	}
+}
+
+// ring does what is due by the clock for rows that are here.
+func (o *merging[K]) ring(c *graph.Ctx) {
 	for at, ok := o.alarms.next(); ok && c.Now > at && c.Err() == nil; at, ok = o.alarms.next() {
 		r := o.alarms.pop()
 		if r == none || !o.dir.has(r) {
@@ -251,6 +277,9 @@ func (o *merging[K]) rowKey(b []byte, r uint32) []byte {
 
 // Delta implements graph.Keeper. A row is named by its key and holds its windows.
 func (o *merging[K]) Delta(w graph.DeltaWriter) {
+	if o.pages != nil {
+		o.deltaAway(w)
+	}
 	o.dir.EachDirty(func(r uint32) {
 		key := o.rowKey(nil, r)
 		delete(o.gone, string(key)) // it has come back
@@ -259,7 +288,15 @@ func (o *merging[K]) Delta(w graph.DeltaWriter) {
 			x := &o.cells.Vals[r][i]
 			val = o.appendCell(appendWindow(val, x.win), x)
 		}
-		w.Put(int(key[0])<<8|int(key[1]), key[2:], val)
+		if len(o.cells.Vals[r]) == 0 {
+			val = nil
+			w.Delete(int(key[0])<<8|int(key[1]), key[2:])
+		} else {
+			w.Put(int(key[0])<<8|int(key[1]), key[2:], val)
+		}
+		if o.pages != nil {
+			o.paged.wrote(o.pages, r, len(key), len(val))
+		}
 	})
 	o.deltaOutput(w)
 }
@@ -273,11 +310,19 @@ func (o *merging[K]) Load(key, val []byte) (err error) {
 	if err != nil {
 		return err
 	}
+	r, _ := o.dir.Row(k)
+	if o.pages != nil {
+		o.paged.age.Vals[r] = o.pages.now
+	}
+	return o.loadRow(r, val)
+}
+
+// loadRow puts the windows of row r back, which has none.
+func (o *merging[K]) loadRow(r uint32, val []byte) error {
 	n, val, err := takeInt(val)
 	if err != nil {
 		return err
 	}
-	r, _ := o.dir.Row(k)
 	for ; n > 0; n-- {
 		var w window.Interval
 		if w, val, err = takeWindow(val); err != nil {

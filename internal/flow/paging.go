@@ -32,6 +32,7 @@ type pages struct {
 	now    uint8 // age of rows that the newest delta wrote
 	size   int64 // encoded bytes of some rows
 	sized  int64 // of how many
+	extra  int64 // bytes that a row takes besides its columns and its encoding
 	dead   []deadWindow
 	whole  bool // the next delta holds the rows that are away, too
 	key    []byte
@@ -122,7 +123,7 @@ func rowBytes[K comparable](p *pages, d *Dir[K]) int64 {
 	for _, c := range d.cols {
 		slot += c.width()
 	}
-	return 2*int64(slot) + 2*p.size/max(p.sized, 1)
+	return 2*int64(slot) + p.extra + 2*p.size/max(p.sized, 1)
 }
 
 // crowded reports that the rows of ts, and n others that are alike, are beyond the budget.
@@ -260,7 +261,7 @@ func (d *Dir[K]) fit() {
 		n *= 2
 	}
 	if n*2 <= len(d.ctrl) || d.dead*4 > len(d.ctrl) {
-		d.resize(max(n, min(2*n, len(d.ctrl)/2)))
+		d.resize(n)
 	}
 }
 

@@ -184,7 +184,11 @@ func program(t testing.TB, s window.Strategy, fails bool) graph.Op {
 					clock.Set(r, "", l.K.Now+v%30, nil)
 				case 7:
 					at := due(l.K.TS+v%50, 5)
-					family.Set(r, string(rune('a'+v%3)), at, nil)
+					if tag := string(rune('a' + v%3)); v%2 == 0 {
+						family.Set(r, tag, at, nil)
+					} else if out := l.K.TS; out <= at {
+						family.Set(r, tag, at, &out)
+					}
 				case 8:
 					at := due(l.K.TS+v%60, 4)
 					out := min(l.K.TS, at)
@@ -299,6 +303,45 @@ func TestPaging_isNotSeenOfCombiners(t *testing.T) {
 	}
 }
 
+// Goal, method: as above.
+func TestPaging_isNotSeenOfPanes(t *testing.T) {
+	ms := time.Millisecond
+	early := window.AfterWatermark().Early(window.AfterCount(3)).Late(window.AfterCount(1))
+	clock := window.Repeat(window.AfterProcessingTime(10 * ms))
+	for name, s := range map[string]window.Strategy{
+		"sessions":            window.New(window.Sessions(12 * ms)),
+		"sessions, panes":     window.New(window.Sessions(12*ms), window.Triggering(early), window.AllowedLateness(20*ms), window.Accumulating(), window.TimestampsAt(window.Earliest)),
+		"sessions, clock":     window.New(window.Sessions(30*ms), window.Triggering(clock), window.AllowedLateness(9*ms)),
+		"fixed, late":         window.New(window.Fixed(40*ms), window.AllowedLateness(30*ms)),
+		"fixed, panes":        window.New(window.Fixed(40*ms), window.Triggering(early), window.AllowedLateness(25*ms), window.Accumulating(), window.TimestampsAt(window.Latest)),
+		"sliding, earliest":   window.New(window.Sliding(40*ms, 20*ms), window.Triggering(early), window.AllowedLateness(15*ms), window.TimestampsAt(window.Earliest)),
+		"sliding, clock":      window.New(window.Sliding(40*ms, 20*ms), window.Triggering(clock), window.TimestampsAt(window.Earliest)),
+		"global, by elements": window.New(window.GlobalWindows(), window.Triggering(window.Repeat(window.AfterCount(4)))),
+		"fixed, once":         window.New(window.Fixed(60*ms), window.Triggering(window.AfterCount(2)), window.AllowUnsafeTrigger()),
+	} {
+		for _, mode := range []string{"plain", "careful"} {
+			factory := &Paned[string, int64, []int64, string]{Key: cod[string](t), Val: cod[int64](t), Acc: cod[[]int64](t), Strategy: s, Assign: NewAssign(s, false),
+				Add: func(a *[]int64, v int64) {
+					*a = append(*a, v)
+					if mode == "careful" && v%13 == 0 {
+						panic("bad value")
+					}
+				},
+				Merge: func(a *[]int64, b []int64) { *a = append(*a, b...) },
+				Extract: func(c *graph.Ctx, a []int64) string {
+					return fmt.Sprint(" ", c.Win, c.Pane, a)
+				}}
+			for _, budget := range []int64{0, 8_000} {
+				t.Run(fmt.Sprint(name, "/", mode, "/", budget), func(t *testing.T) {
+					for seed := range uint64(6) {
+						samePaged[coder.KV[string, string]](t, factory, mode, budget, seed)
+					}
+				})
+			}
+		}
+	}
+}
+
 func ring[A, B any](o *opened[A, B]) {
 	if a, ok := o.live.(graph.Alarmer); ok && o.c.Now > a.Alarm() {
 		a.Ring(o.c)
@@ -380,8 +423,8 @@ func samePaged[B any](t *testing.T, factory graph.Op, mode string, budget int64,
 	require.Equal(t, texts(plain.c), texts(l.c))
 	late := func(c *graph.Ctx) (n int64) {
 		for _, m := range c.Run.Metrics.Snapshot() {
-			if m.Name == droppedLate {
-				n = m.Sum
+			if m.Name == droppedLate || m.Name == droppedClosed {
+				n = n*1_000_000 + m.Sum
 			}
 		}
 		return n
@@ -393,4 +436,242 @@ func samePaged[B any](t *testing.T, factory graph.Op, mode string, budget int64,
 	l.cut()
 	l.settled()
 	require.Zero(t, l.st.keyed(), "nothing is left in the store, seed %d", seed)
+}
+
+// counts is a stateful sum, whose keys are done when 0 comes.
+func counts(t testing.TB, timers bool) graph.Op {
+	return &Stateful[string, int64, int64]{Key: cod[string](t), Val: cod[int64](t), Assign: NewAssign(window.Strategy{}, false),
+		Bind: func(l *Lane[string], emit func(int64)) func(int64) error {
+			n := NewValueCell(cod[int64](t))
+			l.AddCell("value n", n)
+			var far *Timer
+			if timers {
+				far = l.AddTimer("far", &Timer{Name: "far", Fire: func() error { emit(-n.Get(l.K.Row)); return nil }})
+			}
+			return func(v int64) error {
+				if v == 0 {
+					n.Clear(l.K.Row)
+					l.K.Cleared()
+					return nil
+				}
+				n.Set(l.K.Row, n.Get(l.K.Row)+v)
+				l.K.Touch()
+				if far != nil {
+					far.Set(l.K.Row, "", 1_000_000+l.K.TS, nil)
+				}
+				emit(n.Get(l.K.Row))
+				return nil
+			}
+		}}
+}
+
+func openPaged[B any](t testing.TB, factory graph.Op, budget int64) *pagedLane[kv, B] {
+	l := &pagedLane[kv, B]{factory: factory, st: newPageStore(budget), wm: window.MinTime}
+	l.open(t, testLane(t, epochs))
+	return l
+}
+
+func (l *pagedLane[A, B]) epoch() { l.cut(); l.settled() }
+
+func TestPaging_memoryFollowsTheBudget(t *testing.T) {
+	const keys = 50_000
+	l := openPaged[int64](t, counts(t, true), 1<<20)
+	o := l.live.(*stateful[string, int64, int64])
+	table := func() *table[string] { return o.tables.open[0] }
+	for round := range int64(4) {
+		for k := range keys {
+			l.push(round, kv{Key: fmt.Sprint("key", k), Value: 1})
+			if k%5000 == 4999 {
+				require.Equal(t, o.Crowded(), int64(table().dir.n)*rowBytes(o.pages, table().dir) > 1<<20)
+				l.epoch()
+				require.False(t, o.Crowded())
+			}
+		}
+		d := table().dir
+		require.Less(t, d.n, 15_000)
+		require.Greater(t, d.n, 2_000, "what fits stays")
+		require.LessOrEqual(t, len(d.ctrl), 1<<15)
+		require.Less(t, len(table().timers[0].heap), 15_000, "hints of rows that are away go with them")
+		require.LessOrEqual(t, len(table().pages.timers[0].heap), 2*keys+1024, "no more than two hints for each key")
+	}
+	require.Equal(t, keys, l.st.keyed())
+	l.out = nil
+	l.advance(2_000_000)
+	require.Len(t, l.out, keys)
+	for _, g := range l.out {
+		require.Equal(t, got[int64]{1_000_003, -4}, g)
+	}
+}
+
+func TestPaging_theOldestGo(t *testing.T) {
+	l := openPaged[int64](t, counts(t, false), 100_000)
+	for i := range 1000 { // ages are more than bytes have room for
+		l.push(0, kv{Key: fmt.Sprint("new", i), Value: 1})
+		l.push(0, kv{Key: "hot", Value: 1})
+		l.epoch()
+	}
+	l.st.gets = 0
+	l.push(0, kv{Key: "hot", Value: 1})
+	l.push(0, kv{Key: "new999", Value: 1})
+	require.Zero(t, l.st.gets)
+	l.push(0, kv{Key: "new0", Value: 1})
+	require.Equal(t, 1, l.st.gets)
+	require.Equal(t, []int64{1001, 2, 2}, l.values()[len(l.out)-3:])
+}
+
+func TestPaging_keysThatAreDoneLeaveNothing(t *testing.T) {
+	for _, budget := range []int64{0, 1 << 30} {
+		l := openPaged[int64](t, counts(t, false), budget)
+		d := l.live.(*stateful[string, int64, int64]).tables.open[0].dir
+		for i := range 10_000 {
+			l.push(0, kv{Key: fmt.Sprint(i), Value: 1})
+		}
+		l.epoch()
+		for i := range 10_000 {
+			l.push(0, kv{Key: fmt.Sprint(i), Value: 0})
+		}
+		l.cut()
+		l.push(0, kv{Key: "7", Value: 5}) // the store has its old row until the epoch is committed
+		require.Equal(t, int64(5), l.values()[len(l.out)-1])
+		l.settled()
+		require.Zero(t, l.st.keyed())
+		require.Equal(t, 1, d.n)
+		require.Equal(t, minSlots, len(d.ctrl), "the table has shrunk")
+		l.epoch()
+		require.Equal(t, 1, l.st.keyed())
+	}
+}
+
+func TestPaging_aNewWindowAsksNobody(t *testing.T) {
+	l := openPaged[string](t, program(t, window.New(window.Fixed(10*time.Millisecond)), false), 1<<30)
+	for i := range int64(1000) {
+		l.push(i, kv{Key: "a", Value: 1})
+		l.push(i, kv{Key: fmt.Sprint(i), Value: 1})
+		if i%7 == 0 {
+			l.epoch()
+			l.advance(i - 20)
+		}
+	}
+	require.Zero(t, l.st.gets, "nothing has gone: the store knows no more than the tables")
+}
+
+func TestPaging_aStoreThatFailsFailsTheLane(t *testing.T) {
+	broken := errors.New("broken disk")
+	none := window.Strategy{}
+	for name, f := range map[string]graph.Op{"stateful": program(t, none, false), "combine": folding(t, none, false, false, false)} {
+		for _, at := range []string{"get", "advance"} {
+			t.Run(name+" "+at, func(t *testing.T) {
+				l := openPaged[any](t, anyOut{f}, 0)
+				l.push(1, kv{Key: "a", Value: 1})
+				l.epoch()
+				l.st.fail = broken
+				if at == "get" {
+					l.push(2, kv{Key: "a", Value: 1})
+				} else {
+					l.advance(window.MaxTime)
+				}
+				require.ErrorIs(t, l.c.Err(), broken)
+			})
+		}
+	}
+	l := openPaged[int64](t, counts(t, true), 0)
+	l.push(1, kv{Key: "a", Value: 1})
+	l.epoch()
+	l.st.fail = broken
+	l.opened = open[kv, int64](testLane(t, epochs), l.factory)
+	l.live.(graph.Pager).Page(l.st)
+	require.ErrorIs(t, l.live.(graph.Starter).Start(l.c), broken)
+}
+
+// anyOut is an operator whose output does not matter.
+type anyOut struct{ graph.Op }
+
+func (a anyOut) Open(c *graph.Ctx, out []any) ([]any, any) {
+	next := out[0].(Recv[any])
+	if _, ok := a.Op.(*Stateful[string, int64, string]); ok {
+		return a.Op.Open(c, []any{Recv[string](func(c *graph.Ctx, v string) { next(c, v) })})
+	}
+	return a.Op.Open(c, []any{Recv[coder.KV[string, string]](func(c *graph.Ctx, v coder.KV[string, string]) { next(c, v) })})
+}
+
+// Goal: an epoch that is to hold all rows does. Method: the store is emptied before.
+func TestPaging_wholeEpochsHoldWhatIsAway(t *testing.T) {
+	ms := time.Millisecond
+	for name, f := range map[string]graph.Op{
+		"stateful": program(t, window.New(window.Fixed(50*ms)), false), "combine": folding(t, window.New(window.Fixed(50*ms)), false, true, false),
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := openPaged[any](t, anyOut{f}, 3_000)
+			for i := range int64(300) {
+				l.push(i, kv{Key: fmt.Sprint(i % 40), Value: 1})
+				if i%20 == 0 {
+					l.epoch()
+					l.advance(i - 30)
+				}
+			}
+			l.epoch()
+			was := l.st.rows
+			l.live.(graph.Rewriter).Rewrite(l.c, true)
+			l.cut()
+			l.st.rows = map[int]map[string][]byte{}
+			l.settled()
+			require.Positive(t, l.st.keyed())
+			for g, rows := range was {
+				if len(rows) > 0 {
+					require.Equal(t, rows, l.st.rows[g])
+				}
+			}
+		})
+	}
+}
+
+// Goal: a batch of keys that are away folds into what the store has.
+func TestPaging_largeTablesByBatches(t *testing.T) {
+	const keys = 40_000
+	l := openPaged[coder.KV[string, string]](t, folding(t, window.Strategy{}, false, false, false), 2<<20)
+	o := l.live.(*combine[string, int64, int64, string])
+	for round := range int64(3) {
+		for k := 0; k < keys; k += 100 {
+			var b Batch[kv]
+			for i := range 100 {
+				b.vals, b.ts = append(b.vals, kv{Key: fmt.Sprint((k + i) * 7919 % keys), Value: round + 1}), append(b.ts, 1)
+			}
+			pushBatch(l.opened, &b)
+			if k%5000 == 0 {
+				l.epoch()
+			}
+		}
+	}
+	l.epoch()
+	require.Less(t, o.open[0].dir.n, keys)
+	require.Greater(t, l.st.gets, keys)
+	l.advance(window.MaxTime)
+	require.Len(t, l.out, keys)
+	for _, g := range l.out {
+		require.Equal(t, " 6", g.v.Value)
+	}
+}
+
+func TestAwayHints(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(6, 7))
+	var h awayHints[int]
+	first := map[int]int64{}
+	for range 50_000 {
+		k, at := rnd.IntN(500), int64(rnd.IntN(1_000_000))
+		h.push(at, k)
+		if was, ok := first[k]; !ok || at < was {
+			first[k] = at
+		}
+	}
+	require.LessOrEqual(t, len(h.heap), 2048, "many of the same key are one")
+	last, seen := int64(0), map[int]bool{}
+	for at, ok := h.next(); ok; at, ok = h.next() {
+		require.GreaterOrEqual(t, at, last)
+		last = at
+		if k := h.pop(); !seen[k] {
+			seen[k] = true
+			require.Equal(t, first[k], at)
+		}
+	}
+	require.Len(t, seen, 500)
 }

@@ -118,6 +118,7 @@ func openPaned[K comparable](c *graph.Ctx, key coder.Coder[K], s window.Strategy
 		late:   c.Run.Metrics.NewCell(graph.CounterKind, c.Node().Name, droppedLate),
 		closed: c.Run.Metrics.NewCell(graph.CounterKind, c.Node().Name, droppedClosed),
 		node:   c.Node(),
+		c:      c,
 		gone:   map[string]bool{},
 		let:    map[K]int64{}, settled: window.MinTime,
 	}
@@ -150,6 +151,8 @@ type paned[K comparable] struct {
 	st      window.Strategy
 	prog    *window.Program
 	node    *graph.Node
+	c       *graph.Ctx
+	pages   *pages // nil: all rows are in memory
 	hash    keygroup.Hasher[K]
 	assign  Assign
 	wm, out int64

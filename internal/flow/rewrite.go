@@ -86,11 +86,17 @@ func (o *unmerging[K]) Rewrite(_ *graph.Ctx, all bool) {
 			t.dir.TouchAll()
 		}
 	}
+	if all && o.pages != nil {
+		o.pages.whole = true
+	}
 }
 
 func (o *merging[K]) Rewrite(_ *graph.Ctx, all bool) {
 	if all {
 		o.dir.TouchAll()
+	}
+	if all && o.pages != nil {
+		o.pages.whole = true
 	}
 }
 

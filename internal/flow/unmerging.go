@@ -22,6 +22,9 @@ type paneTable[K comparable] struct {
 	cells  *Column[cell]
 	alarms *hints // by the clock; nil where the trigger has no use for it
 	passed bool   // the end of the window has been dealt with
+
+	paged      *pagedDir[K] // nil: all rows are here
+	awayAlarms awayHints[K]
 }
 
 func (t *paneTable[K]) interval() window.Interval { return t.win }
@@ -33,7 +36,11 @@ func newUnmerging[K comparable](o *paned[K]) *unmerging[K] {
 	o.least = func(k K) int64 {
 		at := int64(window.MaxTime)
 		for _, t := range u.tables.open {
-			if r := t.dir.Find(k); r != none {
+			r := t.dir.Find(k)
+			if r == none && t.paged != nil {
+				r = u.recallKey(t, k)
+			}
+			if r != none {
 				at = min(at, o.heldAt(&t.cells.Vals[r]))
 			}
 		}
@@ -51,6 +58,12 @@ func (o *unmerging[K]) open(w window.Interval) (t *paneTable[K]) {
 		if o.prog.UsesClock() {
 			t.alarms = newHints(d)
 		}
+		if o.pages != nil {
+			o.page(t)
+		}
+	}
+	if t.paged != nil {
+		t.paged.away, t.paged.emptied, t.awayAlarms = groupSet{}, nil, awayHints[K]{}
 	}
 	t.win, t.passed = w, w.Passed(o.wm)
 	return t
@@ -68,7 +81,7 @@ func (o *unmerging[K]) recv(c *graph.Ctx, k K) {
 		r, isNew := t.dir.Row(k)
 		x := &t.cells.Vals[r]
 		if isNew {
-			o.begin(x, w)
+			o.made(t, r)
 		}
 		if x.is(shut) {
 			o.drop(c, w, true)
@@ -112,6 +125,9 @@ func (o *unmerging[K]) Advance(c *graph.Ctx, wm int64) {
 				o.askRow(c, ending, r)
 				ending.dir.Touch(r)
 			})
+			if ending.paged != nil {
+				o.passAway(c, ending)
+			}
 		default:
 			return
 		}
@@ -126,10 +142,13 @@ func (o *unmerging[K]) collect(c *graph.Ctx, t *paneTable[K]) {
 		if x := &t.cells.Vals[r]; !x.is(shut) {
 			o.fire(c, t.dir.Keys[r], x, true)
 		}
-		if c.Run.Epochs {
+		if c.Run.Epochs && (t.paged == nil || t.paged.age.Vals[r] != unstored) {
 			o.gone[string(o.rowKey(nil, t, r))] = true
 		}
 	})
+	if t.paged != nil {
+		o.collectAway(c, t)
+	}
 	t.dir.Reset()
 	if t.alarms != nil {
 		t.alarms.reset()
@@ -147,6 +166,9 @@ func (o *unmerging[K]) Alarm() int64 {
 			if a, ok := t.alarms.next(); ok {
 				at = min(at, a)
 			}
+			if a, ok := t.awayAlarms.next(); ok {
+				at = min(at, unpack(a))
+			}
 		}
 	}
 	return at
@@ -155,10 +177,12 @@ func (o *unmerging[K]) Alarm() int64 {
 // Ring implements graph.Alarmer.
 func (o *unmerging[K]) Ring(c *graph.Ctx) {
 	for _, t := range o.tables.open {
-		for at, ok := t.alarms.next(); ok && c.Now > at; at, ok = t.alarms.next() {
-			if r := t.alarms.pop(); r != none && t.dir.has(r) {
-				o.askRow(c, t, r)
-				t.dir.Touch(r)
+		for again := true; again; again = t.paged != nil && o.recall(c, t) {
+			for at, ok := t.alarms.next(); ok && c.Now > at; at, ok = t.alarms.next() {
+				if r := t.alarms.pop(); r != none && t.dir.has(r) {
+					o.askRow(c, t, r)
+					t.dir.Touch(r)
+				}
 			}
 		}
 	}
@@ -171,12 +195,18 @@ func (o *unmerging[K]) rowKey(b []byte, t *paneTable[K], r uint32) []byte {
 // Delta implements graph.Keeper. A row is named by its window and key.
 func (o *unmerging[K]) Delta(w graph.DeltaWriter) {
 	o.deltaOutput(w)
+	if o.pages != nil {
+		o.deltaAway(w)
+	}
 	var key, val []byte
 	for _, t := range o.tables.open {
 		t.dir.EachDirty(func(r uint32) {
 			key = o.rowKey(key[:0], t, r)
 			val = o.appendCell(val[:0], &t.cells.Vals[r])
 			w.Put(int(key[0])<<8|int(key[1]), key[2:], val)
+			if t.paged != nil {
+				t.paged.wrote(o.pages, r, len(key), len(val))
+			}
 		})
 	}
 }
@@ -192,9 +222,16 @@ func (o *unmerging[K]) Load(key, val []byte) (err error) {
 	}
 	t := o.at(nil, w)
 	r, _ := t.dir.Row(k)
+	if t.paged != nil {
+		t.paged.age.Vals[r] = o.pages.now
+	}
+	return o.loadRow(t, r, val)
+}
+
+func (o *unmerging[K]) loadRow(t *paneTable[K], r uint32, val []byte) error {
 	x := &t.cells.Vals[r]
-	o.begin(x, w)
-	if _, err = o.loadCell(val, x); err != nil {
+	o.begin(x, t.win)
+	if _, err := o.loadCell(val, x); err != nil {
 		return err
 	}
 	t.passed = t.passed || x.is(passed)
