@@ -136,6 +136,7 @@ func TestCommit_inDoubt(t *testing.T) {
 	}
 	require.ErrorIs(t, l.Begin(1).Commit(record(2)), syscall.EIO)
 	fs.fail = nil
+	require.ErrorContains(t, l.Rows(commit.Want{}, nil), "whether that epoch will be found committed is not known")
 	err := l.Begin(1).Commit(record(2))
 	require.ErrorContains(t, err, "whether that epoch will be found committed is not known")
 	assert.EqualValues(t, 1, lastEpoch(l))

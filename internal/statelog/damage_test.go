@@ -238,7 +238,7 @@ func TestDamage_sentences(t *testing.T) {
 		says   string // of the warning, or of the error if epoch is 0
 	}{
 		{"the rows of the newest epoch are damaged", "v1/two-bases", func(fs *fakeFS) { fs.files["00000003.log"].b[headerSize+chunkHead+20] ^= 1 }, 4,
-			`the folder of the log: 00000003.log at byte 64: the rows of "count" on lane 0 in epoch 5 do not have their checksum; epoch 5 is lost, epoch 4 is used instead`},
+			`the folder of the log: 00000003.log at byte 128: the rows of "count" on lane 0 in epoch 5 do not have their checksum; epoch 5 is lost, epoch 4 is used instead`},
 		{"a whole file is gone", "v1/two-bases", func(fs *fakeFS) { delete(fs.files, "00000003.log") }, 4,
 			"the folder of the log: 00000003.log: the file is missing; epoch 5 is lost, epoch 4 is used instead"},
 		{"two files have changed their names", "v1/two-bases", func(fs *fakeFS) {
@@ -247,8 +247,8 @@ func TestDamage_sentences(t *testing.T) {
 		{"a file was cut off between two epochs", "v1/changes", func(fs *fakeFS) {
 			fs.files["00000001.log"].b = fs.files["00000001.log"].b[:lastCommit(fs.files["00000001.log"].b, 3)]
 		}, 3, "it ends too soon; epoch 4 is lost, epoch 3 is used instead"},
-		{"the base is damaged, and there is no other", "v1/changes", func(fs *fakeFS) { fs.files["00000001.log"].b[70] ^= 1 }, 0,
-			"the folder of the log: no epoch can be used: 00000001.log at byte 64: the head of a chunk does not have its checksum; restore the folder from a copy, start from a savepoint, or empty the folder to begin anew"},
+		{"the base is damaged, and there is no other", "v1/changes", func(fs *fakeFS) { fs.files["00000001.log"].b[134] ^= 1 }, 0,
+			"the folder of the log: no epoch can be used: 00000001.log at byte 128: the head of a chunk does not have its checksum; restore the folder from a copy, start from a savepoint, or empty the folder to begin anew"},
 		{"a file of another log", "v1/two-bases", func(fs *fakeFS) {
 			other := newFake()
 			l, err := Open(other, Config{ID: 8})

@@ -34,7 +34,7 @@ func (l *Log) Begin(lanes int) commit.Epoch {
 		panic("BUG: statelog: an epoch begins while another one is open")
 	}
 	number, chain := l.newest()
-	e := &epoch{log: l, frame: epochFrames{number: number + 1}, lanes: make([]laneWriter, lanes), before: chain, err: l.broken}
+	e := &epoch{log: l, frame: epochFrames{number: number + 1}, lanes: make([]laneWriter, lanes), before: chain, err: l.brokenBy()}
 	for i := range e.lanes {
 		e.lanes[i] = laneWriter{epoch: e, lane: i, at: -1}
 	}
@@ -84,7 +84,7 @@ func (l *Log) remove(seq uint64) {
 // segment is where the epoch's frames go. The caller holds mu or is alone.
 func (e *epoch) segment() *segment {
 	if e.log.seg == nil {
-		e.log.seg = e.log.newSegment(e.frame.whole, e.frame.number-1, e.before)
+		e.log.seg = e.log.newSegment(header{base: e.frame.whole, follows: e.frame.number - 1, chain: e.before})
 		e.start = headerSize
 	}
 	return e.log.seg
@@ -193,18 +193,19 @@ var errOver = errors.New("the epoch is over")
 func (l *Log) revoke(cause error) {
 	failed := l.seg
 	failed.close()
+	l.seg = nil
 	number, chain := l.newest()
-	s := l.newSegment(false, number, chain)
-	s.revokes = true
+	s := l.newSegment(header{revokes: true, follows: number, chain: chain})
 	if err := l.withRoom(func() error { return s.create(l.fs) }); err != nil {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.broken = fmt.Errorf("the log can't be written after an error (%w), and whether that epoch will be found committed is not known: %w", cause, err)
-		l.seg = nil
 		return
 	}
-	l.dropSegment()
 	l.seg = s
+	if failed.follows == number && !failed.revokes {
+		l.remove(failed.seq)
+	}
 }
 
 func (e *epoch) commit(record []byte) error {

@@ -65,6 +65,9 @@ func (f *fakeFS) Create(name string) (File, error) {
 		return nil, err
 	}
 	f.writes = append(f.writes, name)
+	if old := f.files[name]; old != nil && f.room >= 0 {
+		f.room += len(old.b)
+	}
 	file := &fakeFile{}
 	f.files[name] = file
 	return &fakeWriter{f, name, file}, nil

@@ -36,22 +36,29 @@ type header struct {
 	magic   string
 	base    bool   // its first epoch holds all rows
 	copied  bool   // its first epoch is also where it was written first
+	revokes bool   // it was begun because an epoch failed, which files before it may seem to hold
 	id      uint64 // of the log
 	seq     uint64 // of the file, also in its name
 	follows uint64 // the epoch that was newest when the file was begun
 	chain   uint32 // of that epoch
 }
 
-const headerSize = 64
+// A header is written twice, so that no single damaged byte takes what only it says:
+// which epochs of earlier files count no more.
+const (
+	headerHalf = 64
+	headerSize = 2 * headerHalf
+)
 
 // The bits of a header's flags.
 const (
 	isBase = 1 << iota
 	isCopied
+	isRevoking
 )
 
 func (h *header) encode() []byte {
-	b := make([]byte, headerSize)
+	b := make([]byte, headerHalf, headerSize)
 	copy(b, h.magic)
 	binary.LittleEndian.PutUint32(b[8:], version)
 	if h.base {
@@ -60,12 +67,15 @@ func (h *header) encode() []byte {
 	if h.copied {
 		b[12] |= isCopied
 	}
+	if h.revokes {
+		b[12] |= isRevoking
+	}
 	binary.LittleEndian.PutUint64(b[16:], h.id)
 	binary.LittleEndian.PutUint64(b[24:], h.seq)
 	binary.LittleEndian.PutUint64(b[32:], h.follows)
 	binary.LittleEndian.PutUint32(b[40:], h.chain)
 	binary.LittleEndian.PutUint32(b[60:], sum(0, b[:60]))
-	return b
+	return append(b, b...)
 }
 
 // seed is what the sums of the file begin with.
@@ -76,12 +86,22 @@ var errDamaged = errors.New("damaged")
 
 // decodeHeader reads the header of the file of that magic and number. It is
 // commit.ErrNewer if the header is whole and of a later version: the first twelve
-// bytes and the last four have their places for good.
+// bytes and the last four of a half have their places for good.
 func decodeHeader(b []byte, magic string, seq uint64) (header, error) {
-	if len(b) < headerSize {
+	h, err := decodeHalf(b, magic, seq)
+	if errors.Is(err, errDamaged) && len(b) > headerHalf {
+		if h, err := decodeHalf(b[headerHalf:], magic, seq); err == nil {
+			return h, nil
+		}
+	}
+	return h, err
+}
+
+func decodeHalf(b []byte, magic string, seq uint64) (header, error) {
+	if len(b) < headerHalf {
 		return header{}, fmt.Errorf("%w: the header is cut off", errDamaged)
 	}
-	b = b[:headerSize]
+	b = b[:headerHalf]
 	if string(b[:8]) != magic {
 		return header{}, fmt.Errorf("%w: it does not begin with %s", errDamaged, magic)
 	}
@@ -95,6 +115,7 @@ func decodeHeader(b []byte, magic string, seq uint64) (header, error) {
 		magic:   magic,
 		base:    b[12]&isBase != 0,
 		copied:  b[12]&isCopied != 0,
+		revokes: b[12]&isRevoking != 0,
 		id:      binary.LittleEndian.Uint64(b[16:]),
 		seq:     binary.LittleEndian.Uint64(b[24:]),
 		follows: binary.LittleEndian.Uint64(b[32:]),
@@ -139,7 +160,7 @@ func appendAck(b []byte, seed uint32, epoch uint64) []byte {
 // whole counts for nothing: the file is not synced.
 func newestAck(b []byte, h *header) (newest uint64) {
 	seed := h.seed()
-	for b = b[headerSize:]; len(b) >= ackSize; b = b[ackSize:] {
+	for b = b[min(len(b), headerSize):]; len(b) >= ackSize; b = b[ackSize:] {
 		if e := binary.LittleEndian.Uint64(b); sum(seed, b[:8]) == binary.LittleEndian.Uint32(b[8:]) {
 			newest = max(newest, e)
 		}

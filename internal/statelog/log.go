@@ -44,7 +44,6 @@ type Log struct {
 	nextSeq uint64
 	open    *epoch
 	spare   [][]byte // buffers of lanes; while an epoch is open, guarded by its mu
-	broken  error    // why no epoch can be committed any more; written under mu, for Rows
 
 	mu      sync.Mutex // guards what follows
 	last    *commit.Record
@@ -53,6 +52,7 @@ type Log struct {
 	heal    bool           // something was damaged: the next epoch should be whole
 	present []uint64       // numbers of all files, sorted
 	readers int            // calls of Rows: they need their files
+	broken  error          // why no epoch can be committed any more, nor read
 }
 
 // epochFrames is where a committed epoch lies.
@@ -133,6 +133,12 @@ func (l *Log) Last() *commit.Record {
 	return l.last
 }
 
+func (l *Log) brokenBy() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.broken
+}
+
 // WantsWhole asks for a base when what has changed since the last one takes as much
 // room as it, and when something was found damaged.
 func (l *Log) WantsWhole() bool {
@@ -170,14 +176,15 @@ func (l *Log) newest() (uint64, uint32) {
 	return e.number, e.chain
 }
 
-// newSegment is a file for what follows an epoch. It is not made yet.
-func (l *Log) newSegment(base bool, number uint64, chain uint32) *segment {
-	s := newSegment(header{base: base, id: l.cfg.ID, seq: l.nextSeq, follows: number, chain: chain})
+// newSegment is a file for what follows an epoch; its id and number are the log's to
+// give. It is not made yet.
+func (l *Log) newSegment(h header) *segment {
+	h.id, h.seq = l.cfg.ID, l.nextSeq
 	l.nextSeq++
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.present = append(l.present, s.seq)
-	return s
+	l.present = append(l.present, h.seq)
+	return newSegment(h)
 }
 
 // withRoom does f again until it fails for another reason than a full disk, or not.

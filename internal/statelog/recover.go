@@ -166,9 +166,8 @@ func (l *Log) secure() error {
 }
 
 func (e *epoch) secure(was *epochFrames, record []byte) error {
-	s := e.log.newSegment(was.whole, was.number-1, e.before)
-	s.copied, s.temp = true, true
-	s.seed = s.header.seed()
+	s := e.log.newSegment(header{base: was.whole, copied: true, follows: was.number - 1, chain: e.before})
+	s.temp = true
 	e.log.seg, e.start = s, headerSize
 	if err := e.move(was.seg, nil); err != nil {
 		return err
@@ -341,7 +340,7 @@ func (r *recovery) segment(h header, acked uint64) error {
 	switch {
 	case confirmed > good:
 		r.lost = append(r.lost, loss{good + 1, confirmed, false, good >= max(acked, s.past()), s.fault()})
-	case len(s.epochs) == 0 && !dropped:
+	case len(s.epochs) == 0 && !dropped && !h.revokes:
 		r.useless = append(r.useless, h.seq)
 	}
 	return nil

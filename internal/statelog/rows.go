@@ -9,16 +9,14 @@ import (
 
 // Rows reads the rows that want wants into memory: about their bytes in the files, and
 // eight to sixteen for each. Then it hands them on. What is committed meanwhile is not
-// among them.
-//
-// It fails when an epoch could neither be committed nor given up: nobody may go on from
-// the one before it, for the next process may find it.
+// among them. When a commit has failed so that it is not known what a recovery would
+// find, there are no rows to go on from any more.
 func (l *Log) Rows(want commit.Want, f func(commit.Row) error) error {
-	line, broken, done := l.borrow()
-	defer done()
-	if broken != nil {
-		return fmt.Errorf("%s: %w", noted(l.fs), broken)
+	line, done, err := l.borrow()
+	if err != nil {
+		return fmt.Errorf("%s: %w", noted(l.fs), err)
 	}
+	defer done()
 	if len(line) == 0 {
 		return nil
 	}
@@ -33,15 +31,18 @@ func (l *Log) Rows(want commit.Want, f func(commit.Row) error) error {
 }
 
 // borrow keeps the files of the newest epoch from being removed, until done.
-func (l *Log) borrow() (line []*epochFrames, broken error, done func()) {
+func (l *Log) borrow() (line []*epochFrames, done func(), err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.broken != nil {
+		return nil, nil, l.broken
+	}
 	l.readers++
-	return l.line[:len(l.line):len(l.line)], l.broken, func() {
+	return l.line[:len(l.line):len(l.line)], func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.readers--
-	}
+	}, nil
 }
 
 // wish is a commit.Want that is quick to ask.

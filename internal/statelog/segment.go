@@ -15,8 +15,7 @@ type segment struct {
 	ack  File   // nil until something is committed
 	mute bool   // acknowledgements can't be written
 
-	temp    bool // it is not called what it will be
-	revokes bool // an epoch in a file before it, by following an older one: it must stay
+	temp bool // it is not called what it will be
 }
 
 func newSegment(h header) *segment {
