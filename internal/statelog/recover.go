@@ -85,6 +85,8 @@ type recovery struct {
 	durable uint64   // the newest epoch that is known to be synced
 	id      uint64
 	idOf    string // the file that said so
+	// revoking says that the newest file does nothing but revoke an epoch.
+	revoking bool
 }
 
 // loss is an epoch that was committed and can't be used.
@@ -140,6 +142,21 @@ func (l *Log) recover() error {
 	if number, _ := r.newest(); number > r.durable {
 		return l.secure()
 	}
+	if r.revoking {
+		return l.revokeAgain()
+	}
+	return nil
+}
+
+// revokeAgain makes durable that the epoch after the newest counts no more: the file
+// that says so was read, and may never have been synced.
+func (l *Log) revokeAgain() error {
+	number, chain := l.newest()
+	s := l.newSegment(header{revokes: true, follows: number, chain: chain})
+	if err := l.withRoom(func() error { return s.create(l.fs) }); err != nil {
+		return fmt.Errorf("%s: revoke epoch %d again: %w", noted(l.fs), number+1, err)
+	}
+	l.seg = s
 	return nil
 }
 
@@ -312,6 +329,7 @@ func (r *recovery) segment(h header, acked uint64) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", noted(r.fs), err)
 	}
+	r.revoking = h.revokes && len(s.epochs) == 0
 	confirmed := max(s.seen, acked)
 	if h.copied && len(s.epochs) == 0 {
 		return r.firstCopy(&s, h.follows+1, acked)
@@ -322,7 +340,11 @@ func (r *recovery) segment(h header, acked uint64) error {
 	follows := number == h.follows && chain == h.chain
 	if !follows {
 		what := fmt.Sprintf("%s at byte %d: it follows epoch %d, which is not there", name, headerSize, h.follows)
-		r.lost = append(r.lost, loss{number + 1, max(confirmed, h.follows, number+1), false, false, what})
+		upTo := max(confirmed, h.follows, number+1)
+		if h.base && len(s.epochs) > 0 {
+			upTo = h.follows // what is in the file needs none of those before it
+		}
+		r.lost = append(r.lost, loss{number + 1, upTo, false, false, what})
 	}
 	switch {
 	case h.base && len(s.epochs) > 0:
