@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/millrace/millrace/internal/commit"
+	"github.com/millrace/millrace/internal/commit/plant"
 )
 
 // lookAt lists the numbers of the files in a folder, sorted, and what was left
@@ -113,6 +114,9 @@ func (l *Log) recover() error {
 	if err := r.nothing(); err != nil {
 		return fmt.Errorf("%s: no epoch can be used: %w; restore the folder from a copy, start from a savepoint, or empty the folder to begin anew", noted(l.fs), err)
 	}
+	if plant.Is(plant.FallbackFar) && len(r.lost) > 0 && len(r.line) > 1 {
+		r.line = r.line[:len(r.line)-1]
+	}
 	if l.last, err = r.record(); err != nil {
 		return err
 	}
@@ -139,7 +143,7 @@ func (l *Log) recover() error {
 	for _, name := range temps {
 		_ = l.fs.Remove(name)
 	}
-	if number, _ := r.newest(); number > r.durable {
+	if number, _ := r.newest(); number > r.durable && !plant.Is(plant.UnsyncedBelieved) {
 		return l.secure()
 	}
 	if r.revoking {
@@ -326,6 +330,9 @@ func (r *recovery) segment(h header, acked uint64) error {
 	}
 	defer f.Close()
 	s, err := scanSegment(f, seg, r.names)
+	if plant.Is(plant.TornIsError) && s.wrong != "" {
+		err = errors.New(s.wrong)
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", noted(r.fs), err)
 	}
