@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/millrace/millrace/internal/commit"
+	"github.com/millrace/millrace/internal/commit/plant"
 	"github.com/millrace/millrace/internal/keygroup"
 )
 
@@ -178,9 +179,16 @@ func (e *epoch) Commit(rec *commit.Record) error {
 		return fmt.Errorf("write epoch %d: %w", e.frame.number, e.err)
 	}
 	rec.Epoch = e.frame.number
+	if plant.Is(plant.BaseRemovedEarly) && e.frame.whole {
+		for _, seq := range slices.Clone(e.log.present) {
+			if e.log.seg == nil || seq < e.log.seg.seq {
+				e.log.remove(seq)
+			}
+		}
+	}
 	if err := e.commit(commit.AppendRecord(nil, rec)); err != nil {
 		err = fmt.Errorf("commit epoch %d: %w", rec.Epoch, err)
-		if e.doubt {
+		if e.doubt && !plant.Is(plant.NotRevoked) {
 			e.log.revoke(err)
 		} else {
 			e.log.dropSegment()
@@ -219,6 +227,9 @@ func (e *epoch) commit(record []byte) error {
 		s := e.segment()
 		if err := e.writeCommit(s, record); err != nil {
 			return err
+		}
+		if plant.Is(plant.AcknowledgedEarly) {
+			s.acknowledge(e.log.fs, e.frame.number)
 		}
 		err := s.sync()
 		if err == nil {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/internal/commit"
+	"github.com/millrace/millrace/internal/commit/plant"
 )
 
 // Config is how a log behaves. The zero value is right.
@@ -210,6 +211,9 @@ func (l *Log) withRoom(f func() error) error {
 // or the one before it.
 func (l *Log) committed(e *epochFrames, rec *commit.Record) {
 	for _, seq := range l.install(e, rec) {
+		if plant.Is(plant.OldNeverRemoved) {
+			break
+		}
 		l.removeFiles(seq)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/millrace/millrace/internal/commit"
+	"github.com/millrace/millrace/internal/commit/plant"
 )
 
 // lookAt lists the numbers of the files in a folder, sorted, and what was left
@@ -85,6 +86,8 @@ type recovery struct {
 	durable uint64   // the newest epoch that is known to be synced
 	id      uint64
 	idOf    string // the file that said so
+	// revoking says that the newest file does nothing but revoke an epoch.
+	revoking bool
 }
 
 // loss is an epoch that was committed and can't be used.
@@ -110,6 +113,9 @@ func (l *Log) recover() error {
 	}
 	if err := r.nothing(); err != nil {
 		return fmt.Errorf("%s: no epoch can be used: %w; restore the folder from a copy, start from a savepoint, or empty the folder to begin anew", noted(l.fs), err)
+	}
+	if plant.Is(plant.FallbackFar) && len(r.lost) > 0 && len(r.line) > 1 {
+		r.line = r.line[:len(r.line)-1]
 	}
 	if l.last, err = r.record(); err != nil {
 		return err
@@ -137,9 +143,24 @@ func (l *Log) recover() error {
 	for _, name := range temps {
 		_ = l.fs.Remove(name)
 	}
-	if number, _ := r.newest(); number > r.durable {
+	if number, _ := r.newest(); number > r.durable && !plant.Is(plant.UnsyncedBelieved) {
 		return l.secure()
 	}
+	if r.revoking {
+		return l.revokeAgain()
+	}
+	return nil
+}
+
+// revokeAgain makes durable that the epoch after the newest counts no more: the file
+// that says so was read, and may never have been synced.
+func (l *Log) revokeAgain() error {
+	number, chain := l.newest()
+	s := l.newSegment(header{revokes: true, follows: number, chain: chain})
+	if err := l.withRoom(func() error { return s.create(l.fs) }); err != nil {
+		return fmt.Errorf("%s: revoke epoch %d again: %w", noted(l.fs), number+1, err)
+	}
+	l.seg = s
 	return nil
 }
 
@@ -309,9 +330,13 @@ func (r *recovery) segment(h header, acked uint64) error {
 	}
 	defer f.Close()
 	s, err := scanSegment(f, seg, r.names)
+	if plant.Is(plant.TornIsError) && s.wrong != "" {
+		err = errors.New(s.wrong)
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", noted(r.fs), err)
 	}
+	r.revoking = h.revokes && len(s.epochs) == 0
 	confirmed := max(s.seen, acked)
 	if h.copied && len(s.epochs) == 0 {
 		return r.firstCopy(&s, h.follows+1, acked)
@@ -322,7 +347,11 @@ func (r *recovery) segment(h header, acked uint64) error {
 	follows := number == h.follows && chain == h.chain
 	if !follows {
 		what := fmt.Sprintf("%s at byte %d: it follows epoch %d, which is not there", name, headerSize, h.follows)
-		r.lost = append(r.lost, loss{number + 1, max(confirmed, h.follows, number+1), false, false, what})
+		upTo := max(confirmed, h.follows, number+1)
+		if h.base && len(s.epochs) > 0 {
+			upTo = h.follows // what is in the file needs none of those before it
+		}
+		r.lost = append(r.lost, loss{number + 1, upTo, false, false, what})
 	}
 	switch {
 	case h.base && len(s.epochs) > 0:

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/millrace/millrace/internal/commit"
+	"github.com/millrace/millrace/internal/commit/plant"
 	"github.com/millrace/millrace/internal/keygroup"
 )
 
@@ -67,9 +68,13 @@ func newTable(line []*epochFrames) *table {
 func (t *table) load(fs FS, line []*epochFrames, w *wish) error {
 	relaned := 0 // the epoch before which the rows of lanes are gone
 	for i, e := range line {
-		if e.relaned {
+		if e.relaned && !plant.Is(plant.RelanedForgotten) {
 			relaned = i
 		}
+	}
+	if plant.Is(plant.DeltasReversed) {
+		line = slices.Clone(line)
+		slices.Reverse(line)
 	}
 	for at := 0; at < len(line); {
 		end := at + 1 // of the epochs in the same file
@@ -131,7 +136,7 @@ func (t *table) loadChunk(r ReadFile, c *chunk, all bool, w *wish, scratch []byt
 	if n, err := r.ReadAt(b, c.off+int64(chunkHead+len(c.node))); n < len(b) {
 		return scratch, err
 	}
-	if sum(c.seg.seed, b) != c.sum {
+	if sum(c.seg.seed, b) != c.sum && !plant.Is(plant.NoChecksum) {
 		return scratch, fmt.Errorf("%w since the log was opened: the rows do not have their checksum", errDamaged)
 	}
 	count := c.count
@@ -227,7 +232,7 @@ func (t *table) fold() error {
 // hash is one of node, key, and for rows that belong to no key the lane.
 func hash(b *block, row *change) uint64 {
 	h := keygroup.SumBytes(row.key) + uint64(b.node)*0x9E3779B97F4A7C15
-	if row.group < 0 {
+	if row.group < 0 || plant.Is(plant.KeysByLane) {
 		h += uint64(b.chunk.lane+1) * 0xD1B54A32D192ED03
 	}
 	return keygroup.Mix(h) // the key's own hash has its group in the top bits
@@ -249,11 +254,16 @@ func (t *table) change(b *block, at, h uint64, row *change) {
 		t.slots[i] = tag | at
 	case kindDelete:
 		// The slot stays: it is where later changes of the key are found.
-		t.kill(was)
-		t.slots[i] = tag | at
+		if !plant.Is(plant.DeleteIgnored) {
+			t.kill(was)
+			t.slots[i] = tag | at
+		}
 		*kind = kindDead
 	case kindAppend:
 		t.slots[i] = tag | t.append(was, at, len(row.val))
+		if plant.Is(plant.AppendTwice) {
+			t.slots[i] = tag | t.append(t.slots[i]&refMask, at, len(row.val))
+		}
 		*kind = kindDead
 	}
 }

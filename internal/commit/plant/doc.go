@@ -30,18 +30,57 @@ const (
 	ClearNotWritten    Bug = "a keeper forgets to delete a cleared row"
 
 	// In the file store.
-	NoSyncFile        Bug = "a record is committed without a sync"
+	NoSyncFile        Bug = "a commit does not sync its file"
 	NoSyncDir         Bug = "a new file's name is not made durable"
-	NoChecksum        Bug = "checksums are not looked at"
-	RecordFirst       Bug = "the record is written and synced before the rows"
-	DeltasReversed    Bug = "changes of an epoch are replayed in reverse"
+	NoChecksum        Bug = "checksums of rows are not looked at"
+	DeltasReversed    Bug = "epochs are replayed from the newest to the oldest"
 	AppendTwice       Bug = "an append is replayed twice"
 	DeleteIgnored     Bug = "a delete is not replayed"
+	KeysByLane        Bug = "rows of keys are told apart by the lane that wrote them"
+	RelanedForgotten  Bug = "rows of lanes that are no more are loaded for ever"
 	BaseRemovedEarly  Bug = "the old base is removed before the new one is durable"
 	FallbackMixes     Bug = "rows of a damaged epoch are believed, its record is not"
-	FallbackFar       Bug = "recovery falls back behind two epochs"
+	FallbackFar       Bug = "recovery falls back one epoch too far"
 	TornIsError       Bug = "a torn end is taken for damage"
 	UnsyncedBelieved  Bug = "what recovery has read is not made durable"
 	FailedSyncRetried Bug = "a sync that failed is tried again, and believed"
+	NotRevoked        Bug = "an epoch whose commit has failed may be found by recovery"
+	AcknowledgedEarly Bug = "an epoch is acknowledged before it is synced"
 	OldNeverRemoved   Bug = "old files stay"
 )
+
+// All is all bugs.
+var All = []Bug{
+	CutWhilePersisting,
+	ShowBeforeDurable,
+	EndForgotten,
+	RestartForNothing,
+	AckBeforeDurable,
+	AckNewest,
+	NotFinalised,
+	AbortDurable,
+	PositionOfEarlier,
+	PositionOfNext,
+	DeltaAtRescale,
+	RowsOfOldLanes,
+	PreparedNotInState,
+	OneBarrierTooFew,
+	ClearNotWritten,
+	NoSyncFile,
+	NoSyncDir,
+	NoChecksum,
+	DeltasReversed,
+	AppendTwice,
+	DeleteIgnored,
+	KeysByLane,
+	RelanedForgotten,
+	BaseRemovedEarly,
+	FallbackMixes,
+	FallbackFar,
+	TornIsError,
+	UnsyncedBelieved,
+	FailedSyncRetried,
+	NotRevoked,
+	AcknowledgedEarly,
+	OldNeverRemoved,
+}

@@ -19,19 +19,16 @@ type oracle struct {
 	past    []image // committed epochs, but for the newest
 	last    image   // the newest committed epoch
 	doubt   *image  // asked for, and neither granted nor refused
-	given   []image // up: refused, or found torn
 	writing map[rowID]string
 	open    bool // writing is of an open epoch
 
 	flip   *flip // since the store was opened last
 	warned bool  // the store has told that something is damaged
-	// revived says that the flipped byte was of what gave an epoch up, and that it is
-	// there again: a single byte can do so, and the run ends.
-	revived bool
 
-	begun int   // elements and ends that the lanes began with
-	acked []int // by split: the element that the source may forget up to
-	err   error // the first thing that was wrong
+	largest int   // bytes that an epoch has needed, about
+	begun   int   // elements and ends that the lanes began with
+	acked   []int // by split: the element that the source may forget up to
+	err     error // the first thing that was wrong
 }
 
 // image is an epoch as it was asked for.
@@ -167,9 +164,6 @@ func (o *oracle) opened(rec *commit.Record, rows []commit.Row, sizes map[string]
 	default:
 		o.wrong("epoch %d was committed, but the store has another: %s", o.last.epoch(), why)
 	}
-	if o.doubt != nil && why == "" {
-		o.given = append(o.given, *o.doubt)
-	}
 	o.doubt, o.flip, o.last.sizes = nil, nil, sizes
 	o.agree()
 	o.begun = o.last.progress()
@@ -216,12 +210,6 @@ func (o *oracle) fallBack(rec *commit.Record, got map[rowID]string, why string) 
 		o.last, o.past = o.past[n], o.past[:n]
 		o.forget()
 		return true
-	}
-	for _, g := range o.given {
-		if g.differs(rec, got) == "" {
-			o.revived = true
-			return false
-		}
 	}
 	o.wrong("behind a flipped byte the store has no epoch that there ever was: %s", why)
 	return false
@@ -423,5 +411,21 @@ func (f *fold) take(e element) {
 		f.list = f.list[len(f.list)/2:]
 	case opClear:
 		*f = fold{}
+	}
+}
+
+// disk is told how much is on the disk behind a commit: some times the largest epoch,
+// and what may lie behind a base, however many epochs there were.
+func (o *oracle) disk(bytes, files int) {
+	size := 0
+	for k, v := range o.last.rows {
+		size += len(k.node) + len(k.key) + len(v) + 100 // a row may have a chunk for itself
+	}
+	o.largest = max(o.largest, size+1000)
+	if most := 4*o.largest + 3*int(o.plan.Bases); bytes > most {
+		o.wrong("behind epoch %d the disk has %d bytes; the largest epoch needs %d", o.last.epoch(), bytes, o.largest)
+	}
+	if files > 20 {
+		o.wrong("behind epoch %d there are %d files", o.last.epoch(), files)
 	}
 }

@@ -21,13 +21,20 @@ type Plan struct {
 	Faults  []Fault
 }
 
-// Fault happens when the run passes At for the N-th time.
+// Fault happens when the run passes At for the N-th time, counted from the start or
+// from another fault.
 type Fault struct {
 	Kind  Kind
 	At    Point
 	N     int
+	After int    // the number of the fault, from 1 on, that N is counted from; 0: from the start
 	Lanes int    // of the process that comes after it; 0: as many as before
 	Seed  uint64 // of what is left of the disk, and of how long things last
+}
+
+// odds are how often a run passes the points, about, and a little more.
+var odds = [Points]int{
+	Running: 100, Cutting: 30, BeforePersist: 4, Syncing: 12, Persisting: 40, AheadStep: 40, BeforeShow: 4, Showing: 8, Shown: 4, Finishing: 4, Opening: 30, Loading: 8,
 }
 
 // NewPlan makes the plan of a seed.
@@ -40,6 +47,9 @@ func NewPlan(seed uint64) Plan {
 	for i := range p.Splits {
 		p.Splits[i] = r.IntN(30)
 	}
+	if r.IntN(40) == 0 { // a long run, of many epochs
+		p.Splits[0] += 300
+	}
 	if r.IntN(5) == 0 {
 		p.Restart = 1 + r.IntN(3)
 	}
@@ -50,9 +60,7 @@ func NewPlan(seed uint64) Plan {
 		for swarm&(1<<f.Kind) == 0 {
 			f.Kind = (f.Kind + 1) % Kinds
 		}
-		f.N = 1 + r.IntN([Points]int{
-			Running: 100, Cutting: 30, BeforePersist: 4, Persisting: 40, AheadStep: 40, BeforeShow: 4, Showing: 8, Shown: 4, Finishing: 4, Opening: 30, Loading: 8,
-		}[f.At])
+		f.N = 1 + r.IntN(odds[f.At])
 		if r.IntN(3) == 0 {
 			f.Lanes = 1 + r.IntN(4)
 		}
@@ -62,6 +70,11 @@ func NewPlan(seed uint64) Plan {
 			}
 		}
 		p.Faults = append(p.Faults, f)
+		if (f.Kind == Kill || f.Kind == BadSync) && r.IntN(2) == 0 { // what is not durable still is lost soon after
+			then := Fault{Kind: PowerLoss, At: Point(r.IntN(int(Points))), After: len(p.Faults), Seed: r.Uint64()}
+			then.N = 1 + r.IntN(1+odds[then.At]/4)
+			p.Faults = append(p.Faults, then)
+		}
 	}
 	return p
 }
@@ -82,14 +95,17 @@ func (p Plan) String() string {
 		}
 	}
 	b.WriteByte('\n')
-	for _, f := range p.Faults {
-		fmt.Fprintf(&b, "  %v\n", f)
+	for i, f := range p.Faults {
+		fmt.Fprintf(&b, "  %d. %v\n", i+1, f)
 	}
 	return b.String()
 }
 
 func (f Fault) String() string {
 	s := fmt.Sprintf("%v, the %d. time at %q", f.Kind, f.N, f.At.String())
+	if f.After > 0 {
+		s += fmt.Sprintf(" behind %d.", f.After)
+	}
 	if f.Lanes > 0 {
 		s += fmt.Sprintf(", then %d lanes", f.Lanes)
 	}

@@ -15,11 +15,7 @@ import (
 func TestSim_findsPlantedBugs(t *testing.T) {
 	defer plant.Set(plant.None)
 	const seeds = 1000
-	for _, b := range []plant.Bug{
-		plant.CutWhilePersisting, plant.ShowBeforeDurable, plant.EndForgotten, plant.RestartForNothing,
-		plant.AckBeforeDurable, plant.AckNewest, plant.NotFinalised, plant.AbortDurable, plant.PositionOfEarlier, plant.PositionOfNext,
-		plant.DeltaAtRescale, plant.RowsOfOldLanes, plant.PreparedNotInState, plant.OneBarrierTooFew, plant.ClearNotWritten,
-	} {
+	for _, b := range plant.All {
 		plant.Set(b)
 		found := 0
 		var first error

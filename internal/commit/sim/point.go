@@ -8,6 +8,7 @@ const (
 	Running       Point = iota // a lane is about to do something, no cut is open
 	Cutting                    // a cut is asked for, not all lanes have reported
 	BeforePersist              // all have reported; the store has not been asked
+	Syncing                    // the store is about to sync a file of an epoch
 	Persisting                 // the store calls the file system
 	AheadStep                  // a lane is about to do something while an epoch is persisted
 	BeforeShow                 // the epoch is durable, no sink has committed
@@ -20,7 +21,7 @@ const (
 )
 
 func (p Point) String() string {
-	return [...]string{"running", "cutting", "before persist", "persisting", "ahead of persist", "before sinks commit", "sinks commit", "sinks have committed",
+	return [...]string{"running", "cutting", "before persist", "syncing", "persisting", "ahead of persist", "before sinks commit", "sinks commit", "sinks have committed",
 		"finishing", "opening the store", "loading lanes"}[p]
 }
 

@@ -21,9 +21,7 @@ func Shrink(p Plan, open OpenStore) Plan {
 // smaller gives the plans that are a step smaller, those with fewer faults first.
 func smaller(p Plan) (list []Plan) {
 	for i := range p.Faults {
-		q := p
-		q.Faults = slices.Delete(slices.Clone(p.Faults), i, i+1)
-		list = append(list, q)
+		list = append(list, without(p, i))
 	}
 	if len(p.Splits) > 1 {
 		for i := range p.Splits {
@@ -65,4 +63,22 @@ func smaller(p Plan) (list []Plan) {
 		}
 	}
 	return list
+}
+
+// without drops fault i, and those that are counted from it.
+func without(p Plan, i int) Plan {
+	var kept []Fault
+	place := make([]int, len(p.Faults)) // from 1 on; 0: dropped
+	for j, f := range p.Faults {
+		if j == i || f.After > 0 && place[f.After-1] == 0 {
+			continue
+		}
+		if f.After > 0 {
+			f.After = place[f.After-1]
+		}
+		kept = append(kept, f)
+		place[j] = len(kept)
+	}
+	p.Faults = kept
+	return p
 }

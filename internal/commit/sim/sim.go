@@ -52,6 +52,7 @@ type sim struct {
 	stepsMax int
 	count    Counters
 	seen     [Points]int
+	fired    []*[Points]int // by fault: what was seen when it happened; nil: it has not
 
 	lanes    int // of the next process
 	opening  bool
@@ -80,6 +81,7 @@ func Run(p Plan, open OpenStore, trace func(string)) Result {
 	s := &sim{plan: p, store: open, r: rand.New(rand.NewPCG(p.Seed, 2)), disk: NewDisk(), out: &outside{}, orc: newOracle(p), trace: trace, lanes: p.Lanes, hash: 14695981039346656037}
 	s.disk.Before = s.beforeIO
 	s.stepsMax = p.stepsMax()
+	s.fired = make([]*[Points]int, len(p.Faults))
 	refused := false
 	for {
 		again, err := s.life()
@@ -96,7 +98,7 @@ func Run(p Plan, open OpenStore, trace func(string)) Result {
 			break
 		}
 	}
-	if s.orc.err == nil && !refused && !s.orc.revived {
+	if s.orc.err == nil && !refused {
 		s.orc.judge(s.out)
 	}
 	if refused {
@@ -135,7 +137,7 @@ func (s *sim) life() (again bool, err error) {
 		return false, fmt.Errorf("%w: %w", errOpen, err)
 	}
 	for {
-		if s.orc.err != nil || s.orc.revived {
+		if s.orc.err != nil {
 			return false, nil
 		}
 		end, err := s.incarnate(store)
@@ -167,10 +169,6 @@ func (s *sim) incarnate(store commit.Store) (end commit.Decision, err error) {
 	s.inc = inc
 	if err != nil {
 		return commit.Nothing, err
-	}
-	if s.orc.revived {
-		s.count.Revived++
-		return commit.Restart, nil
 	}
 	if last := store.Last(); last != nil && last.Ended && s.plan.Direct {
 		for _, l := range inc.lanes {
@@ -239,8 +237,21 @@ func (s *sim) tick() {
 // at is a point: the plan may have a fault here.
 func (s *sim) at(p Point) {
 	s.seen[p]++
-	for _, f := range s.plan.Faults {
-		if f.At == p && f.N == s.seen[p] {
+	for i, f := range s.plan.Faults {
+		if f.At != p {
+			continue
+		}
+		n := s.seen[p]
+		if f.After > 0 {
+			from := s.fired[f.After-1]
+			if from == nil {
+				continue
+			}
+			n -= from[p]
+		}
+		if f.N == n {
+			seen := s.seen
+			s.fired[i] = &seen
 			s.fire(f)
 		}
 	}
@@ -307,6 +318,9 @@ func (s *sim) beforeIO(op Op, name string) {
 	case s.opening:
 		s.at(Opening)
 	case s.within != nil:
+		if op == OpSync {
+			s.at(Syncing)
+		}
 		s.at(Persisting)
 		s.give()
 		for ; s.slow > 0 && op == OpSync; s.slow-- {
@@ -346,10 +360,14 @@ func (s *sim) wait() {
 func (s *sim) warn(sentence string) {
 	s.note("the store warns: %s", sentence)
 	s.orc.warned = true
+	if s.flips == 0 {
+		s.orc.wrong("the store says, and nothing is damaged: %s", sentence)
+	}
 }
 
 // judgeDisk holds the disk to a size that does not depend on how many epochs there were.
 func (s *sim) judgeDisk() {
 	bytes, files := s.disk.Size()
+	s.orc.disk(bytes, files)
 	s.count.BytesMax, s.count.FilesMax = max(s.count.BytesMax, bytes), max(s.count.FilesMax, files)
 }

@@ -84,9 +84,6 @@ func (s *sim) openLanes(store commit.Store) (*incarnation, error) {
 			}
 		}
 	}
-	if s.orc.revived {
-		return nil, nil
-	}
 	s.orc.found(s.out)
 	s.at(Loading)
 	if err := s.out.undo(states); err != nil {

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"strings"
 
 	"github.com/millrace/millrace/internal/commit"
 	"github.com/millrace/millrace/internal/statelog"
@@ -10,7 +11,12 @@ import (
 // openLog opens production's store of files.
 func openLog(e Env) (commit.Store, error) {
 	l, err := statelog.Open(e.FS, statelog.Config{
-		ID: 1, WholeAfter: e.Bases, Warn: e.Warn,
+		ID: 1, WholeAfter: e.Bases,
+		Warn: func(sentence string) {
+			if !strings.Contains(sentence, "is not known") { // of an end that is torn
+				e.Warn(sentence)
+			}
+		},
 		Wait: func(context.Context) error { e.Wait(); return nil },
 	})
 	if err != nil {
