@@ -472,6 +472,9 @@ func lifetime(s *shape) string {
 func (c *comparison) convert(o, n *shape) (*coder.Conversion, error) {
 	conv, err := coder.Convert(o.bare, n.bare)
 	if err != nil {
+		if e, ok := errors.AsType[*coder.Incompatible](err); ok {
+			e.Path = o.inner(e.Path)
+		}
 		advice := "keep what it was and add another one beside it"
 		if e, ok := errors.AsType[*coder.Incompatible](err); ok && e.Path != "" {
 			advice = "keep the field as it was and add another one"
@@ -480,6 +483,7 @@ func (c *comparison) convert(o, n *shape) (*coder.Conversion, error) {
 	}
 	removed, added := 0, 0
 	for _, ch := range conv.Changes() {
+		ch.Path = o.inner(ch.Path)
 		c.note("%s %s: %v", o.part.Kind, o.part.Name, ch)
 		if ch.To == "" {
 			removed++
@@ -491,6 +495,22 @@ func (c *comparison) convert(o, n *shape) (*coder.Conversion, error) {
 		c.note("%s %s: if a field was only renamed, give it the tag beam:\"old name\", else its values are lost", o.part.Kind, o.part.Name)
 	}
 	return conv, nil
+}
+
+// inner is a path within the elements of a part that lists some.
+func (s *shape) inner(path string) string {
+	lists := 0
+	switch s.part.Kind {
+	case graph.PartBag, graph.PartSet, graph.PartOrderedList, graph.PartGrouped, graph.PartView, graph.PartPanes, graph.PartHeld, graph.PartMerging:
+		lists++
+	}
+	if s.part.Name == paneValues && (s.part.Kind == graph.PartPaned || s.part.Kind == graph.PartMerging) {
+		lists++
+	}
+	for range lists {
+		path = strings.TrimPrefix(path, "[]")
+	}
+	return strings.TrimPrefix(path, ".")
 }
 
 // grouping compares the one part of a grouping's rows.
