@@ -208,7 +208,7 @@ func shop[E sale](p *pipeline.Pipeline, src, rules numbers[E]) (out []*pipeline.
 			return nil
 		}
 	}, pipeline.Named("with whole")))
-	byWindow := pipeline.AsIterable(side.Windowed(window.Fixed(40*time.Second)), pipeline.Named("by window"))
+	byWindow := pipeline.AsIterable(side.Windowed(window.Fixed(5*time.Second)), pipeline.Named("by window"))
 	add("windows", pipeline.ParDo(in.Windowed(window.Fixed(20*time.Second)), func(d *pipeline.DoFn, emit pipeline.Emit[string]) func(pipeline.Elem, E) error {
 		view := pipeline.UseView(d, byWindow)
 		return func(_ pipeline.Elem, e E) error {
