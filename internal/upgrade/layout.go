@@ -273,7 +273,7 @@ func (e Entry) Empty() bool {
 //
 //	{"key": …, "window": {"start": …, "end": …}, "state": {"seen": 5, "last": null}}
 //
-// A row of no key has "row" instead of "key" (its name); elements that are parked have
+// The global window is left out. A row of no key has "row" instead of "key" (its name); elements that are parked have
 // "parked" instead of "state". Parts are in the form of [coder.Description.AppendJSON].
 func (e Entry) AppendJSON(dst []byte) (_ []byte, err error) {
 	if e.Kind == KeyRow || e.Kind == ParkedRow {
@@ -287,7 +287,7 @@ func (e Entry) AppendJSON(dst []byte) (_ []byte, err error) {
 			return nil, err
 		}
 	}
-	if e.Window != nil {
+	if e.Window != nil && *e.Window != window.Global {
 		dst = append(dst, `,"window":`...)
 		b := coder.IntervalWindows().Append(nil, coder.IntervalWindow{Start: e.Window.Start, End: e.Window.End})
 		if dst, _, err = intervalType.AppendJSON(dst, b); err != nil {

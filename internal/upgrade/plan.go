@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -472,25 +473,46 @@ func lifetime(s *shape) string {
 func (c *comparison) convert(o, n *shape) (*coder.Conversion, error) {
 	conv, err := coder.Convert(o.bare, n.bare)
 	if err != nil {
+		if e, ok := errors.AsType[*coder.Incompatible](err); ok {
+			e.Path = o.inner(e.Path)
+		}
 		advice := "keep what it was and add another one beside it"
 		if e, ok := errors.AsType[*coder.Incompatible](err); ok && e.Path != "" {
 			advice = "keep the field as it was and add another one"
 		}
 		return nil, fmt.Errorf("%s %s: %w; %s", o.part.Kind, o.part.Name, err, advice)
 	}
-	removed, added := 0, 0
-	for _, ch := range conv.Changes() {
-		c.note("%s %s: %v", o.part.Kind, o.part.Name, ch)
-		if ch.To == "" {
-			removed++
-		} else if ch.From == "" {
-			added++
+	changes := slices.Clone(conv.Changes())
+	for i := range changes {
+		changes[i].Path = o.inner(changes[i].Path)
+		c.note("%s %s: %v", o.part.Kind, o.part.Name, changes[i])
+	}
+	for _, was := range changes {
+		for _, is := range changes {
+			if was.To == "" && is.From == "" && was.From == is.To && path.Dir(slashed(was.Path)) == path.Dir(slashed(is.Path)) {
+				c.note("%s %s: if field %s is called %s now, give it the tag beam:%q, else its values are lost", o.part.Kind, o.part.Name, was.Path, is.Path, path.Base(slashed(was.Path)))
+			}
 		}
 	}
-	if removed > 0 && added > 0 {
-		c.note("%s %s: if a field was only renamed, give it the tag beam:\"old name\", else its values are lost", o.part.Kind, o.part.Name)
-	}
 	return conv, nil
+}
+
+func slashed(fields string) string { return strings.ReplaceAll(fields, ".", "/") }
+
+// inner is a path within the elements of a part that lists some.
+func (s *shape) inner(fields string) string {
+	lists := 0
+	switch s.part.Kind {
+	case graph.PartBag, graph.PartSet, graph.PartOrderedList, graph.PartGrouped, graph.PartView, graph.PartPanes, graph.PartHeld, graph.PartParked, graph.PartMerging:
+		lists++
+	}
+	if s.part.Name == paneValues && (s.part.Kind == graph.PartPaned || s.part.Kind == graph.PartMerging) {
+		lists++
+	}
+	for range lists {
+		fields = strings.TrimPrefix(fields, "[]")
+	}
+	return strings.TrimPrefix(fields, ".")
 }
 
 // grouping compares the one part of a grouping's rows.
@@ -555,6 +577,9 @@ func (c *comparison) parkedPart() error {
 	}
 	conv, err := coder.Convert(c.lo.parked.bare, c.ln.parked.bare)
 	if err != nil {
+		if e, ok := errors.AsType[*coder.Incompatible](err); ok {
+			e.Path = c.lo.parked.inner(e.Path)
+		}
 		c.step.noParked = fmt.Errorf("elements are parked at it that its new version does not take: %w; give them to the dead letters before (end the input of the old version)", err)
 		c.rewrite = true
 		return nil

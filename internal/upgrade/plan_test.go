@@ -66,7 +66,7 @@ dropped   bill  shop/main.go:10
 migrated  bill  shop/main.go:10
             value sum: field Total.Amount string removed
             value sum: field Total.Value string added
-            value sum: if a field was only renamed, give it the tag beam:"old name", else its values are lost`},
+            value sum: if field Total.Amount is called Total.Value now, give it the tag beam:"Amount", else its values are lost`},
 		{"cells and timers come, go and change places",
 			of(stateful("bill", "value a "+varint, "bag b "+varint, "event-timer t")),
 			of(stateful("bill", "bag b "+varint, "value a "+varint, "map c millrace:coder:map:v1<"+str+","+varint+">", "processing-timer u")), Options{}, `

@@ -87,7 +87,7 @@ func (x *taken) row(r commit.Row) {
 		assert.NoError(t, err)
 		b, err := p.Type.FromJSON(nil, text)
 		assert.NoError(t, err)
-		assert.Equal(t, p.Bytes, b, "%s", text)
+		assert.Equal(t, string(p.Bytes), string(b), "%s", text)
 		e.Parts[i].Bytes = slices.Clone(b)
 	}
 }
