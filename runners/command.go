@@ -25,6 +25,10 @@ type subcommand struct {
 
 var commands = []subcommand{
 	{"status", "", "what the running job says of itself, as JSON", status},
+	{"plan", "[FILE.savepoint]", "what would become of the state if this program ran with it: kept, migrated, dropped, refused", plan},
+	{"state ls", "[FILE.savepoint]", "the transforms that keep state, how much, and of which types, as JSON lines", stateList},
+	{"state get", "[FILE.savepoint] TRANSFORM [CELL] KEY", "the state of a key, which is JSON, as JSON lines: one for each window", stateGet},
+	{"state dump", "[FILE.savepoint] [TRANSFORM] [-cell CELL]", "all state, as JSON lines", stateDump},
 	{"savepoint create", "[NAME]", "make a savepoint, of a running job or a stopped one", savepointCreate},
 	{"savepoint ls", "", "list the savepoints of the job", savepointList},
 	{"savepoint rm", "NAME...", "remove savepoints", savepointRemove},

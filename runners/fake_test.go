@@ -2,7 +2,6 @@ package runners
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"io"
 	"path/filepath"
@@ -26,8 +25,12 @@ var theFake = &fake{jobs: map[string]*commit.Memory{}}
 func init() {
 	runner.Register(runner.Runner{
 		Name: "fake", Doc: "for tests", Job: theFake.job,
-		Flags: func(fs *flag.FlagSet) { fs.StringVar(&theFake.dir, "fake-dir", "", "a job's folder") },
-		Run:   func(context.Context, *pipeline.Pipeline, io.Writer) error { return nil },
+		Flags: func(fs *flag.FlagSet) {
+			fs.StringVar(&theFake.dir, "fake-dir", "", "a job's folder")
+			fs.StringVar(&theFake.from, "fake-from", "", "a savepoint")
+			fs.StringVar(&theFake.dropped, "fake-dropped", "", "a transform")
+		},
+		Run: func(context.Context, *pipeline.Pipeline, io.Writer) error { return nil },
 	})
 	runner.Register(runner.Runner{
 		Name: "stateless", Doc: "for tests", Flags: func(*flag.FlagSet) {},
@@ -38,12 +41,12 @@ func init() {
 func (f *fake) job() (runner.Job, error) {
 	dir := f.dir
 	return runner.Job{
-		Dir: dir, Savepoints: filepath.Join(dir, "savepoints"), Backend: "fake memory",
+		Dir: dir, Savepoints: filepath.Join(dir, "savepoints"), Backend: "fake memory", From: f.from, AllowDropped: []string{f.dropped},
 		Open: func(context.Context) (commit.Store, error) {
 			if m := f.jobs[dir]; m != nil {
 				return m, nil
 			}
-			return nil, errors.New("no state is there")
+			return nil, runner.ErrNoState
 		},
 	}, nil
 }

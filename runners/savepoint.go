@@ -13,6 +13,7 @@ import (
 
 	"github.com/millrace/millrace/internal/commit"
 	"github.com/millrace/millrace/internal/control"
+	"github.com/millrace/millrace/internal/runner"
 	"github.com/millrace/millrace/internal/savefile"
 )
 
@@ -38,7 +39,7 @@ func (c *call) stopped() (commit.Store, error) {
 	}
 	if store.Last() == nil {
 		store.Close()
-		return nil, fmt.Errorf("no checkpoint has been made in %s yet", c.job.Dir)
+		return nil, fmt.Errorf("%s: %w", c.job.Dir, runner.ErrNoState)
 	}
 	return store, nil
 }
@@ -206,4 +207,21 @@ func (c *call) savepointArg() string {
 	ref := c.args[0]
 	c.args = c.args[1:]
 	return ref
+}
+
+// sizes are those of the rows of each transform.
+func (s *source) sizes() (map[string]savefile.Size, error) {
+	sizes := map[string]savefile.Size{}
+	if f, ok := s.Store.(*savefile.File); ok {
+		for _, name := range f.Nodes() {
+			sizes[name] = f.Size(name)
+		}
+		return sizes, nil
+	}
+	err := s.Rows(commit.Want{}, func(r commit.Row) error {
+		size := sizes[r.Node]
+		sizes[r.Node] = savefile.Size{Rows: size.Rows + 1, Bytes: size.Bytes + int64(len(r.Key)+len(r.Val))}
+		return nil
+	})
+	return sizes, err
 }

@@ -125,7 +125,7 @@ func TestCommands_misuse(t *testing.T) {
 		{"savepoint create a b", ExitUsage, "savepoint create: \"b\" is one argument too many\nusage: savepoint create [NAME]"},
 		{"savepoint rm", ExitUsage, "savepoint rm: an argument is missing\nusage: savepoint rm NAME..."},
 		{"savepoint rm /etc/passwd", ExitUsage, `savepoint name "/etc/passwd"`},
-		{"savepoint create x", ExitFailed, "savepoint create: no checkpoint has been made in " + dir + " yet"},
+		{"savepoint create x", ExitFailed, "savepoint create: " + dir + ": no state is kept there yet"},
 		{"status", ExitFailed, "status: no job is running there"},
 		{"status now", ExitUsage, `status: "now" is one argument too many`},
 	} {
@@ -142,7 +142,7 @@ func TestCommands_misuse(t *testing.T) {
 	require.Contains(t, stderr, "the runner stateless keeps no state")
 	code, _, stderr = command(t.Context(), small, "-runner=fake", "-fake-dir="+t.TempDir(), "savepoint", "create")
 	require.Equal(t, ExitFailed, code)
-	require.Contains(t, stderr, "savepoint create: no state is there")
+	require.Contains(t, stderr, "no state is kept there yet")
 }
 
 func TestHelp_listsCommands(t *testing.T) {

@@ -2,9 +2,13 @@ package runner
 
 import (
 	"context"
+	"errors"
 
 	"github.com/millrace/millrace/internal/commit"
 )
+
+// ErrNoState is what Job.Open fails with where no state is kept yet.
+var ErrNoState = errors.New("no state is kept there yet")
 
 // Job is a job's folder, as the commands of package runners need it: state, savepoint,
 // plan. It says what flags say; nothing has been opened.
@@ -14,10 +18,11 @@ type Job struct {
 	Backend    string // what keeps the state, for people
 
 	// Open opens the state of a job that does not run, to read its newest epoch. It
-	// makes nothing that is not there, and fails if there is no state. The caller
+	// makes nothing that is not there, and fails with ErrNoState if there is none. The caller
 	// closes the store, and commits nothing to it.
 	Open func(ctx context.Context) (commit.Store, error)
 
-	From         string   // savepoint that the next run begins with; "" for none
-	AllowDropped []string // transforms whose state may go; "*": all
+	From         string            // savepoint that the next run begins with; "" for none
+	AllowDropped []string          // transforms whose state may go; "*": all
+	Renamed      map[string]string // what transforms are called now, by their old names
 }

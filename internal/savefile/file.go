@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"sync/atomic"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/millrace/millrace/internal/commit"
@@ -24,6 +25,13 @@ type File struct {
 	rec   *commit.Record
 	nodes []node
 	unzip *zstd.Decoder
+	warm  atomic.Pointer[warm] // the chunk that Get read last
+}
+
+// warm is a chunk's rows. They are not changed.
+type warm struct {
+	c   *chunk
+	raw []byte
 }
 
 // ErrNot is what opening a file fails with that is no savepoint at all.
@@ -221,19 +229,37 @@ func rowOf(name string, p place, val []byte) commit.Row {
 // errStop ends a walk that has found what it looked for.
 var errStop = errors.New("enough")
 
-// Get implements commit.Pages. It reads and decodes one chunk.
+// Get implements commit.Pages. It reads and decodes one chunk, unless the row is in the
+// chunk of the Get before.
 func (s *File) Get(name string, group int, key, buf []byte) (val []byte, ok bool, err error) {
+	n := find(s.nodes, name)
+	if n == nil || len(n.chunks) == 0 {
+		return buf, false, nil
+	}
 	p := place{group, 0, key}
-	err = s.scan(name, p, func(at place, v []byte) error {
-		if at.compare(p) == 0 {
-			val, ok = append(buf, v...), true
+	c := &n.chunks[n.from(p)]
+	w := s.warm.Load()
+	if w == nil || w.c != c {
+		var b buffers
+		if err := s.load(n, c, &b); err != nil {
+			return buf, false, err
+		}
+		w = &warm{c, b.raw}
+		s.warm.Store(w)
+	}
+	err = s.walk(n, c, w.raw, func(at place, v []byte) error {
+		switch cmp := at.compare(p); {
+		case cmp < 0:
+			return nil
+		case cmp == 0:
+			buf, ok = append(buf, v...), true
 		}
 		return errStop
 	})
-	if !ok {
-		val = buf
+	if errors.Is(err, errStop) {
+		err = nil
 	}
-	return val, ok, err
+	return buf, ok, err
 }
 
 // Scan implements commit.Pages.
@@ -276,31 +302,45 @@ type buffers struct{ stored, raw []byte }
 // chunk calls f with the rows of chunk i of n.
 func (s *File) chunk(n *node, i int, b *buffers, f func(place, []byte) error) error {
 	c := &n.chunks[i]
-	damaged := func(why string) error {
-		return fmt.Errorf("savepoint %s: %w: rows of %q at byte %d: %s", s.path, ErrDamaged, n.name, c.at, why)
+	if err := s.load(n, c, b); err != nil {
+		return err
 	}
+	return s.walk(n, c, b.raw, f)
+}
+
+func (s *File) damaged(n *node, c *chunk, why string) error {
+	return fmt.Errorf("savepoint %s: %w: rows of %q at byte %d: %s", s.path, ErrDamaged, n.name, c.at, why)
+}
+
+// load reads the rows of a chunk into b.
+func (s *File) load(n *node, c *chunk, b *buffers) error {
 	b.stored = slices.Grow(b.stored[:0], c.stored)[:c.stored]
 	if err := s.read(b.stored, c.at); err != nil {
 		return fmt.Errorf("savepoint %s: rows of %q: %w", s.path, n.name, err)
 	}
 	if crc32.Checksum(b.stored, castagnoli) != c.crc {
-		return damaged("the checksum does not hold")
+		return s.damaged(n, c, "the checksum does not hold")
 	}
 	if err := s.decompress(c, b); err != nil {
-		return damaged(err.Error())
+		return s.damaged(n, c, err.Error())
 	}
-	d := reader{b: b.raw}
+	return nil
+}
+
+// walk calls f with the rows in raw.
+func (s *File) walk(n *node, c *chunk, raw []byte, f func(place, []byte) error) error {
+	d := reader{b: raw}
 	for range c.rows {
 		p, val := d.place(), d.block()
 		if d.err != nil {
-			return damaged(d.err.Error())
+			return s.damaged(n, c, d.err.Error())
 		}
 		if err := f(p, val); err != nil {
 			return err
 		}
 	}
 	if err := d.end(); err != nil {
-		return damaged(err.Error())
+		return s.damaged(n, c, err.Error())
 	}
 	return nil
 }

@@ -60,7 +60,11 @@ func (d *reader) upTo(most uint64) int {
 }
 
 func (d *reader) block() []byte {
-	n := d.upTo(uint64(len(d.b)))
+	n := d.uint()
+	if n > uint64(len(d.b)) {
+		d.fail()
+		return nil
+	}
 	v := d.b[:n:n]
 	d.b = d.b[n:]
 	return v

@@ -163,10 +163,11 @@ func (j *job) close() error {
 
 // job is the job that the flags name, for commands.
 func (f *flags) job() (runner.Job, error) {
-	if _, err := f.config(); err != nil {
+	cfg, err := f.config()
+	if err != nil {
 		return runner.Job{}, err
 	}
-	j := runner.Job{Dir: f.stateDir, From: f.from}
+	j := runner.Job{Dir: f.stateDir, From: f.from, AllowDropped: cfg.AllowDropped, Renamed: cfg.Renamed}
 	if f.stateDir == "" {
 		return j, nil
 	}
@@ -178,16 +179,13 @@ func (f *flags) job() (runner.Job, error) {
 	j.Savepoints, j.Backend = filepath.Join(f.stateDir, savepointFolder), b.Name
 	j.Open = func(ctx context.Context) (commit.Store, error) {
 		if !b.Holds(inner) {
-			return nil, fmt.Errorf("there is no state in %s", f.stateDir)
+			return nil, fmt.Errorf("%s: %w", f.stateDir, runner.ErrNoState)
 		}
 		s, err := openState(ctx, f.stateDir, f.state, 0, slog.Default())
 		if err != nil {
 			return nil, err
 		}
 		return s.store, nil
-	}
-	if cfg, err := f.config(); err == nil {
-		j.AllowDropped = cfg.AllowDropped
 	}
 	return j, nil
 }
