@@ -53,7 +53,7 @@ func (t task) run(ctx context.Context, says *os.File) error {
 		return err
 	}
 	p := pipeline.New()
-	build(p, &events{t.Limit, t.Ends, t.Rate}, t.Out, &marks{to: says})
+	build(p, &events{t.Limit, t.Ends, t.Rate}, t.Out, &voice{out: says})
 	cfg := local.Config{Parallelism: t.Lanes, Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
 	if t.StateDir != "" {
 		cfg.StateDir, cfg.State, cfg.Checkpoint = t.StateDir, t.State, t.Checkpoint

@@ -26,9 +26,10 @@ const bucket = 500
 //     come through two shuffles.
 //   - users: lines of a stateful transform with timers, one for each user and bucket,
 //     with the user's total so far; the lines of a user are in order.
-func build(p *pipeline.Pipeline, in *events, dir string, m *marks) {
+func build(p *pipeline.Pipeline, in *events, dir string, v *voice) {
 	all := pipeline.EventTimeMs(pipeline.Read[event](p, "crash.Events", in), func(e event) int64 { return e.At },
 		pipeline.OutOfOrder(2*disorder*time.Millisecond), pipeline.AlignedWithin("events", 2*bucket*time.Millisecond))
+	pipeline.Write[event](all, "crash.Mark", &marks{false, v})
 	byUser := pipeline.KeyBy(all, func(e event) uint64 { return e.User })
 
 	sums := transforms.Sum(pipeline.MapValues(byUser, func(e event) int64 { return e.Cost }).Windowed(window.Fixed(bucket * time.Millisecond)))
@@ -36,8 +37,9 @@ func build(p *pipeline.Pipeline, in *events, dir string, m *marks) {
 	text.Write(pipeline.MapKV(one, windowLine), filepath.Join(dir, "windows.txt"), text.Single(), text.RollBytes(4<<10), text.RollAfter(time.Second))
 
 	lines := pipeline.Stateful(byUser, "totals", totals)
-	pipeline.Write[string](lines, "crash.Mark", m)
 	text.Write(lines, filepath.Join(dir, "users.txt"), text.RollEach(), text.RollBytes(64<<10))
+	none := pipeline.Map(lines, func(string) event { return event{} })
+	pipeline.Write[event](none, "crash.Mark", &marks{true, v})
 }
 
 // windowLine is one line of all sums in a window.

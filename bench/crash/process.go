@@ -20,11 +20,12 @@ const (
 	starting   phase = "starting"   // state is opened and read
 	first      phase = "first"      // open, but no epoch has been cut
 	running    phase = "running"    // between epochs
-	persisting phase = "persisting" // an epoch was cut, and is not durable yet, as far as is known
-	showing    phase = "showing"    // some lanes show what the epoch brought, and others have not yet
+	preparing  phase = "preparing"  // sinks make their part of an epoch durable
+	persisting phase = "persisting" // they have, and the epoch is not known to be durable
+	showing    phase = "showing"    // it is, and sinks show what it brought
 )
 
-var phases = []phase{starting, first, running, persisting, showing}
+var phases = []phase{starting, first, running, preparing, persisting, showing}
 
 // process is a child.
 type process struct {
@@ -34,14 +35,14 @@ type process struct {
 	ended chan struct{}
 	err   error // how it has ended
 
-	mu                sync.Mutex // guards what follows
-	prepared, commits int
-	lanes             int
-	open, done        bool
-	opened            time.Time
-	recovered         time.Time // its first epoch was committed
-	isOpen            chan struct{}
-	committed         chan struct{} // cap 1: poked at each commit
+	mu         sync.Mutex // guards what follows
+	said       map[string]int
+	lanes      int
+	open, done bool
+	opened     time.Time
+	recovered  time.Time // its first epoch was committed
+	isOpen     chan struct{}
+	committed  chan struct{} // cap 1: poked at each commit
 }
 
 // start starts a child. wrap, if not nil, changes how.
@@ -54,7 +55,7 @@ func start(t task, wrap func(*exec.Cmd)) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &process{cmd: exec.Command(self), began: time.Now(), ended: make(chan struct{}), lanes: t.Lanes, isOpen: make(chan struct{}), committed: make(chan struct{}, 1)}
+	p := &process{cmd: exec.Command(self), began: time.Now(), ended: make(chan struct{}), lanes: t.Lanes, said: map[string]int{}, isOpen: make(chan struct{}), committed: make(chan struct{}, 1)}
 	p.cmd.Env = append(os.Environ(), childVar+"="+string(line))
 	p.cmd.Stderr = &p.logs
 	out, err := p.cmd.StdoutPipe()
@@ -82,16 +83,14 @@ func start(t task, wrap func(*exec.Cmd)) (*process, error) {
 func (p *process) note(line string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.said[line]++
 	switch line {
 	case "open":
 		if !p.open {
 			p.open, p.opened = true, time.Now()
 			close(p.isOpen)
 		}
-	case "prepare":
-		p.prepared++
-	case "commit":
-		p.commits++
+	case "shown":
 		if p.recovered.IsZero() {
 			p.recovered = time.Now()
 		}
@@ -122,21 +121,23 @@ func (p *process) kill() (phase, error) {
 var errEnded = errors.New("the job had ended")
 
 func (p *process) phase() phase {
-	switch {
+	switch n := p.said; {
 	case !p.open:
 		return starting
-	case p.prepared == 0:
+	case n["prepare"] == 0:
 		return first
-	case p.commits%p.lanes != 0:
+	case n["prepare"] > n["prepared"]:
+		return preparing
+	case n["commit"] > n["shown"]:
 		return showing
-	case p.prepared > p.commits:
+	case n["prepared"] > n["commit"]:
 		return persisting
 	}
 	return running
 }
 
 // epochs is how many were committed on all lanes.
-func (p *process) epochs() int { return p.commits / p.lanes }
+func (p *process) epochs() int { return p.said["shown"] / p.lanes }
 
 // wait waits for the end of a child that is left alone.
 func (p *process) wait() error {

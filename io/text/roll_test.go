@@ -260,3 +260,38 @@ func TestRoll_sentences(t *testing.T) {
 		require.ErrorContains(t, p.Err(), "text/roll_test.go:")
 	}
 }
+
+// Goal: a run of another number of lanes that died before its first snapshot leaves
+// nothing behind, and what the lanes of the snapshot have begun stays.
+func TestRoll_otherLanesThatDied(t *testing.T) {
+	dir := t.TempDir()
+	s := &typedSink[string]{&sink{path: filepath.Join(dir, "out.txt")}, func() Formatter[string] {
+		return func(b []byte, v string) ([]byte, error) { return append(b, v...), nil }
+	}}
+	RollEach()(s.sink)
+	begin := func(lane, lanes int, state []byte) pipeline.Writer[string] {
+		w, err := s.Open(t.Context(), lane, lanes, state)
+		require.NoError(t, err)
+		require.NoError(t, w.Write("x"))
+		return w
+	}
+	var states [][]byte
+	for lane := range 2 {
+		state, err := begin(lane, 2, nil).Prepare()
+		require.NoError(t, err)
+		states = append(states, state)
+	}
+	behind, err := s.Succeed(states)
+	require.NoError(t, err)
+	begin(0, 4, behind)
+	begin(3, 4, behind)
+	require.Len(t, hidden(t, dir), 4)
+	begin(0, 3, behind)
+	require.Len(t, hidden(t, dir), 3, "those of 4 lanes are gone")
+	begin(0, 2, states[0])
+	left := hidden(t, dir)
+	require.Len(t, left, 2)
+	for _, name := range left {
+		require.Contains(t, name, "-of-00002-")
+	}
+}
