@@ -11,6 +11,7 @@ import (
 
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/runners/local"
+	_ "github.com/millrace/millrace/runners/local/pebble" // -state=pebble
 )
 
 // childVar is the variable by which a process knows that it is the job, not the rig:
