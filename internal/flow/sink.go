@@ -167,7 +167,7 @@ func (s *sink[T]) Delta(w graph.DeltaWriter) {
 	}
 	row := binary.AppendUvarint(nil, uint64(s.lane))
 	row = binary.AppendUvarint(row, uint64(s.lanes))
-	w.Put(graph.LaneBound, []byte("writer"), append(row, s.state...))
+	w.Put(graph.EveryLane, []byte("writer"), append(row, s.state...))
 }
 
 func (s *sink[T]) Load(_, val []byte) error {

@@ -132,3 +132,24 @@ func ExampleTail() {
 	// GET /
 	// POST /login
 }
+
+// A sink of a run that has no end: its files are ended by size, and appear when a
+// checkpoint is committed.
+func ExampleRollBytes() {
+	dir, remove := folder("in.txt", "one\ntwo\nthree\nfour\n")
+	defer remove()
+
+	p := pipeline.New()
+	text.Write(text.Read(p, dir+"/in.txt"), dir+"/out.txt", text.RollBytes(8), text.Single())
+	run(p)
+	files, err := filesystem.Match(context.Background(), dir+"/out*")
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, f := range files {
+		fmt.Println(filepath.Base(f.Path), f.Size)
+	}
+	// Output:
+	// out-000000.txt 8
+	// out-000001.txt 11
+}

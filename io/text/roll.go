@@ -64,6 +64,8 @@ type rolled struct {
 	Next   int       // number of the part that comes next
 	Closed []named   // to be shown when the snapshot is taken
 	Open   *openPart // nil: none
+
+	Before int `json:",omitempty"` // only for a beginning: how many lanes there were before
 }
 
 // roller writes a lane's parts, one behind the other.
@@ -305,7 +307,7 @@ func remove(ctx context.Context, temp string) {
 // succeedRolled is the state in which a lane begins behind those of a run with
 // another number of lanes: no number is given out twice, whatever lanes there were.
 func succeedRolled(states [][]byte) ([]byte, error) {
-	var out rolled
+	out := rolled{Before: len(states)}
 	for _, b := range states {
 		var was rolled
 		if err := decode(b, &was, &was.Next); err != nil {

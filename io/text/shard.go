@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"regexp"
+	"strconv"
 
 	"github.com/millrace/millrace/io/filesystem"
 )
@@ -14,6 +16,36 @@ import (
 type saved struct {
 	N    int    // number of the file; 0: it has none
 	Temp string // as filesystem.Resume wants it; "": the file is not begun
+
+	Before int `json:",omitempty"` // only for a beginning: how many lanes there were before
+}
+
+// sweepOthers removes what runs of other numbers of lanes have left that died before
+// their first snapshot. Lane 0 does it, for all: of those lanes nobody knows any more.
+// What the lanes of the last snapshot have begun is theirs to go on with.
+func (s *sink) sweepOthers(ctx context.Context, lanes int, state []byte) error {
+	if s.single {
+		return nil
+	}
+	var was struct{ Before int }
+	if state != nil && json.Unmarshal(state, &was) != nil {
+		return nil // whoever opens the state says so
+	}
+	_, file := filepath.Split(s.path)
+	name, ext := splitExt(file)
+	shape := regexp.MustCompile("^" + regexp.QuoteMeta(name) + `-\d{5}-of-(\d{5})(-\d{6,})?` + regexp.QuoteMeta(ext) + "$")
+	err := filesystem.Sweep(ctx, s.path, func(file string) bool {
+		m := shape.FindStringSubmatch(file)
+		if m == nil {
+			return false
+		}
+		n, err := strconv.Atoi(m[1])
+		return err == nil && n != lanes && n != was.Before
+	})
+	if err != nil {
+		return fmt.Errorf("write %s: %w", s.path, err)
+	}
+	return nil
 }
 
 // shard is one file that is being written.
@@ -136,7 +168,7 @@ func (w *shard) Prepare() (state []byte, err error) {
 	if err := w.sync(); err != nil {
 		return nil, err
 	}
-	return json.Marshal(saved{w.n, w.f.Temp()})
+	return json.Marshal(saved{N: w.n, Temp: w.f.Temp()})
 }
 
 func (w *shard) Commit() error { return nil }
@@ -166,5 +198,6 @@ func succeedShard(states [][]byte) ([]byte, error) {
 		out.N = max(out.N, was.N)
 	}
 	out.N++
+	out.Before = len(states)
 	return json.Marshal(out)
 }

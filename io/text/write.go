@@ -114,6 +114,11 @@ type typedSink[T any] struct {
 
 // Open begins a lane's files, or goes on with them where the snapshot left them.
 func (s *typedSink[T]) Open(ctx context.Context, lane, lanes int, state []byte) (pipeline.Writer[T], error) {
+	if lane == 0 && (state != nil || s.roll.on()) {
+		if err := s.sweepOthers(ctx, lanes, state); err != nil {
+			return nil, err
+		}
+	}
 	if s.roll.on() {
 		return openRoller(ctx, s.sink, s.shard(lane, lanes), state, s.format())
 	}

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestMain(m *testing.M) {
+	beChild() // this binary is the job, too
+	os.Exit(m.Run())
+}
+
+// Goal: kill -9 at any moment loses nothing and shows nothing twice, also where the
+// number of lanes changes.
+func TestKills(t *testing.T) {
+	for _, s := range []schedule{
+		{State: "memory", Lanes: 2, Seed: 1},
+		{State: "memory", Rescale: true, Seed: 2},
+	} {
+		s.Kills, s.Checkpoint, s.Rate, s.Longest = 15, 10*time.Millisecond, 20_000, 300*time.Millisecond
+		res, err := s.run(t.TempDir())
+		require.NoError(t, err)
+		require.NoError(t, res.check(false))
+		t.Logf("%+v", res)
+	}
+}
+
+// Goal: the rig finds what is lost and what comes twice.
+func TestOutput_difference(t *testing.T) {
+	want := &output{windows: []byte("w1\nw2\n"), users: []string{"a", "b", "c"}}
+	for _, tc := range []struct {
+		got              output
+		lost, duplicated int
+	}{
+		{*want, 0, 0},
+		{output{[]byte("w1\nw2\n"), []string{"a", "c"}}, 1, 0},
+		{output{[]byte("w1\nw1\nw2\n"), []string{"a", "b", "c"}}, 0, 1},
+		{output{[]byte("w2\nw1\n"), []string{"a", "b", "c"}}, 0, 0},
+		{output{[]byte("w1\nw2\n"), []string{"a", "b", "x"}}, 1, 1},
+	} {
+		lost, duplicated := tc.got.difference(want)
+		require.Equal(t, []int{tc.lost, tc.duplicated}, []int{lost, duplicated})
+		require.Equal(t, lost+duplicated == 0 && string(tc.got.windows) == string(want.windows), tc.got.equal(want))
+	}
+	r := &report{Lost: 1, Epochs: 1, Lines: 1}
+	require.ErrorContains(t, r.check(false), "1 lines lost, 0 too many")
+	require.ErrorContains(t, (&report{Equal: true}).check(false), "nothing was tested")
+	require.ErrorContains(t, (&report{Equal: true, Epochs: 1, Lines: 1}).check(true), "no kill fell while starting")
+}

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"time"
+)
+
+// phase is where in its life a process was when it was killed.
+type phase string
+
+const (
+	starting   phase = "starting"   // state is opened and read
+	first      phase = "first"      // open, but no epoch has been cut
+	running    phase = "running"    // between epochs
+	preparing  phase = "preparing"  // sinks make their part of an epoch durable
+	persisting phase = "persisting" // they have, and the epoch is not known to be durable
+	showing    phase = "showing"    // it is, and sinks show what it brought
+)
+
+var phases = []phase{starting, first, running, preparing, persisting, showing}
+
+// process is a child.
+type process struct {
+	cmd   *exec.Cmd
+	began time.Time
+	logs  bytes.Buffer // what it says to people; read when it has ended
+	ended chan struct{}
+	err   error // how it has ended
+
+	mu         sync.Mutex // guards what follows
+	said       map[string]int
+	lanes      int
+	open, done bool
+	opened     time.Time
+	recovered  time.Time // its first epoch was committed
+	isOpen     chan struct{}
+	committed  chan struct{} // cap 1: poked at each commit
+}
+
+// start starts a child. wrap, if not nil, changes how.
+func start(t task, wrap func(*exec.Cmd)) (*process, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	line, err := json.Marshal(t)
+	if err != nil {
+		return nil, err
+	}
+	p := &process{cmd: exec.Command(self), began: time.Now(), ended: make(chan struct{}), lanes: t.Lanes, said: map[string]int{}, isOpen: make(chan struct{}), committed: make(chan struct{}, 1)}
+	p.cmd.Env = append(os.Environ(), childVar+"="+string(line))
+	p.cmd.Stderr = &p.logs
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if wrap != nil {
+		wrap(p.cmd)
+	}
+	if err := p.cmd.Start(); err != nil {
+		return nil, err
+	}
+	go func() {
+		s := bufio.NewScanner(out)
+		for s.Scan() {
+			p.note(s.Text())
+		}
+		p.err = p.cmd.Wait()
+		close(p.ended)
+	}()
+	return p, nil
+}
+
+// note takes in what the child says.
+func (p *process) note(line string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.said[line]++
+	switch line {
+	case "open":
+		if !p.open {
+			p.open, p.opened = true, time.Now()
+			close(p.isOpen)
+		}
+	case "shown":
+		if p.recovered.IsZero() {
+			p.recovered = time.Now()
+		}
+		select {
+		case p.committed <- struct{}{}:
+		default:
+		}
+	case "done":
+		p.done = true
+	}
+}
+
+// kill ends the child at once, and says where it was.
+func (p *process) kill() (phase, error) {
+	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return "", err
+	}
+	<-p.ended
+	if p.done {
+		return "", errEnded
+	}
+	if s := p.cmd.ProcessState; s.Exited() {
+		return "", fmt.Errorf("the job has failed: %w\n%s", p.err, p.logs.String())
+	}
+	return p.phase(), nil
+}
+
+var errEnded = errors.New("the job had ended")
+
+func (p *process) phase() phase {
+	switch n := p.said; {
+	case !p.open:
+		return starting
+	case n["prepare"] == 0:
+		return first
+	case n["prepare"] > n["prepared"]:
+		return preparing
+	case n["commit"] > n["shown"]:
+		return showing
+	case n["prepared"] > n["commit"]:
+		return persisting
+	}
+	return running
+}
+
+// epochs is how many were committed on all lanes.
+func (p *process) epochs() int { return p.said["shown"] / p.lanes }
+
+// wait waits for the end of a child that is left alone.
+func (p *process) wait() error {
+	<-p.ended
+	if p.err != nil || !p.done {
+		return fmt.Errorf("the job has failed: %w\n%s", p.err, strings.TrimSpace(p.logs.String()))
+	}
+	return nil
+}
