@@ -93,6 +93,38 @@ func stateList(c *call) error {
 	return nil
 }
 
+// splitLine is what "state splits" prints of a piece of a source.
+type splitLine struct {
+	Transform string `json:"transform"`
+	Split     string `json:"split"`
+	Done      bool   `json:"done"`
+	Lane      *int   `json:"lane,omitempty"` // that had it open
+	Position  []byte `json:"position,omitempty"`
+}
+
+func stateSplits(c *call) error {
+	s, err := c.look(noMore)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if err := c.wants(0, 0); err != nil {
+		return err
+	}
+	for _, n := range s.Last().Manifest.Nodes {
+		for _, split := range s.Last().Splits[n.Name] {
+			line := splitLine{Transform: n.Name, Split: split.ID, Done: split.Done, Position: split.Pos}
+			if split.Lane >= 0 {
+				line.Lane = &split.Lane
+			}
+			if err := c.line(line); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // node is a transform by name, with its layout; the error says what there is.
 func (s *source) node(name string) (*upgrade.Layout, error) {
 	var names []string
