@@ -68,29 +68,36 @@ func stateList(c *call) error {
 		if !n.Stateful && size.Rows == 0 {
 			continue
 		}
-		line := transformLine{Transform: n.Name, Kind: n.Kind, Position: n.Position, State: []string{}, Rows: size.Rows, Bytes: size.Bytes}
-		l, err := upgrade.LayoutOf(n)
-		if err != nil {
-			return err
-		}
-		if l.KeyType() != nil {
-			line.Key = l.KeyType().String()
-		}
-		for _, p := range l.Parts() {
-			typ, _ := p.Content()
-			text := typ.String()
-			if id, _, ok := p.GoType(); ok {
-				if d, err := coder.Describe(id); err == nil {
-					text = d.String()
-				}
-			}
-			line.State = append(line.State, p.Kind+" "+p.Name+" "+text)
-		}
+		line := transformLine{Transform: n.Name, Kind: n.Kind, Position: n.Position, Rows: size.Rows, Bytes: size.Bytes}
+		line.Key, line.State = types(n)
 		if err := c.line(line); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// types are those of the keys and the state of a transform, in the words of Go; of one
+// that a later version declared, what it says of itself.
+func types(n commit.Node) (key string, state []string) {
+	l, err := upgrade.LayoutOf(n)
+	if err != nil {
+		return n.Key, n.State
+	}
+	if l.KeyType() != nil {
+		key = l.KeyType().String()
+	}
+	state = []string{}
+	for _, p := range l.Parts() {
+		typ, _ := p.Content()
+		if id, _, ok := p.GoType(); ok {
+			if d, err := coder.Describe(id); err == nil {
+				typ = d
+			}
+		}
+		state = append(state, p.Kind+" "+p.Name+" "+typ.String())
+	}
+	return key, state
 }
 
 // splitLine is what "state splits" prints of a piece of a source.
