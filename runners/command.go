@@ -29,6 +29,7 @@ var commands = []subcommand{
 	{"state ls", "[FILE.savepoint]", "the transforms that keep state, how much, and of which types, as JSON lines", stateList},
 	{"state get", "[FILE.savepoint] TRANSFORM [CELL] KEY", "the state of a key, which is JSON, as JSON lines: one for each window", stateGet},
 	{"state dump", "[FILE.savepoint] [TRANSFORM] [-cell CELL]", "all state, as JSON lines", stateDump},
+	{"state splits", "[FILE.savepoint]", "how far sources are read, as JSON lines", stateSplits},
 	{"savepoint create", "[NAME]", "make a savepoint, of a running job or a stopped one", savepointCreate},
 	{"savepoint ls", "", "list the savepoints of the job", savepointList},
 	{"savepoint rm", "NAME...", "remove savepoints", savepointRemove},

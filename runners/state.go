@@ -68,26 +68,65 @@ func stateList(c *call) error {
 		if !n.Stateful && size.Rows == 0 {
 			continue
 		}
-		line := transformLine{Transform: n.Name, Kind: n.Kind, Position: n.Position, State: []string{}, Rows: size.Rows, Bytes: size.Bytes}
-		l, err := upgrade.LayoutOf(n)
-		if err != nil {
-			return err
-		}
-		if l.KeyType() != nil {
-			line.Key = l.KeyType().String()
-		}
-		for _, p := range l.Parts() {
-			typ, _ := p.Content()
-			text := typ.String()
-			if id, _, ok := p.GoType(); ok {
-				if d, err := coder.Describe(id); err == nil {
-					text = d.String()
-				}
-			}
-			line.State = append(line.State, p.Kind+" "+p.Name+" "+text)
-		}
+		line := transformLine{Transform: n.Name, Kind: n.Kind, Position: n.Position, Rows: size.Rows, Bytes: size.Bytes}
+		line.Key, line.State = types(n)
 		if err := c.line(line); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// types are those of the keys and the state of a transform, in the words of Go; of one
+// that a later version declared, what it says of itself.
+func types(n commit.Node) (key string, state []string) {
+	l, err := upgrade.LayoutOf(n)
+	if err != nil {
+		return n.Key, n.State
+	}
+	if l.KeyType() != nil {
+		key = l.KeyType().String()
+	}
+	state = []string{}
+	for _, p := range l.Parts() {
+		typ, _ := p.Content()
+		if id, _, ok := p.GoType(); ok {
+			if d, err := coder.Describe(id); err == nil {
+				typ = d
+			}
+		}
+		state = append(state, p.Kind+" "+p.Name+" "+typ.String())
+	}
+	return key, state
+}
+
+// splitLine is what "state splits" prints of a piece of a source.
+type splitLine struct {
+	Transform string `json:"transform"`
+	Split     string `json:"split"`
+	Done      bool   `json:"done"`
+	Lane      *int   `json:"lane,omitempty"` // that had it open
+	Position  []byte `json:"position,omitempty"`
+}
+
+func stateSplits(c *call) error {
+	s, err := c.look(noMore)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if err := c.wants(0, 0); err != nil {
+		return err
+	}
+	for _, n := range s.Last().Manifest.Nodes {
+		for _, split := range s.Last().Splits[n.Name] {
+			line := splitLine{Transform: n.Name, Split: split.ID, Done: split.Done, Position: split.Pos}
+			if split.Lane >= 0 {
+				line.Lane = &split.Lane
+			}
+			if err := c.line(line); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

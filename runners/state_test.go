@@ -88,6 +88,10 @@ func TestState_lines(t *testing.T) {
 	require.Zero(t, code)
 	require.Len(t, lines(out), 4)
 
+	code, out, _ = on(t, "", "state", "splits", visits)
+	require.Zero(t, code)
+	require.Regexp(t, `^\{"transform":"visits","split":"[^"]+","done":false,"lane":0,"position":"[^"]+"\}\n$`, out)
+
 	code, out, _ = on(t, "", "state", "dump", visits, "EventTime")
 	require.Zero(t, code)
 	require.Regexp(t, `^\{"transform":"EventTime","lane":0,"row":"clock","state":\{"clock":".*"\}\}\n$`, out)

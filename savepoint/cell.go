@@ -27,7 +27,7 @@ func findNode(nodes []*node, name string) (*node, error) {
 		if n.Name == name {
 			return n, nil
 		}
-		if n.layout.KeyType() != nil {
+		if n.Key != "" {
 			keyed = append(keyed, strconv.Quote(n.Name))
 		}
 	}
@@ -47,6 +47,9 @@ type keyCell[K comparable] struct {
 func keyOf[K comparable](nodes []*node, transform string) (c keyCell[K], err error) {
 	if c.n, err = findNode(nodes, transform); err != nil {
 		return c, err
+	}
+	if c.n.err != nil {
+		return c, c.n.err
 	}
 	d := c.n.layout.KeyType()
 	if d == nil {

@@ -83,7 +83,9 @@ func SetIn[K comparable, V any](e *Edit, transform, cell string, w window.Interv
 	return e.put(c.n, id, row)
 }
 
-// Clear makes a cell hold nothing for a key, in the global window; the other cells stay.
+// Clear makes a cell hold nothing for a key, in the global window; the other cells
+// stay. The accumulator of a combine becomes the zero value of its type: [Delete]
+// removes the key.
 func Clear[K comparable, V any](e *Edit, transform, cell string, key K) error {
 	return ClearIn[K, V](e, transform, cell, window.Global, key)
 }

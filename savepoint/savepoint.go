@@ -1,7 +1,6 @@
 package savepoint
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/millrace/millrace/internal/commit"
@@ -21,6 +20,7 @@ type node struct {
 	commit.Node
 	stored string // its name in the file
 	layout *upgrade.Layout
+	err    error // why there is none: a later version may know parts that this one doesn't
 }
 
 // Transform is what a savepoint says of a transform.
@@ -54,11 +54,7 @@ func Open(path string) (*Savepoint, error) {
 	s := &Savepoint{file: f}
 	for _, n := range f.Last().Manifest.Nodes {
 		l, err := upgrade.LayoutOf(n)
-		if err != nil {
-			f.Close()
-			return nil, fmt.Errorf("savepoint %s: %w", path, err)
-		}
-		s.nodes = append(s.nodes, &node{n, n.Name, l})
+		s.nodes = append(s.nodes, &node{n, n.Name, l, err})
 	}
 	return s, nil
 }
@@ -88,8 +84,12 @@ func (s *Savepoint) Transforms() []Transform {
 		size := s.file.Size(n.stored)
 		list[i] = Transform{
 			Name: n.Name, Kind: n.Kind, Position: n.Position, Windowing: n.Windowing,
-			Cells: cellsOf(n.layout), Rows: size.Rows, Bytes: size.Bytes, Source: n.Source,
+			Rows: size.Rows, Bytes: size.Bytes, Source: n.Source,
 		}
+		if n.err != nil {
+			continue
+		}
+		list[i].Cells = cellsOf(n.layout)
 		if k := n.layout.KeyType(); k != nil {
 			list[i].Key = k.String()
 		}

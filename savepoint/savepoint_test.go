@@ -393,3 +393,60 @@ func TestEdit_windows(t *testing.T) {
 		require.NotContains(t, line, "user2")
 	}
 }
+
+// Goal: a transform of a kind that only a later version knows is no reason not to read the others.
+func TestOpen_unknownParts(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.savepoint")
+	rec := &commit.Record{Lanes: 1, Manifest: commit.Manifest{Nodes: []commit.Node{
+		{Name: "later", Kind: "Stateful", Key: "beam:coder:varint:v1", State: []string{"hologram x beam:coder:varint:v1"}, Stateful: true},
+		{Name: "sum", Kind: "Stateful", Key: "beam:coder:varint:v1", State: []string{"value n beam:coder:varint:v1"}, Stateful: true},
+	}}}
+	require.NoError(t, savefile.Create(path, savefile.Facts{}, rec, func(func(commit.Row) error) error { return nil }))
+	s, err := savepoint.Open(path)
+	require.NoError(t, err)
+	defer s.Close()
+	require.Len(t, s.Transforms(), 2)
+	require.Empty(t, all[int, int](t, s, "sum", "n"))
+	_, _, err = savepoint.Get[int, int](s, "later", "x", 1)
+	require.ErrorContains(t, err, `the kind of hologram "x" is unknown: it was declared by a later version`)
+}
+
+// Goal: integer keys are found by their groups, of which the Go type decides.
+func TestEdit_integerKeys(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.savepoint")
+	rec := &commit.Record{Lanes: 1, Manifest: commit.Manifest{Nodes: []commit.Node{
+		{Name: "sum", Kind: "Stateful", Key: "beam:coder:varint:v1", State: []string{"value n beam:coder:varint:v1", "bag seen beam:coder:string_utf8:v1 ttl", "value last beam:coder:varint:v1 ttl"}, Stateful: true},
+	}}}
+	require.NoError(t, savefile.Create(path, savefile.Facts{}, rec, func(func(commit.Row) error) error { return nil }))
+	s, err := savepoint.Open(path)
+	require.NoError(t, err)
+	defer s.Close()
+	e := s.Edit()
+	for i := -50; i < 50; i++ {
+		require.NoError(t, savepoint.Set(e, "sum", "n", i, i*i))
+		require.NoError(t, savepoint.Set(e, "sum", "seen", i, []string{"a", fmt.Sprint(i)}))
+		require.NoError(t, savepoint.Set(e, "sum", "last", int32(i), i), "an int32 has the same bytes and group")
+	}
+	require.NoError(t, savepoint.Clear[int, int](e, "sum", "n", 7))
+	require.NoError(t, savepoint.Clear[int, []string](e, "sum", "seen", 7))
+	require.NoError(t, savepoint.Clear[int, int](e, "sum", "n", 8))
+	require.NoError(t, savepoint.Clear[int, []string](e, "sum", "seen", 8))
+	require.NoError(t, savepoint.Clear[int, int](e, "sum", "last", 8))
+	next := filepath.Join(filepath.Dir(path), "y.savepoint")
+	require.NoError(t, e.Save(next))
+	edited, err := savepoint.Open(next)
+	require.NoError(t, err)
+	defer edited.Close()
+	n := all[int, int](t, edited, "sum", "n")
+	require.Len(t, n, 98)
+	require.Equal(t, 49*49, n[-49])
+	require.Equal(t, []string{"a", "-3"}, all[int, []string](t, edited, "sum", "seen")[-3])
+	last := all[int, int](t, edited, "sum", "last")
+	require.Len(t, last, 99)
+	require.Equal(t, 7, last[7])
+	require.EqualValues(t, 99, edited.Transforms()[0].Rows, "nothing is left of key 8")
+	v, ok, err := savepoint.Get[int, int](edited, "sum", "n", -50)
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.Equal(t, 2500, v)
+}

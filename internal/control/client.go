@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
+	"syscall"
 
 	"github.com/millrace/millrace/internal/savefile"
 )
@@ -28,10 +30,10 @@ func In(dir string) *Client {
 	return &Client{base: "http://localhost", http: http.Client{Transport: &http.Transport{
 		DialContext: func(context.Context, string, string) (net.Conn, error) {
 			c, err := dial(dir)
-			if err != nil {
+			if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
 				return nil, fmt.Errorf("%w (%v)", ErrNotRunning, err)
 			}
-			return c, nil
+			return c, err
 		},
 		DisableKeepAlives: true,
 	}}}

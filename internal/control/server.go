@@ -90,7 +90,7 @@ func (s *Server) Close() {
 }
 
 // Run answers until ctx ends; then calls that are under way see their contexts end,
-// and it returns when they have. No goroutine of the server is left.
+// and it returns when they have returned. No goroutine of the server is left.
 func (s *Server) Run(ctx context.Context) error {
 	defer s.Close()
 	var wg sync.WaitGroup
@@ -105,6 +105,14 @@ func (s *Server) Run(ctx context.Context) error {
 			ReadTimeout:       30 * time.Second,
 			MaxHeaderBytes:    16 << 10,
 			BaseContext:       func(net.Listener) context.Context { return calls },
+			ConnState: func(_ net.Conn, state http.ConnState) {
+				switch state {
+				case http.StateNew: // told by the goroutine that accepts, which wg counts
+					wg.Add(1)
+				case http.StateClosed: // told when the connection's calls have returned
+					wg.Done()
+				}
+			},
 		}
 		wg.Go(func() {
 			if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
