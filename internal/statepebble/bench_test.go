@@ -162,6 +162,8 @@ func BenchmarkGet(b *testing.B) {
 				}
 			}
 			b.ReportMetric(float64((cpu()-start).Nanoseconds())/float64(b.N), "cpu-ns/op")
+			_, most := rss()
+			b.ReportMetric(most, "MB-most")
 		})
 	}
 }

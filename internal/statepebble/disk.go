@@ -23,6 +23,7 @@ type disk struct {
 	vfs.FS
 	ctx    context.Context // while it lasts, writers wait
 	onFull func(error)
+	onFail func(error)   // told that a folder could not be synced
 	retry  time.Duration // between two tries
 
 	mu      sync.Mutex
@@ -52,13 +53,16 @@ func (d *disk) alive() error {
 	d.mu.Lock()
 	dead := d.dead
 	d.mu.Unlock()
-	if dead != nil {
-		<-time.After(deadPause)
-	}
+	pause(dead)
 	return dead
 }
 
-const deadPause = 10 * time.Millisecond
+// pause takes a while if err says that the disk fails.
+func pause(err error) {
+	if err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, os.ErrExist) {
+		<-time.After(10 * time.Millisecond)
+	}
+}
 
 // Lock takes the folder for this process. Whoever gives up on the library lets go of
 // it by unlock.
@@ -96,10 +100,11 @@ func (d *disk) try(do func() error) error {
 	}
 	err := do()
 	if !isFull(err) {
+		pause(err)
 		return err
 	}
 	if d.ctx.Err() != nil {
-		<-time.After(deadPause)
+		pause(err)
 		return err
 	}
 	d.wait(err)
@@ -189,7 +194,7 @@ func (d *disk) OpenDir(name string) (vfs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &diskFile{f, d}, nil
+	return &diskDir{f, d}, nil
 }
 
 func (d *disk) Link(from, to string) error {
@@ -272,4 +277,21 @@ func (f *diskFile) SyncTo(n int64) (bool, error) {
 		return false, err
 	}
 	return f.File.SyncTo(n)
+}
+
+// diskDir is a folder, to be synced.
+type diskDir struct {
+	vfs.File
+	d *disk
+}
+
+// Sync ends the store if it fails. It doesn't say so to the library, which would end
+// the process.
+func (f *diskDir) Sync() error {
+	if f.d.alive() == nil {
+		if err := f.File.Sync(); err != nil {
+			f.d.onFail(err)
+		}
+	}
+	return nil
 }

@@ -152,7 +152,7 @@ func (e *epoch) write(rec *commit.Record) error {
 	if err != nil {
 		return err
 	}
-	s.lastRec = kept
+	s.last.Store(kept)
 	s.pending, s.dropped = nodes{}, map[string]bool{}
 	s.show(s.db.NewSnapshot(), e.table)
 	_ = s.newest.set(rec.Epoch) // for the sake of better words only

@@ -16,10 +16,34 @@ import (
 	"github.com/millrace/millrace/internal/commit"
 )
 
-// fullable is a disk that can be full.
+// fullable is a disk that can be full, or unable to sync.
 type fullable struct {
 	vfs.FS
 	full atomic.Bool
+	sick atomic.Bool
+}
+
+var errSick = errors.New("the disk is sick")
+
+func (f *fullable) OpenDir(name string) (vfs.File, error) {
+	file, err := f.FS.OpenDir(name)
+	return &fullableFile{file, f}, err
+}
+
+func (f *fullableFile) Sync() error {
+	if f.f.sick.Load() {
+		return errSick
+	}
+	return f.File.Sync()
+}
+
+func (f *fullableFile) SyncData() error { return f.Sync() }
+
+func (f *fullableFile) SyncTo(n int64) (bool, error) {
+	if f.f.sick.Load() {
+		return false, errSick
+	}
+	return f.File.SyncTo(n)
 }
 
 func (f *fullable) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
@@ -138,6 +162,33 @@ func TestWaitingForRoomEndsWithTheRun(t *testing.T) {
 			e, rec = writeOne(s, "d", size)
 			require.NoError(t, e.Commit(rec))
 			mustGet(t, s, "d", size)
+			require.NoError(t, s.Close())
+		})
+	}
+}
+
+// A disk that can't sync ends the store, not the process.
+func TestSickDisk(t *testing.T) {
+	for name, size := range sizes {
+		t.Run(name, func(t *testing.T) {
+			mem := vfs.NewCrashableMem()
+			fs := &fullable{FS: mem}
+			s, err := Open("state", Config{FS: fs, MemTableBytes: 16 << 10, retry: time.Millisecond})
+			require.NoError(t, err)
+			e, rec := writeOne(s, "a", size)
+			require.NoError(t, e.Commit(rec))
+			fs.sick.Store(true)
+			for range 3 {
+				e, rec = writeOne(s, "b", size)
+				require.ErrorContains(t, e.Commit(rec), errSick.Error())
+			}
+			mustGet(t, s, "a", size)
+			mustGet(t, s, "b", 0)
+			_ = s.Close() // may say so, too
+			s, err = Open("state", Config{FS: mem.CrashClone(vfs.CrashCloneCfg{})})
+			require.NoError(t, err)
+			require.Equal(t, uint64(1), s.Last().Epoch)
+			mustGet(t, s, "a", size)
 			require.NoError(t, s.Close())
 		})
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -35,8 +36,10 @@ type Store struct {
 	dropped  map[string]bool
 	open     bool // an epoch is
 	closed   bool
-	lastRec  *commit.Record
 	poisoned error
+
+	last atomic.Pointer[commit.Record]
+	stop context.CancelCauseFunc // ends the waiting for room
 
 	seen  sync.RWMutex // guards now
 	now   *view        // nil once closed
@@ -70,6 +73,7 @@ func open(dir string, cfg Config) (_ *Store, err error) {
 		pending: nodes{},
 		dropped: map[string]bool{},
 
+		stop:       stop,
 		room:       newRoom(ctx),
 		largeBytes: cfg.MemTableBytes / 2,
 	}
@@ -77,6 +81,12 @@ func open(dir string, cfg Config) (_ *Store, err error) {
 		s.disk.kill(err)
 		stop(err)
 	}}
+	s.disk.onFail = s.log.end
+	defer func() {
+		if err != nil {
+			stop(err)
+		}
+	}()
 	if err := makeDir(s.disk, dir); err != nil {
 		return nil, err
 	}
@@ -145,8 +155,8 @@ func (s *Store) compareNewest() error {
 	}
 	s.newest = n
 	found := uint64(0)
-	if s.lastRec != nil {
-		found = s.lastRec.Epoch
+	if last := s.Last(); last != nil {
+		found = last.Epoch
 	}
 	sentence, err := lost(found, epoch)
 	if err != nil {
@@ -174,9 +184,11 @@ func (s *Store) load() error {
 	table := nodes{}
 	rec, err := own(snap, recordKey)
 	if err == nil && rec != nil {
-		if s.lastRec, err = commit.DecodeRecord(rec); err != nil {
-			err = &DamageError{Err: fmt.Errorf("reading the record: %w", err)}
+		var last *commit.Record
+		if last, err = commit.DecodeRecord(rec); err != nil {
+			err = fmt.Errorf("read the record: %w", err) // of a newer version: the library has checked its bytes
 		}
+		s.last.Store(last)
 	}
 	var b []byte
 	if err == nil {
@@ -286,11 +298,7 @@ func (s *Store) failedWriting() error {
 var errClosed = errors.New("the store is closed")
 
 // Last is the record of the newest committed epoch; nil at the start of a job.
-func (s *Store) Last() *commit.Record {
-	s.write.Lock()
-	defer s.write.Unlock()
-	return s.lastRec
-}
+func (s *Store) Last() *commit.Record { return s.last.Load() }
 
 // WantsWhole is never so: what is old is tidied away all the time.
 func (s *Store) WantsWhole() bool { return false }
@@ -311,6 +319,7 @@ func (s *Store) Close() error {
 
 // giveUp closes what is open, and lets go of the folder.
 func (s *Store) giveUp() error {
+	s.stop(errClosed) // what is left to write is of no use
 	s.show(nil, nil)
 	s.views.Wait()
 	defer s.disk.unlock()
