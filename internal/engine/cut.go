@@ -100,7 +100,9 @@ func (l *lane) cut(ctx context.Context, n int) (end bool, err error) {
 		return true, err
 	}
 	if l.inc.run.Epochs {
-		l.encode(&r)
+		if l.encode(&r); l.c.Err() != nil { // rows of state that are not in memory could not be read
+			return true, l.c.Err()
+		}
 	}
 	l.inc.tell(r)
 	for {

@@ -239,6 +239,14 @@ func byKey[B any](out []got[B]) map[string][]string {
 	return m
 }
 
+// seeds is how many programs are tried of each kind.
+func seeds() uint64 {
+	if testing.Short() {
+		return 2
+	}
+	return 6
+}
+
 // Goal: paging changes nothing that can be seen. Method: random programs, alike with
 // all rows in memory and with a budget that keeps none, or a few; elements come
 // between a cut and its commit; now and then all begins again from the store.
@@ -250,7 +258,7 @@ func TestPaging_isNotSeen(t *testing.T) {
 		for _, mode := range []string{"plain", "careful", "park"} {
 			for _, budget := range []int64{0, 5_000} {
 				t.Run(fmt.Sprint(name, "/", mode, "/", budget), func(t *testing.T) {
-					for seed := range uint64(10) {
+					for seed := range seeds() {
 						samePaged[string](t, program(t, s, mode != "plain"), mode, budget, seed)
 					}
 				})
@@ -293,7 +301,7 @@ func TestPaging_isNotSeenOfCombiners(t *testing.T) {
 				}
 				for _, budget := range []int64{0, 3_000, 100_000} {
 					t.Run(fmt.Sprint(name, "/", sliced, "/", mode, "/", budget), func(t *testing.T) {
-						for seed := range uint64(10) {
+						for seed := range seeds() {
 							samePaged[coder.KV[string, string]](t, folding(t, s, sliced, seed%2 == 0, mode == "careful"), mode, budget, seed)
 						}
 					})
@@ -333,7 +341,7 @@ func TestPaging_isNotSeenOfPanes(t *testing.T) {
 				}}
 			for _, budget := range []int64{0, 8_000} {
 				t.Run(fmt.Sprint(name, "/", mode, "/", budget), func(t *testing.T) {
-					for seed := range uint64(6) {
+					for seed := range seeds() {
 						samePaged[coder.KV[string, string]](t, factory, mode, budget, seed)
 					}
 				})
