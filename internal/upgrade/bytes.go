@@ -22,10 +22,13 @@ func takeInt(b []byte) (int64, []byte, error) {
 	return v, b[n:], nil
 }
 
-// takeCount reads a number of things of which each takes a byte or more.
+// emptyMax is how many things may be counted of which none takes a byte.
+const emptyMax = 1 << 16
+
+// takeCount reads a number of things that follow.
 func takeCount(b []byte) (int, []byte, error) {
 	v, n := binary.Uvarint(b)
-	if n <= 0 || v > uint64(len(b)) {
+	if n <= 0 || v > uint64(len(b))+emptyMax {
 		return 0, nil, errShort
 	}
 	return int(v), b[n:], nil

@@ -70,7 +70,7 @@ func (s *shape) takeCell(dst, raw []byte) (_, rest []byte, err error) {
 		return nil, nil, err
 	}
 	values, raw, err := takeBytes(raw)
-	if err == nil && (n < 0 || n > int64(len(values))) {
+	if err == nil && (n < 0 || n > int64(len(values))+emptyMax) {
 		err = errShort
 	}
 	if err != nil {

@@ -95,7 +95,8 @@ var (
 
 var errRest = errors.New("there is more in the row than was declared")
 
-// Split takes a row apart.
+// Split takes a row apart. What no declaration tells is one part of the name and kind
+// "bytes".
 func (l *Layout) Split(key, val []byte) (Entry, error) {
 	e, err := l.split(key, val)
 	if err != nil {
@@ -120,14 +121,18 @@ func (l *Layout) split(key, val []byte) (e Entry, err error) {
 			err = e.take(l.other, val)
 			break
 		}
-		e.Parts = []Part{opaquePart(string(key), val)}
+		e.Parts = []Part{opaquePart(val)}
 	case KeyRow:
 		e.Key = bytes.Clone(rest)
 		err = l.splitParts(&e, val)
 	}
-	if len(e.Key) > 0 {
-		if rest, err := l.key.Skip(e.Key); err != nil || len(rest) > 0 {
-			return e, fmt.Errorf("the key: %w", errors.Join(err, errRest))
+	if err == nil && (e.Kind == KeyRow || e.Kind == ParkedRow) {
+		rest, bad := l.key.Skip(e.Key)
+		if bad == nil && len(rest) > 0 {
+			bad = errRest
+		}
+		if bad != nil {
+			err = fmt.Errorf("the key: %w", bad)
 		}
 	}
 	return e, err
@@ -178,11 +183,11 @@ func (e *Entry) take(s *shape, val []byte) error {
 }
 
 // splitParts takes the row of a key apart. Behind a part that does not tell where it
-// ends, all is one opaque part without a name.
+// ends, all is one opaque part.
 func (l *Layout) splitParts(e *Entry, val []byte) (err error) {
 	for i, s := range l.parts {
 		if !s.typ.Ends() && i+1 < len(l.parts) {
-			e.Parts = append(e.Parts, opaquePart("", val))
+			e.Parts = append(e.Parts, opaquePart(val))
 			return nil
 		}
 		var b []byte
@@ -200,8 +205,8 @@ func (l *Layout) splitParts(e *Entry, val []byte) (err error) {
 // opaqueKind is the kind of parts that are shown as bytes.
 const opaqueKind = "bytes"
 
-func opaquePart(name string, val []byte) Part {
-	return Part{name, opaqueKind, opaqueType, bytes.Clone(val)}
+func opaquePart(val []byte) Part {
+	return Part{opaqueKind, opaqueKind, opaqueType, bytes.Clone(val)}
 }
 
 // Join puts a row together again: the inverse of Split, also of parts that were changed.
@@ -304,11 +309,7 @@ func (e Entry) AppendJSON(dst []byte) (_ []byte, err error) {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		name := p.Name
-		if name == "" {
-			name = opaqueKind
-		}
-		if dst, err = jsonString(dst, []byte(name)); err != nil {
+		if dst, err = jsonString(dst, []byte(p.Name)); err != nil {
 			return nil, err
 		}
 		if dst, _, err = p.Type.AppendJSON(append(dst, ':'), p.Bytes); err != nil {

@@ -127,15 +127,16 @@ func (m *migration) cell(p Part, was, is *shape, conv *coder.Conversion) (Part, 
 	return Part{p.Name, is.part.Kind, is.typ, b}, nil
 }
 
-// Name is what an old transform is called now; false if its rows, or the positions of its
-// splits, are not to be taken.
+// Name is what an old transform is called now; false if its rows, the positions of its
+// splits and its watermarks are not to be taken. One without state has watermarks only.
 func (r *Result) Name(old string) (now string, ok bool) {
 	for i := range r.Transforms {
 		if t := &r.Transforms[i]; t.Old == old {
 			return t.Name, t.Outcome == Kept || t.Outcome == Migrated
 		}
 	}
-	return "", false
+	now, ok = r.stateless[old]
+	return now, ok
 }
 
 // Migration returns what makes new rows of the rows of an old transform; nil if they are

@@ -57,14 +57,15 @@ type Transform struct {
 
 // Result is a plan.
 type Result struct {
-	Transforms []Transform // the new ones in their order, then those that are gone
-	others     int         // without state
+	Transforms []Transform       // the new ones in their order, then those that are gone
+	others     int               // without state
+	stateless  map[string]string // what they are called, by their old names
 }
 
 // Plan compares the graph that wrote the rows with the one that is to read them. It is
 // pure. Whether it may be carried out, Result.Err says.
 func Plan(old, new commit.Manifest, opts Options) *Result {
-	p := &planner{opts: opts, byOld: map[string]*commit.Node{}, takenBy: map[string]string{}, res: &Result{}}
+	p := &planner{opts: opts, byOld: map[string]*commit.Node{}, takenBy: map[string]string{}, res: &Result{stateless: map[string]string{}}}
 	for i := range old.Nodes {
 		p.byOld[old.Nodes[i].Name] = &old.Nodes[i]
 	}
@@ -132,7 +133,9 @@ func (p *planner) node(n *commit.Node) {
 	was := p.takenBy[n.Name]
 	o := p.byOld[was]
 	if !keeps(n) && !keeps(o) {
-		p.res.others++
+		if p.res.others++; o != nil && o.Kind == n.Kind {
+			p.res.stateless[was] = n.Name
+		}
 		return
 	}
 	if !keeps(n) { // its state is gone, though not its name

@@ -193,16 +193,16 @@ func TestResult_ErrSaysWhatCanBeDone(t *testing.T) {
 }
 
 func TestResult_NameAndMigration(t *testing.T) {
-	r := Plan(of(source("in"), stateful("a", "value x "+varint), stateful("b", "value x "+varint), stateful("c", "value x "+varint)),
-		of(source("from"), stateful("a", "value x "+varint), stateful("b", "value x "+varint, "bag y "+varint)),
+	r := Plan(of(source("in"), commit.Node{Name: "map", Kind: "Map"}, commit.Node{Name: "filter", Kind: "Filter"}, stateful("a", "value x "+varint), stateful("b", "value x "+varint), stateful("c", "value x "+varint)),
+		of(source("from"), commit.Node{Name: "map", Kind: "Map"}, stateful("a", "value x "+varint), stateful("b", "value x "+varint, "bag y "+varint)),
 		Options{Renamed: map[string]string{"in": "from"}, AllowDropped: map[string]bool{"c": true}})
 	require.NoError(t, r.Err())
 	got := ""
-	for _, name := range []string{"in", "a", "b", "c", "z"} {
+	for _, name := range []string{"in", "map", "filter", "a", "b", "c", "z"} {
 		now, ok := r.Name(name)
 		got += fmt.Sprintln(name, now, ok, r.Migration(name) != nil)
 	}
-	assert.Equal(t, "in from true false\na a true false\nb b true true\nc  false true\nz  false true\n", got)
+	assert.Equal(t, "in from true false\nmap map true true\nfilter  false true\na a true false\nb b true true\nc  false true\nz  false true\n", got)
 	assert.True(t, r.Changed())
 	assert.False(t, Plan(of(source("in")), of(source("in")), Options{}).Changed())
 }
