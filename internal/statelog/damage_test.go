@@ -137,6 +137,9 @@ func damaged(t *testing.T, what string, fs *fakeFS, last int, after map[uint64]*
 		require.True(t, l.WantsWhole(), what)
 	}
 	require.NoError(t, l.Close())
+	if testing.Short() && sum(0, []byte(what))%4 != 0 { // some of them, of all kinds
+		return epoch, warned, nil
+	}
 
 	// Once more, which must be no different, and on from there.
 	first := slices.Clone(warned)
@@ -202,8 +205,8 @@ func TestDamage_everyByteAndEveryTruncation(t *testing.T) {
 	}
 }
 
-// A power loss may take the acknowledgements. Then damage to the end of the newest
-// epoch, its commit, looks like a crash before it; all else is still found.
+// A power loss may take the acknowledgements. Then damage to the head of the newest
+// epoch's commit looks like a crash before it; all else is still found.
 func TestDamage_withoutAcknowledgements(t *testing.T) {
 	for dir, last := range golden {
 		was := loadGolden(t, dir)
@@ -229,7 +232,7 @@ func TestDamage_withoutAcknowledgements(t *testing.T) {
 				}
 			}
 		}
-		assert.Less(t, silent, 400, "no more than a head and a record")
+		assert.LessOrEqual(t, silent, commitHead, dir)
 	}
 }
 

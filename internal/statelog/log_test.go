@@ -151,7 +151,11 @@ func record(n int) *commit.Record {
 }
 
 func TestLog_holdsWhatWasCommitted(t *testing.T) {
-	for seed := range uint64(20) {
+	seeds := uint64(20)
+	if testing.Short() {
+		seeds = 5
+	}
+	for seed := range seeds {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		fs, m := newFake(), newModel()
 		l := open(t, fs, Config{WholeAfter: 20000})
