@@ -2,6 +2,7 @@ package statelog
 
 import (
 	"encoding/binary"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -114,6 +115,34 @@ func restore(b *testing.B, n int, changed bool) {
 func BenchmarkRestore(b *testing.B) {
 	b.Run("100MB", func(b *testing.B) { restore(b, 1_000_000, false) })
 	b.Run("100MB-changed", func(b *testing.B) { restore(b, 1_000_000, true) })
+}
+
+// A base, and behind it thousands of epochs in each of which many nodes have changed a little.
+func BenchmarkRestore_manyEpochs(b *testing.B) {
+	fs := newFake()
+	l, err := Open(fs, Config{ID: 7})
+	require.NoError(b, err)
+	for n := range 3000 {
+		e := l.Begin(2)
+		for lane := range 2 {
+			w := e.Lane(lane)
+			for node := range 20 {
+				w.Node(fmt.Sprint("node", node))
+				w.Put(lane*512+n%512, binary.BigEndian.AppendUint32(nil, uint32(n)), nil)
+			}
+		}
+		require.NoError(b, e.Commit(&commit.Record{}))
+	}
+	require.NoError(b, l.Close())
+	b.ReportAllocs()
+	for b.Loop() {
+		l, err := Open(fs, Config{})
+		require.NoError(b, err)
+		count := 0
+		require.NoError(b, l.Rows(commit.Want{}, func(commit.Row) error { count++; return nil }))
+		require.Equal(b, 3000*20, count) // both lanes have the same keys
+		require.NoError(b, l.Close())
+	}
 }
 
 // 1 GB, ten million rows.

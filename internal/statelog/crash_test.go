@@ -69,6 +69,60 @@ func TestCrash_atEveryCall(t *testing.T) {
 	}
 }
 
+// An epoch that was read but may not be synced is written anew while the log is
+// opened. Whatever call is the last one there, the epoch stays: it may have been
+// committed, and sinks have been told.
+func TestCrash_whileOpening(t *testing.T) {
+	for _, last := range []int{3, 5} { // changes, and a base
+		for call := 1; ; call++ {
+			fs := newFake()
+			after := history(t, fs, last)
+			for name := range fs.files {
+				if strings.HasSuffix(name, ackExt) {
+					delete(fs.files, name)
+				}
+			}
+			calls := 0
+			fs.fail = func(string) error {
+				if calls++; calls >= call {
+					return errCrash
+				}
+				return nil
+			}
+			_, err := Open(fs, Config{ID: 7})
+			for _, synced := range []bool{true, false} {
+				l := open(t, fs.copied(synced), Config{})
+				require.EqualValues(t, last, lastEpoch(l), "call %d", call)
+				require.Equal(t, after[uint64(last)].rows, rows(t, l, commit.Want{}), "call %d", call)
+			}
+			if err == nil && calls < call {
+				require.Greater(t, call, 15)
+				break
+			}
+		}
+	}
+}
+
+// With a file whose epoch can't be made durable, nothing is opened.
+func TestOpen_cannotMakeDurable(t *testing.T) {
+	fs := newFake()
+	history(t, fs, 3)
+	delete(fs.files, "00000001.ack")
+	fs.fail = func(op string) error {
+		if op == "sync 00000002.tmp" {
+			return syscall.EIO
+		}
+		return nil
+	}
+	_, err := Open(fs, Config{})
+	require.ErrorIs(t, err, syscall.EIO)
+	require.ErrorContains(t, err, "the folder of the log: write epoch 3 of 00000001.log again: begin 00000002.tmp")
+	fs.fail = nil
+	l := open(t, fs, Config{})
+	assert.EqualValues(t, 3, lastEpoch(l))
+	assert.NotContains(t, fs.files, "00000002.tmp")
+}
+
 func lastEpoch(l *Log) uint64 {
 	if r := l.Last(); r != nil {
 		return r.Epoch

@@ -221,6 +221,9 @@ const windowSize = 1 << 20
 // bytes returns n bytes at off, which the file has; they are valid until the next call.
 func (w *window) bytes(off int64, n int) ([]byte, error) {
 	if off < w.off || off+int64(n) > w.off+int64(len(w.buf)) {
+		if off+int64(n) > w.size {
+			return nil, io.ErrUnexpectedEOF
+		}
 		want := int(min(max(int64(n), windowSize), w.size-off))
 		if cap(w.buf) < want {
 			w.buf = make([]byte, want)

@@ -98,18 +98,16 @@ func (t *table) loadFile(fs FS, line []*epochFrames, w *wish, relaned int) error
 		return fmt.Errorf("open %s: %w", name, err)
 	}
 	defer r.Close()
-	var scratch []byte
+	in := chunkReader{r: r, small: window{r: r, size: r.Size()}}
 	for i, e := range line {
 		w.keysOnly = i < relaned
 		from := len(t.blocks)
 		for i := range e.chunks {
 			c := &e.chunks[i]
-			some, all := w.wanted(c)
-			if !some {
-				continue
-			}
-			if scratch, err = t.loadChunk(r, c, all, w, scratch); err != nil {
-				return fmt.Errorf("read %s at byte %d: %w", name, c.off, err)
+			if some, all := w.wanted(c); some {
+				if err := t.loadChunk(&in, c, all, w); err != nil {
+					return fmt.Errorf("read %s at byte %d: %w", name, c.off, err)
+				}
 			}
 		}
 		// Lanes write side by side. What counts is what each did, in its order.
@@ -120,34 +118,53 @@ func (t *table) loadFile(fs FS, line []*epochFrames, w *wish, relaned int) error
 	return nil
 }
 
-// loadChunk reads a chunk into a block of its own. Where not all rows are wanted it
-// reads into scratch, and copies.
-func (t *table) loadChunk(r ReadFile, c *chunk, all bool, w *wish, scratch []byte) ([]byte, error) {
-	var b []byte
-	switch {
-	case all:
-		b = make([]byte, c.size)
-	case cap(scratch) >= c.size:
-		b = scratch[:c.size]
-	default:
-		scratch = make([]byte, c.size)
-		b = scratch
+// chunkReader reads chunks from front to back.
+type chunkReader struct {
+	r       ReadFile
+	small   window // many chunks of an epoch in which little has changed are one read
+	scratch []byte
+}
+
+// rows reads the rows of a chunk: to keep, or to be valid until the next call.
+func (in *chunkReader) rows(c *chunk, keep bool) ([]byte, error) {
+	off := c.off + int64(chunkHead+len(c.node))
+	if c.size < windowSize/8 {
+		b, err := in.small.bytes(off, c.size)
+		if keep {
+			b = slices.Clone(b)
+		}
+		return b, err
 	}
-	if n, err := r.ReadAt(b, c.off+int64(chunkHead+len(c.node))); n < len(b) {
-		return scratch, err
+	var b []byte
+	if keep {
+		b = make([]byte, c.size)
+	} else {
+		in.scratch = slices.Grow(in.scratch[:0], c.size)
+		b = in.scratch[:c.size]
+	}
+	if n, err := in.r.ReadAt(b, off); n < len(b) {
+		return nil, err
+	}
+	return b, nil
+}
+
+// loadChunk reads a chunk into a block of its own, or what is wanted of it.
+func (t *table) loadChunk(in *chunkReader, c *chunk, all bool, w *wish) error {
+	b, err := in.rows(c, all)
+	if err != nil {
+		return err
 	}
 	if sum(c.seg.seed, b) != c.sum && !plant.Is(plant.NoChecksum) {
-		return scratch, fmt.Errorf("%w since the log was opened: the rows do not have their checksum", errDamaged)
+		return fmt.Errorf("%w since the log was opened: the rows do not have their checksum", errDamaged)
 	}
 	count := c.count
 	if !all {
-		var err error
 		if b, count, err = pick(b, c, w); err != nil {
-			return scratch, err
+			return err
 		}
 	}
 	if count == 0 {
-		return scratch, nil
+		return nil
 	}
 	id, ok := t.nodes[c.node]
 	if !ok {
@@ -155,11 +172,11 @@ func (t *table) loadChunk(r ReadFile, c *chunk, all bool, w *wish, scratch []byt
 		t.nodes[c.node] = id
 	}
 	if len(t.blocks) == blocksMax {
-		return scratch, fmt.Errorf("more than %d chunks", blocksMax)
+		return fmt.Errorf("more than %d chunks", blocksMax)
 	}
 	t.blocks = append(t.blocks, block{c, id, b})
 	t.count += count
-	return scratch, nil
+	return nil
 }
 
 var errRow = fmt.Errorf("%w: a row is not whole", errDamaged)
