@@ -103,6 +103,92 @@ func TestCrash_whileOpening(t *testing.T) {
 	}
 }
 
+// The disk is full while that is done.
+func TestFull_whileOpening(t *testing.T) {
+	for _, last := range []int{3, 5} {
+		for call := 1; ; call++ {
+			fs := newFake()
+			after := history(t, fs, last)
+			for name := range fs.files {
+				if strings.HasSuffix(name, ackExt) {
+					delete(fs.files, name)
+				}
+			}
+			calls, waits := 0, 0
+			fs.fail = func(op string) error {
+				if strings.HasPrefix(op, "open ") || strings.HasSuffix(op, ackExt) {
+					return nil
+				}
+				if calls++; calls == call || calls == call+1 {
+					return syscall.ENOSPC
+				}
+				return nil
+			}
+			l := open(t, fs, Config{Wait: func(context.Context) error { waits++; return nil }})
+			if calls < call {
+				require.Zero(t, waits)
+				require.Greater(t, call, 5)
+				break
+			}
+			require.Positive(t, waits)
+			require.EqualValues(t, last, lastEpoch(l), "call %d", call)
+			require.NoError(t, l.Close())
+			for _, synced := range []bool{true, false} {
+				l := open(t, fs.copied(synced), Config{})
+				require.EqualValues(t, last, lastEpoch(l), "call %d", call)
+				require.Equal(t, after[uint64(last)].rows, rows(t, l, commit.Want{}), "call %d", call)
+			}
+		}
+	}
+}
+
+// A sync that finds the disk full, and then the file can't be read again: the epoch fails, as any other.
+func TestFull_andThenBroken(t *testing.T) {
+	fs := newFake()
+	l := open(t, fs, Config{Wait: func(context.Context) error { return nil }})
+	require.NoError(t, l.Begin(1).Commit(record(1)))
+	fs.fail = func(op string) error {
+		switch op {
+		case "sync 00000001.log":
+			return syscall.EDQUOT
+		case "open 00000001.log":
+			return syscall.EIO
+		}
+		return nil
+	}
+	require.ErrorIs(t, l.Begin(1).Commit(record(2)), syscall.EIO)
+	fs.fail = nil
+	require.NoError(t, l.Begin(1).Commit(record(3)))
+	again := open(t, fs.copied(false), Config{})
+	assert.EqualValues(t, 2, lastEpoch(again))
+	assert.Equal(t, record(3).Splits, again.Last().Splits)
+}
+
+// Epochs that were given up do not make those durable that are written in their place.
+func TestCrash_behindAnEpochThatWasLost(t *testing.T) {
+	fs := newFake()
+	history(t, fs, 4)
+	fs.files["00000001.log"].b[lastCommit(fs.files["00000001.log"].b, 3)] ^= 1 // of epoch 4, which is acknowledged
+	l, err := Open(fs, Config{})
+	require.NoError(t, err)
+	require.EqualValues(t, 3, lastEpoch(l))
+	fs.fail = func(op string) error {
+		if op == "sync 00000002.log" && len(fs.files["00000002.log"].b) > headerSize {
+			panic(errCrash)
+		}
+		return nil
+	}
+	require.PanicsWithError(t, errCrash.Error(), func() { _ = l.Begin(1).Commit(record(9)) })
+	killed := fs.copied(false)
+	killed.files["00000002.log"].synced = headerSize // the machine lives
+	l = open(t, killed, Config{})
+	require.EqualValues(t, 4, lastEpoch(l))
+	require.NoError(t, l.Close())
+	l = open(t, killed.copied(true), Config{})
+	require.EqualValues(t, 4, lastEpoch(l))
+	require.Equal(t, record(9).Splits, l.Last().Splits)
+}
+
 // With a file whose epoch can't be made durable, nothing is opened.
 func TestOpen_cannotMakeDurable(t *testing.T) {
 	fs := newFake()

@@ -19,6 +19,7 @@ type epoch struct {
 	lanes []laneWriter
 
 	before uint32 // chain of the epoch before
+	copied bool   // it was read, and is written a second time
 
 	// mu is held while a buffer is written, also while that waits for room: the other
 	// lanes can't write either, and the pieces of one write must not be parted.
@@ -86,7 +87,8 @@ func (l *Log) remove(seq uint64) {
 // segment is where the epoch's frames go. The caller holds mu or is alone.
 func (e *epoch) segment() *segment {
 	if e.log.seg == nil {
-		e.log.seg = e.log.newSegment(header{base: e.frame.whole, follows: e.frame.number - 1, chain: e.before})
+		e.log.seg = e.log.newSegment(header{base: e.frame.whole, copied: e.copied, follows: e.frame.number - 1, chain: e.before})
+		e.log.seg.temp = e.copied
 		e.start = headerSize
 	}
 	return e.log.seg
@@ -205,8 +207,9 @@ var errOver = errors.New("the epoch is over")
 // revoke makes sure that an epoch whose commit failed is not found by a recovery.
 func (l *Log) revoke(cause error) {
 	failed := l.seg
-	failed.close()
-	l.seg = nil
+	if l.seg = nil; failed != nil {
+		failed.close()
+	}
 	number, chain := l.newest()
 	s := l.newSegment(header{revokes: true, follows: number, chain: chain})
 	if err := l.withRoom(func() error { return s.create(l.fs) }); err != nil {
@@ -216,7 +219,7 @@ func (l *Log) revoke(cause error) {
 		return
 	}
 	l.seg = s
-	if failed.follows == number && !failed.revokes {
+	if failed != nil && failed.follows == number && !failed.revokes {
 		l.remove(failed.seq)
 	}
 }
@@ -233,7 +236,7 @@ func (e *epoch) commit(record []byte) error {
 		}
 		err := s.sync()
 		if err == nil {
-			e.log.removeEmpty(left)
+			e.removeEmpty(left)
 		}
 		if !isFull(err) {
 			return err
@@ -249,12 +252,14 @@ func (e *epoch) commit(record []byte) error {
 	}
 }
 
-// removeEmpty drops the files that an epoch has left and that nothing else is in.
-func (l *Log) removeEmpty(left []*segment) {
-	newest, _ := l.newest()
+// removeEmpty drops the files that the epoch has left and that nothing else is in.
+func (e *epoch) removeEmpty(left []*segment) {
 	for _, s := range left {
-		if s.follows == newest {
-			l.remove(s.seq)
+		switch {
+		case s.temp:
+			_ = e.log.fs.Remove(s.name()) // Open will try again
+		case s.follows == e.frame.number-1 && !s.revokes:
+			e.log.remove(s.seq)
 		}
 	}
 }

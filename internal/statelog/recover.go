@@ -173,7 +173,7 @@ func (l *Log) revokeAgain() error {
 // the epoch in its old place counts no more.
 func (l *Log) secure() error {
 	was := l.line[len(l.line)-1]
-	e := &epoch{log: l, frame: epochFrames{number: was.number, whole: was.whole, relaned: was.relaned, chunks: was.chunks}, before: was.seg.chain}
+	e := &epoch{log: l, frame: epochFrames{number: was.number, whole: was.whole, relaned: was.relaned, chunks: was.chunks}, before: was.seg.chain, copied: true}
 	if !was.whole {
 		e.before = l.line[len(l.line)-2].chain
 	}
@@ -186,17 +186,16 @@ func (l *Log) secure() error {
 	return nil
 }
 
+// secure ends with a rename. When it fails, the log is not opened.
 func (e *epoch) secure(was *epochFrames, record []byte) error {
-	s := e.log.newSegment(header{base: was.whole, copied: true, follows: was.number - 1, chain: e.before})
-	s.temp = true
-	e.log.seg, e.start = s, headerSize
 	if err := e.move(was.seg, nil); err != nil {
 		return err
 	}
 	if err := e.commit(record); err != nil {
 		return err
 	}
-	return e.log.withRoom(func() error { return e.log.seg.publish(e.log.fs) })
+	s := e.log.seg
+	return e.log.withRoom(func() error { return s.publish(e.log.fs) })
 }
 
 // newest is the newest usable epoch so far.
@@ -252,6 +251,7 @@ func (r *recovery) file(seq uint64) error {
 			follows++
 		}
 		r.drop(follows)
+		r.durable = min(r.durable, follows)
 		if number, _ := r.newest(); acked > number {
 			r.lost = append(r.lost, loss{number + 1, acked, false, false, what})
 		}
@@ -342,7 +342,7 @@ func (r *recovery) segment(h header, acked uint64) error {
 		return r.firstCopy(&s, h.follows+1, acked)
 	}
 	dropped := r.drop(h.follows)
-	r.durable = max(r.durable, h.follows, acked, s.past())
+	r.durable = max(h.follows, acked, s.past())
 	number, chain := r.newest()
 	follows := number == h.follows && chain == h.chain
 	if !follows {

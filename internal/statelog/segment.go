@@ -54,15 +54,16 @@ func (s *segment) create(fs FS) error {
 	return nil
 }
 
-// publish gives a temporary file its name.
+// publish gives a temporary file its name. It may be called again when it has failed.
 func (s *segment) publish(fs FS) error {
-	from := s.name()
-	s.temp = false
-	if err := fs.Rename(from, s.name()); err != nil {
-		return fmt.Errorf("rename %s: %w", from, err)
+	if s.temp {
+		if err := fs.Rename(s.name(), fileName(s.seq, logExt)); err != nil {
+			return fmt.Errorf("rename %s: %w", s.name(), err)
+		}
+		s.temp = false
 	}
 	if err := fs.SyncDir(); err != nil {
-		return fmt.Errorf("rename %s: %w", from, err)
+		return fmt.Errorf("make the name of %s durable: %w", s.name(), err)
 	}
 	return nil
 }
