@@ -63,6 +63,7 @@ type sim struct {
 	exiting  bool     // the process ends behind that
 	refused  int      // epochs, in this life
 	flips    int
+	aside    bool // rows are read while an epoch is committed
 	slow     int  // so many steps the next sync lasts
 	ioFailed bool // the disk has refused something in this life
 }
@@ -208,6 +209,10 @@ func (s *sim) step() {
 			inc.do(inc.cycle.CutDue())
 		}
 	}
+	if inc.persist != nil && inc.persist.aside && s.r.IntN(8) == 0 {
+		inc.persist.aside = false
+		inc.readAside()
+	}
 	n := len(inc.lanes) + 2
 	first := s.r.IntN(n)
 	for i := range n {
@@ -281,7 +286,7 @@ func (s *sim) crashed(f Fault) {
 	if s.inc != nil && s.inc.persist != nil {
 		s.inc.persist.abandon()
 	}
-	s.within, s.dying, s.opening, s.slow = nil, false, false, 0
+	s.within, s.dying, s.opening, s.aside, s.slow = nil, false, false, false, 0
 	r := rand.New(rand.NewPCG(f.Seed, 3))
 	if f.Kind == Kill {
 		s.disk.Kill()
@@ -317,6 +322,10 @@ func (s *sim) beforeIO(op Op, name string) {
 	switch {
 	case s.opening:
 		s.at(Opening)
+	case s.aside && s.within == nil:
+		if s.inc.persist != nil && s.r.IntN(2) == 0 {
+			s.inc.advance()
+		}
 	case s.within != nil:
 		if op == OpSync {
 			s.at(Syncing)
@@ -369,5 +378,6 @@ func (s *sim) warn(sentence string) {
 func (s *sim) judgeDisk() {
 	bytes, files := s.disk.Size()
 	s.orc.disk(bytes, files)
+	s.note("the disk has %d bytes in %d files", bytes, files)
 	s.count.BytesMax, s.count.FilesMax = max(s.count.BytesMax, bytes), max(s.count.FilesMax, files)
 }
