@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"flag"
+	"math"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -54,15 +55,20 @@ func TestSim(t *testing.T) {
 		for time.Since(begun) < *forFlag {
 			run(NewPlan(rand.Uint64()))
 		}
-	case testing.Short():
-		*seedsFlag = min(*seedsFlag, 500)
-		fallthrough
 	default:
-		for seed := range *seedsFlag {
+		for seed := range min(*seedsFlag, short(math.MaxInt, 500)) {
 			run(NewPlan(uint64(seed + 1)))
 		}
 	}
 	t.Logf("%d seeds, %.0f a second\n%v", n, float64(n)/time.Since(begun).Seconds(), all)
+}
+
+// short is n, or less of it where tests are to be short.
+func short(n, less int) int {
+	if testing.Short() {
+		return less
+	}
+	return n
 }
 
 // museum is what has failed once: seeds, and plans that were made small.
@@ -107,7 +113,7 @@ func explain(t *testing.T, p Plan, err error) {
 
 // Goal: a seed is a run, bit for bit. Method: twice each.
 func TestSim_isTheSameTwice(t *testing.T) {
-	for seed := uint64(1); seed <= 300; seed++ {
+	for seed := uint64(1); seed <= uint64(short(300, 50)); seed++ {
 		a, b := Run(NewPlan(seed), openLog, nil), Run(NewPlan(seed), openLog, func(string) {})
 		require.Equal(t, a, b, "seed %d", seed)
 	}
@@ -116,13 +122,14 @@ func TestSim_isTheSameTwice(t *testing.T) {
 // Goal: runs go where things can go wrong. Method: counters over a thousand seeds.
 func TestSim_goesEverywhere(t *testing.T) {
 	var c Counters
-	for seed := uint64(1); seed <= 1000; seed++ {
+	share := short(1, 3)
+	for seed := uint64(1); seed <= uint64(1000/share); seed++ {
 		c.Add(Run(NewPlan(seed), openLog, nil).Count)
 	}
 	for p := range Points {
-		assert.Greater(t, c.Crashes(p), 20, "crashes %v", p)
+		assert.Greater(t, c.Crashes(p), 20/share, "crashes %v", p)
 		for k := range Kinds {
-			assert.Greater(t, c.Faults[k][p], 3, "%v %v", k, p)
+			assert.Greater(t, c.Faults[k][p], 3/share-1, "%v %v", k, p)
 		}
 	}
 	for what, n := range map[string]int{
@@ -130,7 +137,7 @@ func TestSim_goesEverywhere(t *testing.T) {
 		"ends of processes behind a failure": c.Exits, "restarts by the cycle": c.Restarts, "other numbers of lanes": c.Rescaled,
 		"flipped bytes": c.Flips, "epochs fallen back": c.FellBack, "stores not opened": c.Unopened, "waits for room": c.Waits,
 	} {
-		assert.Greater(t, n, 15, what)
+		assert.Greater(t, n, 15/share-1, what)
 	}
 	t.Logf("\n%v", c)
 }
@@ -138,7 +145,7 @@ func TestSim_goesEverywhere(t *testing.T) {
 // Goal: the disk holds the state, not its history. Method: hundreds of epochs of a state
 // that does not grow, and crashes; in the end there is no more than at the beginning.
 func TestSim_diskDoesNotGrow(t *testing.T) {
-	for seed := uint64(1); seed <= 20; seed++ {
+	for seed := uint64(1); seed <= uint64(short(20, 4)); seed++ {
 		r := rand.New(rand.NewPCG(seed, 4))
 		p := Plan{Seed: seed, Lanes: 1 + r.IntN(3), Keys: 6, Splits: []int{800, 800}, Ahead: seed%2 == 0, CutOdds: 8, Bases: 2000}
 		for range 12 {
@@ -158,7 +165,7 @@ func TestSim_diskDoesNotGrow(t *testing.T) {
 // Goal: the store in memory keeps the contract, too. Method: runs in which no process
 // dies.
 func TestSim_memory(t *testing.T) {
-	for seed := uint64(1); seed <= 500; seed++ {
+	for seed := uint64(1); seed <= uint64(short(500, 100)); seed++ {
 		p := NewPlan(seed)
 		store := commit.NewMemory()
 		p.Faults = slices.DeleteFunc(p.Faults, func(f Fault) bool { return f.Kind != Failure || f.After > 0 })
