@@ -16,7 +16,7 @@ type OpenStore func(e Env) (commit.Store, error)
 type Env struct {
 	FS    statelog.FS
 	Bases int64            // how many bytes of changes may lie behind a base before the next one
-	Wait  func()           // to be called, again and again, while the disk is full
+	Wait  func() error     // to be called, again and again, while the disk is full; it fails when the process is to end
 	Warn  func(why string) // to be called when something is found damaged
 }
 
@@ -274,6 +274,9 @@ func (s *sim) fire(f Fault) {
 		s.exiting = s.failing && f.Seed%3 == 0
 	case DiskFull:
 		s.disk.Full += 1 + int(f.Seed%6)
+		if f.Seed>>8%4 == 0 {
+			s.disk.Full += 60
+		}
 	case SlowSync:
 		s.slow += 5 + int(f.Seed%60)
 	case BadSync:
@@ -354,16 +357,24 @@ func (s *sim) give() {
 }
 
 // wait is what the store does while the disk is full.
-func (s *sim) wait() {
+func (s *sim) wait() error {
 	if s.dying {
-		return
+		return errDead
 	}
 	s.tick()
 	s.count.Waits++
 	if s.within != nil {
 		s.give()
 	}
+	if s.exiting {
+		s.count.WaitsOver++
+		return errEnding
+	}
+	return nil
 }
+
+// errEnding is why nobody waits any longer for room.
+var errEnding = errors.New("sim: the process is to end")
 
 // warn takes what the store says about damage.
 func (s *sim) warn(sentence string) {
