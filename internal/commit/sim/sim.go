@@ -268,6 +268,7 @@ func (s *sim) fire(f Fault) {
 	switch f.Kind {
 	case PowerLoss, Kill, Flip:
 		s.dying = true
+		s.disk.Halt()
 		panic(crash{f})
 	case Failure:
 		s.failing = s.inc != nil
@@ -291,6 +292,7 @@ func (s *sim) crashed(f Fault) {
 	}
 	s.within, s.dying, s.opening, s.aside, s.slow = nil, false, false, false, 0
 	r := rand.New(rand.NewPCG(f.Seed, 3))
+	s.disk.Interrupt(r)
 	if f.Kind == Kill {
 		s.disk.Kill()
 	} else {
