@@ -7,7 +7,7 @@ GO_NEWEST := go1.27.3
 GO_FILES    := find . -name '*.go' -not -path './.git/*' -not -path '*/testdata/*'
 NEWER_FILES := '/([^/]*_go127|methods)\.go$$'
 
-.PHONY: check fmt-check fmt vet staticcheck archtest race test newest fuzz size tools bench-peers
+.PHONY: check fmt-check fmt vet staticcheck archtest race test newest fuzz simulate size tools bench-peers
 
 # check is what has to pass before a commit.
 check: fmt-check vet staticcheck archtest race
@@ -45,6 +45,12 @@ newest:
 # fuzz gives each fuzz target some thousand inputs: FUZZTIME=1m for longer.
 fuzz:
 	.ci/fuzz
+
+# simulate runs the life of a slot on seeds that nobody has seen, for SIMTIME: a failure
+# prints the command that runs its seed again. Then it shows that planted bugs are found.
+simulate:
+	go test ./internal/commit/sim -run 'TestSim$$' -count=1 -timeout 0 -for=$(or $(SIMTIME),1m) -v
+	go test -tags planted ./internal/commit/sim -run TestSim_findsPlantedBugs -count=1 -v
 
 # size holds binaries to their limits and to the libraries they may link.
 size:

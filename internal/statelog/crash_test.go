@@ -526,3 +526,40 @@ func TestLane_refusesWhatCannotBe(t *testing.T) {
 		require.NoError(t, e.Commit(record(1)), name)
 	}
 }
+
+// Goal: what was given up stays given up, although the file that says so was read before
+// it was synced. Method: a commit whose sync fails; a file that revokes the epoch, whose
+// sync fails, too; the process is killed, the next one reads both; then the power fails,
+// and the disk has the failed epoch, and not the file.
+func TestCrash_revocationThatWasNeverSynced(t *testing.T) {
+	fs := newFake()
+	l := open(t, fs, Config{ID: 7})
+	commitOne := func(n int) error {
+		e := l.Begin(1)
+		w := e.Lane(0)
+		w.Node("count")
+		w.Put(n, []byte("key"), []byte{byte(n)})
+		return e.Commit(record(n))
+	}
+	require.NoError(t, commitOne(1))
+	fs.fail = func(op string) error {
+		if strings.HasPrefix(op, "sync") {
+			return syscall.EIO
+		}
+		return nil
+	}
+	require.Error(t, commitOne(2))
+	fs.fail = nil
+
+	killed := fs.copied(false)
+	for name := range killed.files {
+		if name != "00000001.log" {
+			killed.files[name].synced = 0
+		}
+	}
+	l = open(t, killed, Config{})
+	require.EqualValues(t, 1, lastEpoch(l), "the epoch is revoked")
+
+	dark := killed.copied(true)
+	require.EqualValues(t, 1, lastEpoch(open(t, dark, Config{})), "and stays so")
+}

@@ -18,7 +18,9 @@ type Counters struct {
 	Flips              int // bytes
 	FellBack           int // to the epoch before
 	Unopened           int // stores that refused to open behind a flip
+	Asides             int // reads beside a commit
 	Waits              int // for room on the disk
+	WaitsOver          int // that the end of the process has ended
 	BytesMax, FilesMax int // on the disk
 }
 
@@ -39,7 +41,9 @@ func (c *Counters) Add(o Counters) {
 	c.Flips += o.Flips
 	c.FellBack += o.FellBack
 	c.Unopened += o.Unopened
+	c.Asides += o.Asides
 	c.Waits += o.Waits
+	c.WaitsOver += o.WaitsOver
 	c.BytesMax, c.FilesMax = max(c.BytesMax, o.BytesMax), max(c.FilesMax, o.FilesMax)
 }
 
@@ -61,7 +65,7 @@ func (c Counters) String() string {
 			fmt.Fprintf(&b, "%12d", c.Faults[k][p])
 		}
 	}
-	fmt.Fprintf(&b, "\nepochs %d, whole %d, of other lanes %d, refused %d; exits %d, restarts %d, rescaled %d; bytes flipped %d: fell back %d, not opened %d; waits for room %d; at most %d bytes in %d files\n",
-		c.Epochs, c.Whole, c.Relaned, c.Refused, c.Exits, c.Restarts, c.Rescaled, c.Flips, c.FellBack, c.Unopened, c.Waits, c.BytesMax, c.FilesMax)
+	fmt.Fprintf(&b, "\nepochs %d, whole %d, of other lanes %d, refused %d; exits %d, restarts %d, rescaled %d; bytes flipped %d: fell back %d, not opened %d; reads aside %d, waits for room %d, given up %d; at most %d bytes in %d files\n",
+		c.Epochs, c.Whole, c.Relaned, c.Refused, c.Exits, c.Restarts, c.Rescaled, c.Flips, c.FellBack, c.Unopened, c.Asides, c.Waits, c.WaitsOver, c.BytesMax, c.FilesMax)
 	return b.String()
 }

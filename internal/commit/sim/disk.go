@@ -21,6 +21,8 @@ type Disk struct {
 	pending []nameChange      // since then
 	locked  string            // the lock that a process holds; "" if none
 	life    int               // counts crashes: handles of an earlier life are dead
+	at      *handle           // that writes is being written to; nil: nothing is
+	writes  []byte
 
 	// Before is called before each call has its effect; it may panic to crash.
 	Before func(op Op, name string)
@@ -111,7 +113,9 @@ func (h *handle) dead() bool { return h.closed || h.life != h.d.life }
 
 // Write implements io.Writer. On a full disk half of p may still find room.
 func (h *handle) Write(p []byte) (int, error) {
+	h.d.at, h.d.writes = h, p
 	h.d.Before(OpWrite, h.name)
+	h.d.at = nil
 	if h.dead() {
 		return 0, errDead
 	}
@@ -291,6 +295,18 @@ func (l lock) Close() error {
 		l.d.locked = ""
 	}
 	return nil
+}
+
+// Halt makes all that a dying process does from here on fail.
+func (d *Disk) Halt() { d.life++ }
+
+// Interrupt is called when a process dies, before Kill or PowerLoss: of what it was
+// writing, some is written.
+func (d *Disk) Interrupt(r *rand.Rand) {
+	if d.at != nil && !d.at.closed && d.Full == 0 {
+		d.at.f.data = append(d.at.f.data, d.writes[:r.IntN(len(d.writes)+1)]...)
+	}
+	d.at = nil
 }
 
 // Kill ends the process and leaves the machine: nothing that was written is lost yet.

@@ -126,6 +126,23 @@ func TestDisk_failedSync(t *testing.T) {
 	assert.True(t, left[""], "and has done nothing")
 }
 
+func TestDisk_killInTheMiddleOfAWrite(t *testing.T) {
+	seen := map[string]bool{}
+	for seed := range uint64(100) {
+		d := NewDisk()
+		f, err := d.Create("x")
+		require.NoError(t, err)
+		d.Before = func(Op, string) { panic("killed") }
+		require.Panics(t, func() { _, _ = f.Write([]byte("1234")) })
+		d.Halt()
+		d.Interrupt(rand.New(rand.NewPCG(seed, 0)))
+		d.Kill()
+		d.Before = func(Op, string) {}
+		seen[readFile(t, d, "x")] = true
+	}
+	assert.Len(t, seen, 5, "any part of it: %v", seen)
+}
+
 func TestDisk_full(t *testing.T) {
 	d := NewDisk()
 	f, err := d.Create("x")

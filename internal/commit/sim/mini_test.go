@@ -21,7 +21,7 @@ import (
 // believed is written again when it is opened. The simulation is tested by it.
 type mini struct {
 	fs    statelog.FS
-	wait  func()
+	wait  func() error
 	rec   *commit.Record
 	rows  map[rowID]string
 	files []string
@@ -124,7 +124,9 @@ func (m *mini) write(name string, f *miniFile) error {
 		n, err := w.Write(b)
 		b = b[n:]
 		if errors.Is(err, syscall.ENOSPC) {
-			m.wait()
+			if err := m.wait(); err != nil {
+				return err
+			}
 		} else if err != nil {
 			return err
 		}

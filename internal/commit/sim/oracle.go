@@ -19,6 +19,7 @@ type oracle struct {
 	past    []image // committed epochs, but for the newest
 	last    image   // the newest committed epoch
 	doubt   *image  // asked for, and neither granted nor refused
+	exposed bool    // doubt was handed out
 	writing map[rowID]string
 	open    bool // writing is of an open epoch
 
@@ -115,7 +116,7 @@ func (o *oracle) granted(rec *commit.Record, sizes map[string]int) {
 	if rec.Epoch != o.doubt.rec.Epoch {
 		o.wrong("epoch %d was committed as %d", o.doubt.rec.Epoch, rec.Epoch)
 	}
-	o.doubt.sizes = sizes
+	o.doubt.sizes, o.exposed = sizes, false
 	o.past, o.last, o.doubt = append(o.past, o.last), *o.doubt, nil
 }
 
@@ -146,15 +147,12 @@ func (o *oracle) refusedToOpen(err error) {
 // reports that the store has fallen back behind a flipped byte. sizes are those of the
 // files now: a store may have written anew what it found.
 func (o *oracle) opened(rec *commit.Record, rows []commit.Row, sizes map[string]int) (fellBack bool) {
-	got := map[rowID]string{}
-	for _, r := range rows {
-		k := id(r.Node, r.Lane, r.Group, r.Key)
-		if _, twice := got[k]; twice {
-			o.wrong("row %v is there twice", k)
-		}
-		got[k] = string(r.Val)
-	}
+	got := o.byID(rows)
 	why := o.last.differs(rec, got)
+	if why == "" && o.exposed {
+		o.wrong("epoch %d was handed out before it was durable", o.doubt.epoch())
+	}
+	o.exposed = false
 	switch {
 	case why == "":
 	case o.doubt != nil && o.doubt.differs(rec, got) == "":
@@ -174,6 +172,31 @@ func (o *oracle) opened(rec *commit.Record, rows []commit.Row, sizes map[string]
 func (o *oracle) restarted() {
 	if o.last.progress() <= o.begun {
 		o.wrong("a restart at epoch %d, and no source has got further", o.last.epoch())
+	}
+}
+
+func (o *oracle) byID(rows []commit.Row) map[rowID]string {
+	got := map[rowID]string{}
+	for _, r := range rows {
+		k := id(r.Node, r.Lane, r.Group, r.Key)
+		if _, twice := got[k]; twice {
+			o.wrong("row %v is there twice", k)
+		}
+		got[k] = string(r.Val)
+	}
+	return got
+}
+
+// read is told what was read while the next epoch was committed: one of the two, whole.
+func (o *oracle) read(rec *commit.Record, rows []commit.Row) {
+	got := o.byID(rows)
+	why := o.last.differs(rec, got)
+	switch {
+	case why == "":
+	case o.doubt != nil && o.doubt.differs(rec, got) == "":
+		o.exposed = true
+	default:
+		o.wrong("read while the next epoch is committed, epoch %d is another: %s", o.last.epoch(), why)
 	}
 }
 
@@ -422,7 +445,7 @@ func (o *oracle) disk(bytes, files int) {
 		size += len(k.node) + len(k.key) + len(v) + 100 // a row may have a chunk for itself
 	}
 	o.largest = max(o.largest, size+1000)
-	if most := 4*o.largest + 3*int(o.plan.Bases); bytes > most {
+	if most := 5*o.largest + 3*int(o.plan.Bases); bytes > most {
 		o.wrong("behind epoch %d the disk has %d bytes; the largest epoch needs %d", o.last.epoch(), bytes, o.largest)
 	}
 	if files > 20 {

@@ -16,7 +16,7 @@ type OpenStore func(e Env) (commit.Store, error)
 type Env struct {
 	FS    statelog.FS
 	Bases int64            // how many bytes of changes may lie behind a base before the next one
-	Wait  func()           // to be called, again and again, while the disk is full
+	Wait  func() error     // to be called, again and again, while the disk is full; it fails when the process is to end
 	Warn  func(why string) // to be called when something is found damaged
 }
 
@@ -63,6 +63,7 @@ type sim struct {
 	exiting  bool     // the process ends behind that
 	refused  int      // epochs, in this life
 	flips    int
+	aside    bool // rows are read while an epoch is committed
 	slow     int  // so many steps the next sync lasts
 	ioFailed bool // the disk has refused something in this life
 }
@@ -208,6 +209,10 @@ func (s *sim) step() {
 			inc.do(inc.cycle.CutDue())
 		}
 	}
+	if inc.persist != nil && inc.persist.aside && s.r.IntN(8) == 0 {
+		inc.persist.aside = false
+		inc.readAside()
+	}
 	n := len(inc.lanes) + 2
 	first := s.r.IntN(n)
 	for i := range n {
@@ -263,12 +268,16 @@ func (s *sim) fire(f Fault) {
 	switch f.Kind {
 	case PowerLoss, Kill, Flip:
 		s.dying = true
+		s.disk.Halt()
 		panic(crash{f})
 	case Failure:
 		s.failing = s.inc != nil
 		s.exiting = s.failing && f.Seed%3 == 0
 	case DiskFull:
 		s.disk.Full += 1 + int(f.Seed%6)
+		if f.Seed>>8%4 == 0 {
+			s.disk.Full += 60
+		}
 	case SlowSync:
 		s.slow += 5 + int(f.Seed%60)
 	case BadSync:
@@ -281,8 +290,9 @@ func (s *sim) crashed(f Fault) {
 	if s.inc != nil && s.inc.persist != nil {
 		s.inc.persist.abandon()
 	}
-	s.within, s.dying, s.opening, s.slow = nil, false, false, 0
+	s.within, s.dying, s.opening, s.aside, s.slow = nil, false, false, false, 0
 	r := rand.New(rand.NewPCG(f.Seed, 3))
+	s.disk.Interrupt(r)
 	if f.Kind == Kill {
 		s.disk.Kill()
 	} else {
@@ -317,6 +327,10 @@ func (s *sim) beforeIO(op Op, name string) {
 	switch {
 	case s.opening:
 		s.at(Opening)
+	case s.aside && s.within == nil:
+		if s.inc.persist != nil && s.r.IntN(2) == 0 {
+			s.inc.advance()
+		}
 	case s.within != nil:
 		if op == OpSync {
 			s.at(Syncing)
@@ -345,16 +359,24 @@ func (s *sim) give() {
 }
 
 // wait is what the store does while the disk is full.
-func (s *sim) wait() {
+func (s *sim) wait() error {
 	if s.dying {
-		return
+		return errDead
 	}
 	s.tick()
 	s.count.Waits++
 	if s.within != nil {
 		s.give()
 	}
+	if s.exiting {
+		s.count.WaitsOver++
+		return errEnding
+	}
+	return nil
 }
+
+// errEnding is why nobody waits any longer for room.
+var errEnding = errors.New("sim: the process is to end")
 
 // warn takes what the store says about damage.
 func (s *sim) warn(sentence string) {
@@ -369,5 +391,6 @@ func (s *sim) warn(sentence string) {
 func (s *sim) judgeDisk() {
 	bytes, files := s.disk.Size()
 	s.orc.disk(bytes, files)
+	s.note("the disk has %d bytes in %d files", bytes, files)
 	s.count.BytesMax, s.count.FilesMax = max(s.count.BytesMax, bytes), max(s.count.FilesMax, files)
 }

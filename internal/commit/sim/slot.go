@@ -267,6 +267,8 @@ func (inc *incarnation) order(d commit.Decision) {
 // file system.
 type persist struct {
 	rec   *commit.Record
+	over  bool // Commit has returned
+	aside bool // the epoch before is to be read meanwhile
 	err   error
 	next  func() (struct{}, bool)
 	stop  func()
@@ -281,6 +283,42 @@ func (p *persist) abandon() {
 		}
 	}()
 	p.stop()
+}
+
+// advance lets Commit go on to its next call of the file system, if it has not returned.
+func (inc *incarnation) advance() {
+	s, p := inc.s, inc.persist
+	if p.over {
+		return
+	}
+	s.within = p
+	_, more := p.next()
+	s.within, p.over = nil, !more
+}
+
+// readAside reads the newest epoch while the next one is committed, as savepoints do.
+// Commit goes on between the calls of the file system.
+func (inc *incarnation) readAside() {
+	s := inc.s
+	if inc.persist.over {
+		return
+	}
+	rec := inc.store.Last()
+	var rows []commit.Row
+	s.aside = true
+	err := inc.store.Rows(commit.Want{}, func(r commit.Row) error {
+		r.Key, r.Val = append([]byte(nil), r.Key...), append([]byte(nil), r.Val...)
+		rows = append(rows, r)
+		return nil
+	})
+	s.aside = false
+	s.count.Asides++
+	if err != nil && !s.ioFailed {
+		s.orc.wrong("read epoch %d while the next one is committed: %w", s.orc.last.epoch(), err)
+	}
+	if err == nil {
+		s.orc.read(rec, rows)
+	}
 }
 
 // startPersist makes the record of what was reported, and begins to commit it. It
@@ -312,7 +350,7 @@ func (inc *incarnation) startPersist() (moved bool) {
 		rec.Times = append(rec.Times, commit.Time{Node: "sum", Lane: l.id, In: l.seen, Out: l.seen - 1})
 	}
 	s.orc.asked(rec)
-	p := &persist{rec: rec}
+	p := &persist{rec: rec, aside: s.r.IntN(4) == 0}
 	epoch := inc.epoch
 	p.next, p.stop = iter.Pull(func(yield func(struct{}) bool) {
 		p.yield = yield
@@ -337,10 +375,7 @@ func positions(splits []commit.Split) (n int) {
 // its end if tell.
 func (inc *incarnation) resume(tell bool) {
 	s, p := inc.s, inc.persist
-	s.within = p
-	_, more := p.next()
-	s.within = nil
-	if more {
+	if inc.advance(); !p.over {
 		return
 	}
 	inc.persist, inc.epoch = nil, nil

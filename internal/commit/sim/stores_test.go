@@ -17,7 +17,7 @@ func openLog(e Env) (commit.Store, error) {
 				e.Warn(sentence)
 			}
 		},
-		Wait: func(context.Context) error { e.Wait(); return nil },
+		Wait: func(context.Context) error { return e.Wait() },
 	})
 	if err != nil {
 		return nil, err
