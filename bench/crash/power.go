@@ -3,7 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
-	"hash/crc64"
+	"hash/crc32"
 	"io"
 	"maps"
 	"math/rand/v2"
@@ -18,7 +18,7 @@ import (
 var errNoPower = errors.New("power loss can't be tried here: it wants Linux, root, mkfs.ext4 and a loop device to mount (a container often has none); the simulated disk of internal/commit/sim loses what was not made durable as well, without any of that")
 
 // imageSize is that of the disk that loses its power.
-const imageSize = 64 << 20
+const imageSize = 192 << 20
 
 // disk is an ext4 file system on a loop device, whose medium is a file.
 type disk struct {
@@ -61,7 +61,7 @@ func (d *disk) unmount() error { return command("umount", d.at) }
 // kernel have not written to it yet is not there. It is copied until it stands still, for
 // a medium that is copied while it changes is none that ever was.
 func (d *disk) copyMedium(to string) error {
-	var last uint64
+	var last uint32
 	for i := range 20 {
 		sum, err := copySparsely(d.image, to)
 		if err != nil {
@@ -75,9 +75,9 @@ func (d *disk) copyMedium(to string) error {
 	return errors.New("the disk does not come to rest")
 }
 
-var table = crc64.MakeTable(crc64.ECMA)
+var table = crc32.MakeTable(crc32.Castagnoli)
 
-func copySparsely(from, to string) (sum uint64, err error) {
+func copySparsely(from, to string) (sum uint32, err error) {
 	in, err := os.Open(from)
 	if err != nil {
 		return 0, err
@@ -97,7 +97,7 @@ func copySparsely(from, to string) (sum uint64, err error) {
 		if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
 			return sum, err
 		}
-		sum = crc64.Update(sum, table, buf[:n])
+		sum = crc32.Update(sum, table, buf[:n])
 		if string(buf[:n]) != string(zero[:n]) {
 			if _, err := out.WriteAt(buf[:n], at); err != nil {
 				return sum, err
