@@ -28,6 +28,7 @@ type task struct {
 	Limit      uint64 // how much input there is
 	Ends       bool   // there will be no more
 	Rate       float64
+	Tell       bool // say what is durable
 }
 
 // beChild does the task that this process was started for, if it was.
@@ -54,8 +55,13 @@ func (t task) run(ctx context.Context, says *os.File) error {
 		return err
 	}
 	p := pipeline.New()
-	build(p, &events{t.Limit, t.Ends, t.Rate}, t.Out, &voice{out: says})
+	v := &voice{out: says, told: map[string]bool{}}
+	build(p, &events{t.Limit, t.Ends, t.Rate}, t.Out, v)
 	cfg := local.Config{Parallelism: t.Lanes, Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
+	if t.Tell {
+		v.files = t.Out
+		cfg.Progress = func(o *local.Observer) { v.seen.Store(o) }
+	}
 	if t.StateDir != "" {
 		cfg.StateDir, cfg.State, cfg.Checkpoint = t.StateDir, t.State, t.Checkpoint
 	}

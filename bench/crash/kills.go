@@ -14,6 +14,7 @@ import (
 // schedule is a run with kills.
 type schedule struct {
 	Kills      int
+	Power      int // so many power losses instead
 	State      string
 	Lanes      int
 	Rescale    bool // another number of lanes at each start
@@ -114,7 +115,7 @@ func (s schedule) run(dir string) (*report, error) {
 	res.add(p)
 	res.Restarts = res.Kills
 	res.Events = t.Limit
-	if err := res.compare(t, shown); err != nil {
+	if err := res.compare(dir, t, shown); err != nil {
 		return res, err
 	}
 	res.Seconds = time.Since(begun).Seconds()
@@ -135,10 +136,10 @@ func (r *report) add(p *process) {
 }
 
 // compare runs the same job undisturbed, and compares. shown is what was there already
-// before the end.
-func (r *report) compare(t task, shown map[string]int64) error {
+// before the end; dir is for the other run.
+func (r *report) compare(dir string, t task, shown map[string]int64) error {
 	ref := t
-	ref.StateDir, ref.Out = "", filepath.Join(filepath.Dir(t.Out), "undisturbed")
+	ref.StateDir, ref.Out = "", filepath.Join(dir, "undisturbed")
 	if err := os.RemoveAll(ref.Out); err != nil {
 		return err
 	}

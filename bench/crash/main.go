@@ -6,6 +6,12 @@
 //
 //	go run ./bench/crash -kills 200 -state memory -rescale
 //	go run ./bench/crash -kills 200 -state pebble
+//
+// With -power it is the disk under the job that fails: state and output are on a file
+// system of their own, whose medium is copied at a random moment, as it is, and goes
+// on being used in the copy.
+//
+//	go run ./bench/crash -power 30 -state pebble
 package main
 
 import (
@@ -20,6 +26,7 @@ func main() {
 	beChild()
 	var s schedule
 	flag.IntVar(&s.Kills, "kills", 200, "how often the job is killed")
+	flag.IntVar(&s.Power, "power", 0, "instead of killing the job, how often the disk under it loses power (as root, on Linux)")
 	flag.StringVar(&s.State, "state", "memory", "what keeps the state: memory or pebble")
 	flag.IntVar(&s.Lanes, "parallelism", 2, "lanes")
 	flag.BoolVar(&s.Rescale, "rescale", false, "another number of lanes, 1 to 4, at each start")
@@ -43,12 +50,24 @@ func run(s schedule, dir string) error {
 			return err
 		}
 	}
-	res, err := s.run(dir)
+	var res any
+	var err error
+	if s.Power > 0 {
+		s.Kills = s.Power
+		var r *powerReport
+		if r, err = s.losePower(dir); err == nil {
+			err = r.check(false)
+		}
+		res = r
+	} else {
+		var r *report
+		if r, err = s.run(dir); err == nil {
+			err = r.check(s.Kills >= 100)
+		}
+		res = r
+	}
 	if line, e := json.Marshal(res); e == nil {
 		fmt.Println(string(line))
-	}
-	if err == nil {
-		err = res.check(s.Kills >= 100)
 	}
 	if err != nil {
 		return fmt.Errorf("%w (state and output are in %s)", err, dir)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"testing"
 	"time"
@@ -19,12 +20,31 @@ func TestKills(t *testing.T) {
 	for _, s := range []schedule{
 		{State: "memory", Lanes: 2, Seed: 1},
 		{State: "memory", Rescale: true, Seed: 2},
+		{State: "pebble", Lanes: 2, Seed: 3},
+		{State: "pebble", Rescale: true, Seed: 4},
 	} {
 		s.Kills, s.Checkpoint, s.Rate, s.Longest = 15, 10*time.Millisecond, 20_000, 300*time.Millisecond
 		res, err := s.run(t.TempDir())
 		require.NoError(t, err)
 		require.NoError(t, res.check(false))
 		t.Logf("%+v", res)
+	}
+}
+
+// Goal: what was durable when the power went is there, and the rest comes again.
+// Where no disk can be mounted the command has to say so.
+func TestPower(t *testing.T) {
+	for _, state := range []string{"memory", "pebble"} {
+		s := schedule{Kills: 5, Power: 5, State: state, Lanes: 2, Rescale: true, Seed: 5, Checkpoint: 10 * time.Millisecond, Rate: 20_000, Longest: 300 * time.Millisecond}
+		res, err := s.losePower(t.TempDir())
+		if errors.Is(err, errNoPower) {
+			t.Log(err)
+			require.ErrorContains(t, err, "power loss can't be tried here")
+			return
+		}
+		require.NoError(t, err)
+		require.NoError(t, res.check(false))
+		t.Logf("%+v", res.report)
 	}
 }
 

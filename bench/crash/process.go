@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -35,14 +36,17 @@ type process struct {
 	ended chan struct{}
 	err   error // how it has ended
 
-	mu         sync.Mutex // guards what follows
-	said       map[string]int
-	lanes      int
-	open, done bool
-	opened     time.Time
-	recovered  time.Time // its first epoch was committed
-	isOpen     chan struct{}
-	committed  chan struct{} // cap 1: poked at each commit
+	mu           sync.Mutex // guards what follows
+	said         map[string]int
+	files        map[string]int64 // that are durable
+	durable      uint64           // the newest epoch that is
+	firstDurable uint64           // the first of this process
+	lanes        int
+	open, done   bool
+	opened       time.Time
+	recovered    time.Time // its first epoch was committed
+	isOpen       chan struct{}
+	committed    chan struct{} // cap 1: poked at each commit
 }
 
 // start starts a child. wrap, if not nil, changes how.
@@ -55,7 +59,7 @@ func start(t task, wrap func(*exec.Cmd)) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &process{cmd: exec.Command(self), began: time.Now(), ended: make(chan struct{}), lanes: t.Lanes, said: map[string]int{}, isOpen: make(chan struct{}), committed: make(chan struct{}, 1)}
+	p := &process{cmd: exec.Command(self), began: time.Now(), ended: make(chan struct{}), lanes: t.Lanes, said: map[string]int{}, files: map[string]int64{}, isOpen: make(chan struct{}), committed: make(chan struct{}, 1)}
 	p.cmd.Env = append(os.Environ(), childVar+"="+string(line))
 	p.cmd.Stderr = &p.logs
 	out, err := p.cmd.StdoutPipe()
@@ -84,7 +88,20 @@ func (p *process) note(line string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.said[line]++
-	switch line {
+	word, rest, _ := strings.Cut(line, " ")
+	switch word {
+	case "durable":
+		if n, err := strconv.ParseUint(rest, 10, 64); err == nil {
+			p.durable = n
+			if p.firstDurable == 0 {
+				p.firstDurable = n
+			}
+		}
+	case "file":
+		name, size, _ := strings.Cut(rest, " ")
+		if n, err := strconv.ParseInt(size, 10, 64); err == nil {
+			p.files[name] = n
+		}
 	case "open":
 		if !p.open {
 			p.open, p.opened = true, time.Now()
