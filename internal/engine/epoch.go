@@ -88,7 +88,6 @@ type driver struct {
 	inFlight  bool // an epoch is being persisted
 	owed      bool // an epoch is persisted, and the sinks have not all committed
 	store     sync.Mutex
-	asks      []Ask
 }
 
 // drive does what the cycle decides until all lanes are gone.
@@ -99,6 +98,9 @@ func (d *driver) drive(every time.Duration) (err error) {
 		t := time.NewTicker(every)
 		defer t.Stop()
 		tick = t.C
+	}
+	if len(inc.slot.asks) > 0 { // the last incarnation has not come to them
+		d.do(d.c.CutWanted())
 	}
 	for gone := 0; gone < len(inc.lanes); {
 		select {
@@ -111,7 +113,7 @@ func (d *driver) drive(every time.Duration) (err error) {
 				d.do(d.c.CutDue())
 			}
 		case a := <-inc.cfg.Asks:
-			d.asks = append(d.asks, a)
+			inc.slot.asks = append(inc.slot.asks, a)
 			d.do(d.c.CutWanted())
 		case e := <-inc.exits:
 			gone++
@@ -156,18 +158,13 @@ func (d *driver) settle() (owed bool) {
 	}
 	d.store.Lock() // until what was asked for is done
 	defer d.store.Unlock()
-	if d.end != commit.Restart {
-		for _, a := range d.asks {
-			a.Done(errEnded)
-		}
-	}
 	return d.owed
 }
 
 // serve does what was asked for with the store.
 func (d *driver) serve() {
-	asks := d.asks
-	d.asks = nil
+	asks := d.inc.slot.asks
+	d.inc.slot.asks = nil
 	if len(asks) == 0 {
 		return
 	}

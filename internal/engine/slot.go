@@ -32,6 +32,7 @@ func Run(ctx context.Context, g *graph.Graph, cfg Config) (*Result, error) {
 		return nil, err
 	}
 	defer s.cleanUp()
+	defer s.refuseAsks()
 	start := time.Now()
 	err := s.run(ctx)
 	return &Result{Elapsed: time.Since(start), Stages: cfg.Observe.stats(), Metrics: s.metrics.Snapshot(), Epochs: s.epochs, Restarts: s.restarts, Paused: s.paused}, err
@@ -47,6 +48,7 @@ type slot struct {
 	pages   commit.Pages        // the store, if rows can be left there
 	hint    int                 // for how many lanes sources are asked to split
 	anew    anew                // what the next epoch has to hold
+	asks    []Ask               // to be done at the next epoch
 	roots   map[int]*rootSplits // by root stage; found once, so that restarts see the same
 	metrics *graph.Metrics
 	tempDir string
@@ -112,6 +114,13 @@ func findSplits(n *graph.Node, run *graph.Run, lanes int) (r *rootSplits, err er
 		r.size = 0
 	}
 	return r, nil
+}
+
+// refuseAsks answers those who are waiting for an epoch that will not come.
+func (s *slot) refuseAsks() {
+	for _, a := range s.asks {
+		a.Done(errEnded)
+	}
 }
 
 func (s *slot) cleanUp() {
