@@ -220,7 +220,8 @@ func shop[E sale](p *pipeline.Pipeline, src, rules numbers[E]) (out []*pipeline.
 	return out
 }
 
-// cells has a cell of each kind, and timers.
+// cells has a cell of each kind, and timers. What it emits does not depend on how far
+// the watermark is behind the elements.
 func cells[E sale](s *pipeline.Setup[string, string]) pipeline.Process[string, E, string] {
 	last := pipeline.ValueState[E](s, "last", pipeline.TTL(time.Hour))
 	bag := pipeline.BagState[E](s, "bag")
@@ -249,7 +250,15 @@ func cells[E sale](s *pipeline.Setup[string, string]) pipeline.Process[string, E
 		return fmt.Sprint(c.Key(), " ", last.Get(c).text(), " ", set.Len(c), " ", sum.Get(c), " ", parts)
 	}
 	timer := pipeline.EventTimer(s, "due", func(c *pipeline.Ctx[string], emit pipeline.Emit[string]) error {
-		emit("due " + show(c))
+		n, sum := 0, int64(0)
+		for _, e := range ordered.Range(c, time.UnixMilli(0), c.FireTime()) {
+			n, sum = n+1, sum+e.id()
+		}
+		emit(fmt.Sprint("due ", c.Key(), " ", n, " ", sum))
+		return nil
+	})
+	pipeline.OnWindowExpiry(s, func(c *pipeline.Ctx[string], emit pipeline.Emit[string]) error {
+		emit("over " + show(c))
 		return nil
 	})
 	tagged := pipeline.EventTimerFamily(s, "tagged", func(c *pipeline.Ctx[string], tag string, emit pipeline.Emit[string]) error {
@@ -269,12 +278,11 @@ func cells[E sale](s *pipeline.Setup[string, string]) pipeline.Process[string, E
 		byName.Put(c, fmt.Sprint("n", e.id()%2), e)
 		sum.Add(c, e)
 		ordered.Add(c, time.UnixMilli(c.TimestampMs()), e)
-		if e.id()%10 < 3 {
-			ordered.Clear(c)
-			timer.SetAfter(c, 7*time.Second)
+		if e.id()%60 < 3 {
+			timer.SetAfter(c, 45*time.Second)
 			clock.SetAfter(c, 100*time.Hour)
 		}
-		tagged.SetMs(c, fmt.Sprint("t", e.id()%4), c.TimestampMs()+5500)
+		tagged.SetMs(c, fmt.Sprint("t", e.id()), c.TimestampMs()+5500)
 		return nil
 	}
 }
