@@ -501,6 +501,7 @@ func TestPaging_memoryFollowsTheBudget(t *testing.T) {
 		require.LessOrEqual(t, len(d.ctrl), 1<<15)
 		require.Less(t, len(table().timers[0].heap), 15_000, "hints of rows that are away go with them")
 		require.LessOrEqual(t, len(table().pages.timers[0].heap), 2*keys+1024, "no more than two hints for each key")
+		require.Equal(t, keys, table().pages.lost+d.n)
 	}
 	require.Equal(t, keys, l.st.keyed())
 	l.out = nil
@@ -666,7 +667,7 @@ func TestAwayHints(t *testing.T) {
 	first := map[int]int64{}
 	for range 50_000 {
 		k, at := rnd.IntN(500), int64(rnd.IntN(1_000_000))
-		h.push(at, k)
+		h.push(at, k, 500)
 		if was, ok := first[k]; !ok || at < was {
 			first[k] = at
 		}
