@@ -166,9 +166,8 @@ func (o *stateful[K, V, O]) survey(c *graph.Ctx) error {
 			}
 		}
 	}
-	timed := len(o.l.timers) > 0 || o.l.lives
+	timed, n := len(o.l.timers) > 0 || o.l.lives, 0
 	for _, g := range o.pages.store.Groups() {
-		n := 0
 		err := o.pages.scan(g, nil, unparked(func(key, val []byte) error {
 			w, k, err := windowKey(key, o.s.Key)
 			if err != nil {

@@ -26,7 +26,8 @@ type pageStore struct {
 	rows    map[int]map[string][]byte
 	pending []func()
 	gets    int
-	fail    error // of every read
+	fail    error  // of every read
+	watch   func() // if not nil, called for every row of a scan
 }
 
 func newPageStore(budget int64) *pageStore {
@@ -78,6 +79,9 @@ func (s *pageStore) Scan(g int, prefix []byte, f func(key, val []byte) error) er
 	}
 	for _, k := range slices.Sorted(maps.Keys(s.rows[g])) {
 		if strings.HasPrefix(k, string(prefix)) {
+			if s.watch != nil {
+				s.watch()
+			}
 			if err := f([]byte(k), s.rows[g][k]); err != nil {
 				return err
 			}
@@ -504,6 +508,16 @@ func TestPaging_memoryFollowsTheBudget(t *testing.T) {
 		require.Equal(t, keys, table().pages.lost+d.n)
 	}
 	require.Equal(t, keys, l.st.keyed())
+
+	most := 0
+	l.opened = open[kv, int64](testLane(t, epochs), l.factory)
+	o = l.live.(*stateful[string, int64, int64])
+	o.Page(l.st)
+	l.st.watch = func() { most = max(most, table().dir.n) }
+	require.NoError(t, o.Start(l.c))
+	require.Less(t, most, 15_000, "a restart reads all, and keeps what fits")
+	require.Equal(t, keys, table().pages.lost+table().dir.n)
+
 	l.out = nil
 	l.advance(2_000_000)
 	require.Len(t, l.out, keys)
