@@ -21,9 +21,10 @@ func (h *awayHints[K]) next() (at int64, ok bool) {
 	return h.heap[0].at, true
 }
 
-// push wants k to be looked at when at, packed, has come.
-func (h *awayHints[K]) push(at int64, k K) {
-	if len(h.heap) >= max(h.most, 1024) {
+// push wants k to be looked at when at, packed, has come. So many rows are away: if
+// there are far more hints, many are of the same keys.
+func (h *awayHints[K]) push(at int64, k K, away int) {
+	if len(h.heap) >= max(h.most, 1024) && len(h.heap) > 2*away {
 		h.prune()
 	}
 	h.heap = append(h.heap, awayHint[K]{at, k})

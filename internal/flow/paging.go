@@ -80,6 +80,7 @@ type pagedDir[K comparable] struct {
 	age     *ages
 	away    groupSet // groups of which the store may have rows that are not in the table
 	emptied []K      // rows that the newest delta deleted
+	lost    int      // rows that were let go and have not come back
 	hand    int      // where to look next for rows to let go
 
 	turn    func()              // makes the table the one at hand, for those below; nil: no need
@@ -234,6 +235,7 @@ func (t *pagedDir[K]) evict(age uint8, most int) (ofAge int) {
 		}
 		t.away.add(t.dir.Group(uint32(i)))
 		t.age.Vals[i] = victim
+		t.lost++
 		n++
 	}
 	if n == 0 {

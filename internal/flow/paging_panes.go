@@ -40,10 +40,10 @@ func (o *merging[K]) Page(s graph.RowStore) {
 	p.isEmpty = func(r uint32) bool { return len(o.cells.Vals[r]) == 0 }
 	p.letGo = func(r uint32) {
 		if at := o.dues.in.Vals[r]; at != 0 {
-			o.awayDues.push(at, o.dir.Keys[r])
+			o.awayDues.push(at, o.dir.Keys[r], p.lost)
 		}
 		if at := o.alarms.in.Vals[r]; at != 0 {
-			o.awayAlarms.push(at, o.dir.Keys[r])
+			o.awayAlarms.push(at, o.dir.Keys[r], p.lost)
 		}
 		for i := range o.cells.Vals[r] {
 			o.in.drop(&o.cells.Vals[r][i])
@@ -75,6 +75,7 @@ func (o *merging[K]) bring(r uint32, val []byte) error {
 		return rowError(err)
 	}
 	o.paged.age.Vals[r] = o.pages.now
+	o.paged.lost--
 	for i := range o.cells.Vals[r] {
 		o.unhold(&o.cells.Vals[r][i])
 	}
@@ -162,7 +163,7 @@ func (o *unmerging[K]) page(t *paneTable[K]) {
 	p := newPagedDir(t.dir)
 	p.letGo = func(r uint32) {
 		if t.alarms != nil && t.alarms.in.Vals[r] != 0 {
-			t.awayAlarms.push(t.alarms.in.Vals[r], t.dir.Keys[r])
+			t.awayAlarms.push(t.alarms.in.Vals[r], t.dir.Keys[r], p.lost)
 		}
 		o.in.drop(&t.cells.Vals[r])
 	}
@@ -192,6 +193,7 @@ func (o *unmerging[K]) bring(t *paneTable[K], r uint32, val []byte) error {
 		return rowError(err)
 	}
 	t.paged.age.Vals[r] = o.pages.now
+	t.paged.lost--
 	o.unhold(&t.cells.Vals[r])
 	return nil
 }

@@ -42,7 +42,7 @@ func (o *stateful[K, V, O]) paging(t *table[K]) {
 func (o *stateful[K, V, O]) leaveHints(t *table[K], r uint32) {
 	for i, h := range o.l.timers {
 		if x, ok := h.first(r); ok {
-			t.pages.timers[i].push(x.at, t.dir.Keys[r])
+			t.pages.timers[i].push(x.at, t.dir.Keys[r], t.pages.lost)
 		}
 	}
 	if !o.l.lives {
@@ -63,10 +63,10 @@ func (o *stateful[K, V, O]) leaveHints(t *table[K], r uint32) {
 		}
 	}
 	if clock != 0 {
-		t.pages.clock.push(clock, t.dir.Keys[r])
+		t.pages.clock.push(clock, t.dir.Keys[r], t.pages.lost)
 	}
 	if events != 0 {
-		t.pages.events.push(events, t.dir.Keys[r])
+		t.pages.events.push(events, t.dir.Keys[r], t.pages.lost)
 	}
 }
 
@@ -130,6 +130,7 @@ func (o *stateful[K, V, O]) bring(t *table[K], r uint32, val []byte) error {
 		return fmt.Errorf("read a row of state: %w", err)
 	}
 	t.pages.age.Vals[r] = o.pages.now
+	t.pages.lost--
 	for _, h := range o.l.timers {
 		h.unhold(r)
 	}
@@ -165,9 +166,8 @@ func (o *stateful[K, V, O]) survey(c *graph.Ctx) error {
 			}
 		}
 	}
-	timed := len(o.l.timers) > 0 || o.l.lives
+	timed, n := len(o.l.timers) > 0 || o.l.lives, 0
 	for _, g := range o.pages.store.Groups() {
-		n := 0
 		err := o.pages.scan(g, nil, unparked(func(key, val []byte) error {
 			w, k, err := windowKey(key, o.s.Key)
 			if err != nil {

@@ -26,7 +26,8 @@ type pageStore struct {
 	rows    map[int]map[string][]byte
 	pending []func()
 	gets    int
-	fail    error // of every read
+	fail    error  // of every read
+	watch   func() // if not nil, called for every row of a scan
 }
 
 func newPageStore(budget int64) *pageStore {
@@ -78,6 +79,9 @@ func (s *pageStore) Scan(g int, prefix []byte, f func(key, val []byte) error) er
 	}
 	for _, k := range slices.Sorted(maps.Keys(s.rows[g])) {
 		if strings.HasPrefix(k, string(prefix)) {
+			if s.watch != nil {
+				s.watch()
+			}
 			if err := f([]byte(k), s.rows[g][k]); err != nil {
 				return err
 			}
@@ -501,8 +505,19 @@ func TestPaging_memoryFollowsTheBudget(t *testing.T) {
 		require.LessOrEqual(t, len(d.ctrl), 1<<15)
 		require.Less(t, len(table().timers[0].heap), 15_000, "hints of rows that are away go with them")
 		require.LessOrEqual(t, len(table().pages.timers[0].heap), 2*keys+1024, "no more than two hints for each key")
+		require.Equal(t, keys, table().pages.lost+d.n)
 	}
 	require.Equal(t, keys, l.st.keyed())
+
+	most := 0
+	l.opened = open[kv, int64](testLane(t, epochs), l.factory)
+	o = l.live.(*stateful[string, int64, int64])
+	o.Page(l.st)
+	l.st.watch = func() { most = max(most, table().dir.n) }
+	require.NoError(t, o.Start(l.c))
+	require.Less(t, most, 15_000, "a restart reads all, and keeps what fits")
+	require.Equal(t, keys, table().pages.lost+table().dir.n)
+
 	l.out = nil
 	l.advance(2_000_000)
 	require.Len(t, l.out, keys)
@@ -666,7 +681,7 @@ func TestAwayHints(t *testing.T) {
 	first := map[int]int64{}
 	for range 50_000 {
 		k, at := rnd.IntN(500), int64(rnd.IntN(1_000_000))
-		h.push(at, k)
+		h.push(at, k, 500)
 		if was, ok := first[k]; !ok || at < was {
 			first[k] = at
 		}

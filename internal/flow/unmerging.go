@@ -63,7 +63,7 @@ func (o *unmerging[K]) open(w window.Interval) (t *paneTable[K]) {
 		}
 	}
 	if t.paged != nil {
-		t.paged.away, t.paged.emptied, t.awayAlarms = groupSet{}, nil, awayHints[K]{}
+		t.paged.away, t.paged.lost, t.awayAlarms = groupSet{}, 0, awayHints[K]{}
 	}
 	t.win, t.passed = w, w.Passed(o.wm)
 	return t
