@@ -15,6 +15,7 @@ import (
 type schedule struct {
 	Kills      int
 	Power      int // so many power losses instead
+	Full       int // or the disk is full so many times
 	State      string
 	Lanes      int
 	Rescale    bool // another number of lanes at each start
@@ -71,7 +72,7 @@ func (s schedule) run(dir string) (*report, error) {
 		life := delay(r, s.Longest)
 		fromStart := r.IntN(5) == 0 // aim at what goes on before it is open
 		t.Limit += uint64(life.Seconds()*s.Rate) + splits
-		p, err := start(t, nil)
+		p, err := start(t)
 		if err != nil {
 			return res, err
 		}
@@ -105,7 +106,7 @@ func (s schedule) run(dir string) (*report, error) {
 		t.Lanes = 1 + r.IntN(4)
 	}
 	t.Ends, t.Rate = true, 0
-	p, err := start(t, nil)
+	p, err := start(t)
 	if err != nil {
 		return res, err
 	}
@@ -143,7 +144,7 @@ func (r *report) compare(dir string, t task, shown map[string]int64) error {
 	if err := os.RemoveAll(ref.Out); err != nil {
 		return err
 	}
-	p, err := start(ref, nil)
+	p, err := start(ref)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -45,6 +46,56 @@ func TestPower(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, res.check(false))
 		t.Logf("%+v", res.report)
+	}
+}
+
+// Goal: a job whose disk is full waits, says so, and goes on when there is room.
+func TestFull(t *testing.T) {
+	for _, state := range []string{"memory", "pebble"} {
+		s := schedule{Kills: 3, Full: 3, State: state, Lanes: 2, Seed: 5, Checkpoint: 10 * time.Millisecond, Rate: 10_000}
+		res, err := s.fillDisk(t.TempDir())
+		if errors.Is(err, errNoDisk) {
+			t.Log(err)
+			require.ErrorContains(t, err, "a full disk can't be tried here")
+			return
+		}
+		require.NoError(t, err)
+		require.NoError(t, res.check(false))
+	}
+}
+
+// Goal: two processes never work on one folder.
+func TestTwoProcesses(t *testing.T) {
+	for _, state := range []string{"memory", "pebble"} {
+		dir := t.TempDir()
+		one := task{StateDir: filepath.Join(dir, "state"), Out: filepath.Join(dir, "out"), State: state, Lanes: 2, Checkpoint: 10 * time.Millisecond, Limit: 10_000, Rate: 10_000}
+		p, err := start(one)
+		require.NoError(t, err)
+		select {
+		case <-p.committed:
+		case <-p.ended:
+		}
+		before, err := shownFiles(one.Out)
+		require.NoError(t, err)
+		other, err := start(one)
+		require.NoError(t, err)
+		err = other.wait()
+		require.ErrorContains(t, err, one.StateDir)
+		require.ErrorContains(t, err, "another process", state)
+		after, err := shownFiles(one.Out)
+		require.NoError(t, err)
+		require.NoError(t, stillThere(before, after))
+
+		_, err = p.kill()
+		require.NoError(t, err)
+		one.Ends, one.Rate = true, 0
+		p, err = start(one) // what a dead process held is free
+		require.NoError(t, err)
+		require.NoError(t, p.wait())
+		res := &report{}
+		res.add(p)
+		require.NoError(t, res.compare(dir, one, before))
+		require.NoError(t, res.check(false))
 	}
 }
 

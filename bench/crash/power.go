@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -134,7 +135,7 @@ func (s schedule) losePower(dir string) (res *powerReport, err error) {
 		}
 		life := delay(r, s.Longest)
 		t.Limit += uint64(life.Seconds()*s.Rate) + splits
-		p, err := start(t, nil)
+		p, err := start(t)
 		if err != nil {
 			return res, err
 		}
@@ -148,7 +149,7 @@ func (s schedule) losePower(dir string) (res *powerReport, err error) {
 		}
 		if err := p.freeze(); err != nil {
 			_, e := p.kill()
-			return res, errors.Join(err, e)
+			return res, cmp.Or(e, err) // the job's own, if it has one
 		}
 		next := &disk{filepath.Join(dir, fmt.Sprint("disk-", res.Images+1)), d.at}
 		err = d.copyMedium(next.image)
@@ -178,7 +179,7 @@ func (s schedule) losePower(dir string) (res *powerReport, err error) {
 	}
 	res.Promised = len(promised)
 	t.Ends, t.Rate = true, 0
-	p, err := start(t, nil)
+	p, err := start(t)
 	if err != nil {
 		return res, err
 	}
