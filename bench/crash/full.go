@@ -24,7 +24,7 @@ const (
 func (s schedule) fillDisk(dir string) (res *report, err error) {
 	begun := time.Now()
 	r := rand.New(rand.NewPCG(s.Seed, 7))
-	res = &report{Engine: "millrace", Mode: "full", State: s.State, Seed: s.Seed, Phases: map[phase]int{}}
+	res = &report{Engine: "millrace", Mode: "full", State: s.State, Users: s.Users, Seed: s.Seed, Phases: map[phase]int{}}
 	small := filepath.Join(dir, "small")
 	if err := os.MkdirAll(small, 0o777); err != nil {
 		return res, err
@@ -33,7 +33,7 @@ func (s schedule) fillDisk(dir string) (res *report, err error) {
 		return res, fmt.Errorf("%w (%w)", errNoDisk, err)
 	}
 	defer func() { err = errors.Join(err, command("umount", small)) }()
-	t := task{StateDir: filepath.Join(small, "state"), Out: filepath.Join(dir, "out"), State: s.State, Lanes: s.Lanes, Checkpoint: s.Checkpoint, Rate: s.Rate}
+	t := s.task(filepath.Join(small, "state"), filepath.Join(dir, "out"))
 	filler := filepath.Join(small, "filler")
 	var shown map[string]int64
 	for round := range s.Kills {

@@ -30,6 +30,8 @@ func main() {
 	flag.IntVar(&s.Full, "full", 0, "instead of killing the job, how often the disk with its state is full for a while (as root, on Linux); every other time it is killed as well")
 	flag.StringVar(&s.State, "state", "memory", "what keeps the state: memory or pebble")
 	flag.IntVar(&s.Lanes, "parallelism", 2, "lanes")
+	flag.Uint64Var(&s.Users, "users", 50, "keys: state grows with them")
+	flag.Int64Var(&s.Memory, "state-memory", 0, "bytes that state may take which is on disk, too; default that of the runner")
 	flag.BoolVar(&s.Rescale, "rescale", false, "another number of lanes, 1 to 4, at each start")
 	flag.Uint64Var(&s.Seed, "seed", 1, "of the moments")
 	flag.DurationVar(&s.Checkpoint, "checkpoint", 20*time.Millisecond, "time between checkpoints")

@@ -121,13 +121,14 @@ type powerReport struct {
 func (s schedule) losePower(dir string) (res *powerReport, err error) {
 	begun := time.Now()
 	r := rand.New(rand.NewPCG(s.Seed, 6))
-	res = &powerReport{report: &report{Engine: "millrace", Mode: "power", State: s.State, Seed: s.Seed, Phases: map[phase]int{}}}
+	res = &powerReport{report: &report{Engine: "millrace", Mode: "power", State: s.State, Users: s.Users, Seed: s.Seed, Phases: map[phase]int{}}}
 	d, err := newDisk(dir)
 	if err != nil {
 		return res, err
 	}
 	defer func() { err = errors.Join(err, d.unmount()) }()
-	t := task{StateDir: filepath.Join(d.at, "state"), Out: filepath.Join(d.at, "out"), State: s.State, Lanes: s.Lanes, Checkpoint: s.Checkpoint, Rate: s.Rate, Tell: true}
+	t := s.task(filepath.Join(d.at, "state"), filepath.Join(d.at, "out"))
+	t.Tell = true
 	promised := map[string]int64{}
 	for res.Images < s.Kills {
 		if s.Rescale {
