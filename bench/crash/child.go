@@ -24,6 +24,8 @@ type task struct {
 	Out        string // folder of the output
 	State      string
 	Lanes      int
+	Users      uint64
+	Memory     int64 // bytes that state may take which is on disk; 0: the default
 	Checkpoint time.Duration
 	Limit      uint64 // how much input there is
 	Ends       bool   // there will be no more
@@ -56,14 +58,14 @@ func (t task) run(ctx context.Context, says *os.File) error {
 	}
 	p := pipeline.New()
 	v := &voice{out: says, told: map[string]bool{}}
-	build(p, &events{t.Limit, t.Ends, t.Rate}, t.Out, v)
+	build(p, &events{t.Limit, t.Ends, t.Rate, t.Users}, t.Out, v)
 	cfg := local.Config{Parallelism: t.Lanes, Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
 	if t.Tell {
 		v.files = t.Out
 		cfg.Progress = func(o *local.Observer) { v.seen.Store(o) }
 	}
 	if t.StateDir != "" {
-		cfg.StateDir, cfg.State, cfg.Checkpoint = t.StateDir, t.State, t.Checkpoint
+		cfg.StateDir, cfg.State, cfg.Checkpoint, cfg.StateMemory = t.StateDir, t.State, t.Checkpoint, t.Memory
 	}
 	_, err := local.Run(ctx, p, cfg)
 	return err

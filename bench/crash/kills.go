@@ -15,10 +15,13 @@ import (
 type schedule struct {
 	Kills      int
 	Power      int // so many power losses instead
+	Full       int // or the disk is full so many times
 	State      string
 	Lanes      int
 	Rescale    bool // another number of lanes at each start
 	Seed       uint64
+	Users      uint64
+	Memory     int64 // bytes that state may take which is on disk; 0: the default
 	Checkpoint time.Duration
 	Rate       float64       // events a second while there are kills
 	Longest    time.Duration // that a child lives
@@ -29,6 +32,7 @@ type report struct {
 	Engine     string        `json:"engine"`
 	Mode       string        `json:"mode"`
 	State      string        `json:"state"`
+	Users      uint64        `json:"users"`
 	Seed       uint64        `json:"seed"`
 	Kills      int           `json:"kills"`
 	Restarts   int           `json:"restarts"`
@@ -56,13 +60,18 @@ func delay(r *rand.Rand, longest time.Duration) time.Duration {
 	return time.Duration(math.Exp(lo+r.Float64()*(hi-lo)) * float64(time.Second))
 }
 
+// task is that of the job with state and output in these folders.
+func (s schedule) task(state, out string) task {
+	return task{StateDir: state, Out: out, State: s.State, Lanes: s.Lanes, Users: s.Users, Memory: s.Memory, Checkpoint: s.Checkpoint, Rate: s.Rate}
+}
+
 // run kills a job again and again, lets it end, and compares what it has written with
 // what one has written that nobody disturbed. dir is an empty folder.
 func (s schedule) run(dir string) (*report, error) {
 	begun := time.Now()
 	r := rand.New(rand.NewPCG(s.Seed, 5))
-	res := &report{Engine: "millrace", Mode: "kill", State: s.State, Seed: s.Seed, Phases: map[phase]int{}}
-	t := task{StateDir: filepath.Join(dir, "state"), Out: filepath.Join(dir, "out"), State: s.State, Lanes: s.Lanes, Checkpoint: s.Checkpoint, Rate: s.Rate}
+	res := &report{Engine: "millrace", Mode: "kill", State: s.State, Users: s.Users, Seed: s.Seed, Phases: map[phase]int{}}
+	t := s.task(filepath.Join(dir, "state"), filepath.Join(dir, "out"))
 	var shown map[string]int64
 	for res.Kills < s.Kills {
 		if s.Rescale {
@@ -71,7 +80,7 @@ func (s schedule) run(dir string) (*report, error) {
 		life := delay(r, s.Longest)
 		fromStart := r.IntN(5) == 0 // aim at what goes on before it is open
 		t.Limit += uint64(life.Seconds()*s.Rate) + splits
-		p, err := start(t, nil)
+		p, err := start(t)
 		if err != nil {
 			return res, err
 		}
@@ -105,7 +114,7 @@ func (s schedule) run(dir string) (*report, error) {
 		t.Lanes = 1 + r.IntN(4)
 	}
 	t.Ends, t.Rate = true, 0
-	p, err := start(t, nil)
+	p, err := start(t)
 	if err != nil {
 		return res, err
 	}
@@ -143,7 +152,7 @@ func (r *report) compare(dir string, t task, shown map[string]int64) error {
 	if err := os.RemoveAll(ref.Out); err != nil {
 		return err
 	}
-	p, err := start(ref, nil)
+	p, err := start(ref)
 	if err != nil {
 		return err
 	}

@@ -27,8 +27,11 @@ func main() {
 	var s schedule
 	flag.IntVar(&s.Kills, "kills", 200, "how often the job is killed")
 	flag.IntVar(&s.Power, "power", 0, "instead of killing the job, how often the disk under it loses power (as root, on Linux)")
+	flag.IntVar(&s.Full, "full", 0, "instead of killing the job, how often the disk with its state is full for a while (as root, on Linux); every other time it is killed as well")
 	flag.StringVar(&s.State, "state", "memory", "what keeps the state: memory or pebble")
 	flag.IntVar(&s.Lanes, "parallelism", 2, "lanes")
+	flag.Uint64Var(&s.Users, "users", 50, "keys: state grows with them")
+	flag.Int64Var(&s.Memory, "state-memory", 0, "bytes that state may take which is on disk, too; default that of the runner")
 	flag.BoolVar(&s.Rescale, "rescale", false, "another number of lanes, 1 to 4, at each start")
 	flag.Uint64Var(&s.Seed, "seed", 1, "of the moments")
 	flag.DurationVar(&s.Checkpoint, "checkpoint", 20*time.Millisecond, "time between checkpoints")
@@ -52,14 +55,22 @@ func run(s schedule, dir string) error {
 	}
 	var res any
 	var err error
-	if s.Power > 0 {
+	switch {
+	case s.Power > 0:
 		s.Kills = s.Power
 		var r *powerReport
 		if r, err = s.losePower(dir); err == nil {
 			err = r.check(false)
 		}
 		res = r
-	} else {
+	case s.Full > 0:
+		s.Kills = s.Full
+		var r *report
+		if r, err = s.fillDisk(dir); err == nil {
+			err = r.check(false)
+		}
+		res = r
+	default:
 		var r *report
 		if r, err = s.run(dir); err == nil {
 			err = r.check(s.Kills >= 100)

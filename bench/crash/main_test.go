@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -21,8 +22,9 @@ func TestKills(t *testing.T) {
 		{State: "memory", Lanes: 2, Seed: 1},
 		{State: "memory", Rescale: true, Seed: 2},
 		{State: "pebble", Lanes: 2, Seed: 3},
-		{State: "pebble", Rescale: true, Seed: 4},
+		{State: "pebble", Rescale: true, Users: 2000, Memory: 1 << 16, Seed: 4}, // rows are let go and read again
 	} {
+		s.Users = max(s.Users, 50)
 		s.Kills, s.Checkpoint, s.Rate, s.Longest = 15, 10*time.Millisecond, 20_000, 300*time.Millisecond
 		res, err := s.run(t.TempDir())
 		require.NoError(t, err)
@@ -35,7 +37,7 @@ func TestKills(t *testing.T) {
 // Where no disk can be mounted the command has to say so.
 func TestPower(t *testing.T) {
 	for _, state := range []string{"memory", "pebble"} {
-		s := schedule{Kills: 5, Power: 5, State: state, Lanes: 2, Rescale: true, Seed: 5, Checkpoint: 10 * time.Millisecond, Rate: 20_000, Longest: 300 * time.Millisecond}
+		s := schedule{Kills: 5, Power: 5, State: state, Lanes: 2, Rescale: true, Users: 50, Seed: 5, Checkpoint: 10 * time.Millisecond, Rate: 20_000, Longest: 300 * time.Millisecond}
 		res, err := s.losePower(t.TempDir())
 		if errors.Is(err, errNoPower) {
 			t.Log(err)
@@ -45,6 +47,56 @@ func TestPower(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, res.check(false))
 		t.Logf("%+v", res.report)
+	}
+}
+
+// Goal: a job whose disk is full waits, says so, and goes on when there is room.
+func TestFull(t *testing.T) {
+	for _, state := range []string{"memory", "pebble"} {
+		s := schedule{Kills: 3, Full: 3, State: state, Lanes: 2, Users: 50, Seed: 5, Checkpoint: 10 * time.Millisecond, Rate: 10_000}
+		res, err := s.fillDisk(t.TempDir())
+		if errors.Is(err, errNoDisk) {
+			t.Log(err)
+			require.ErrorContains(t, err, "a full disk can't be tried here")
+			return
+		}
+		require.NoError(t, err)
+		require.NoError(t, res.check(false))
+	}
+}
+
+// Goal: two processes never work on one folder.
+func TestTwoProcesses(t *testing.T) {
+	for _, state := range []string{"memory", "pebble"} {
+		dir := t.TempDir()
+		one := task{StateDir: filepath.Join(dir, "state"), Out: filepath.Join(dir, "out"), State: state, Lanes: 2, Users: 50, Checkpoint: 10 * time.Millisecond, Limit: 10_000, Rate: 10_000}
+		p, err := start(one)
+		require.NoError(t, err)
+		select {
+		case <-p.committed:
+		case <-p.ended:
+		}
+		before, err := shownFiles(one.Out)
+		require.NoError(t, err)
+		other, err := start(one)
+		require.NoError(t, err)
+		err = other.wait()
+		require.ErrorContains(t, err, one.StateDir)
+		require.ErrorContains(t, err, "another process", state)
+		after, err := shownFiles(one.Out)
+		require.NoError(t, err)
+		require.NoError(t, stillThere(before, after))
+
+		_, err = p.kill()
+		require.NoError(t, err)
+		one.Ends, one.Rate = true, 0
+		p, err = start(one) // what a dead process held is free
+		require.NoError(t, err)
+		require.NoError(t, p.wait())
+		res := &report{}
+		res.add(p)
+		require.NoError(t, res.compare(dir, one, before))
+		require.NoError(t, res.check(false))
 	}
 }
 

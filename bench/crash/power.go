@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -120,13 +121,14 @@ type powerReport struct {
 func (s schedule) losePower(dir string) (res *powerReport, err error) {
 	begun := time.Now()
 	r := rand.New(rand.NewPCG(s.Seed, 6))
-	res = &powerReport{report: &report{Engine: "millrace", Mode: "power", State: s.State, Seed: s.Seed, Phases: map[phase]int{}}}
+	res = &powerReport{report: &report{Engine: "millrace", Mode: "power", State: s.State, Users: s.Users, Seed: s.Seed, Phases: map[phase]int{}}}
 	d, err := newDisk(dir)
 	if err != nil {
 		return res, err
 	}
 	defer func() { err = errors.Join(err, d.unmount()) }()
-	t := task{StateDir: filepath.Join(d.at, "state"), Out: filepath.Join(d.at, "out"), State: s.State, Lanes: s.Lanes, Checkpoint: s.Checkpoint, Rate: s.Rate, Tell: true}
+	t := s.task(filepath.Join(d.at, "state"), filepath.Join(d.at, "out"))
+	t.Tell = true
 	promised := map[string]int64{}
 	for res.Images < s.Kills {
 		if s.Rescale {
@@ -134,7 +136,7 @@ func (s schedule) losePower(dir string) (res *powerReport, err error) {
 		}
 		life := delay(r, s.Longest)
 		t.Limit += uint64(life.Seconds()*s.Rate) + splits
-		p, err := start(t, nil)
+		p, err := start(t)
 		if err != nil {
 			return res, err
 		}
@@ -148,7 +150,7 @@ func (s schedule) losePower(dir string) (res *powerReport, err error) {
 		}
 		if err := p.freeze(); err != nil {
 			_, e := p.kill()
-			return res, errors.Join(err, e)
+			return res, cmp.Or(e, err) // the job's own, if it has one
 		}
 		next := &disk{filepath.Join(dir, fmt.Sprint("disk-", res.Images+1)), d.at}
 		err = d.copyMedium(next.image)
@@ -178,7 +180,7 @@ func (s schedule) losePower(dir string) (res *powerReport, err error) {
 	}
 	res.Promised = len(promised)
 	t.Ends, t.Rate = true, 0
-	p, err := start(t, nil)
+	p, err := start(t)
 	if err != nil {
 		return res, err
 	}

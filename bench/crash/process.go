@@ -32,7 +32,7 @@ var phases = []phase{starting, first, running, preparing, persisting, showing}
 type process struct {
 	cmd   *exec.Cmd
 	began time.Time
-	logs  bytes.Buffer // what it says to people; read when it has ended
+	logs  logBuffer // what it says to people
 	ended chan struct{}
 	err   error // how it has ended
 
@@ -49,8 +49,68 @@ type process struct {
 	committed    chan struct{} // cap 1: poked at each commit
 }
 
-// start starts a child. wrap, if not nil, changes how.
-func start(t task, wrap func(*exec.Cmd)) (*process, error) {
+// logBuffer is written by the child's output and read by the rig.
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// awaitLog waits until the child has said text.
+func (p *process) awaitLog(text string, most time.Duration) error {
+	t := time.NewTicker(2 * time.Millisecond)
+	defer t.Stop()
+	for until := time.Now().Add(most); !strings.Contains(p.logs.String(), text); {
+		select {
+		case <-t.C:
+		case <-p.ended:
+			if !strings.Contains(p.logs.String(), text) {
+				return fmt.Errorf("the job has ended without %q: %w\n%s", text, p.err, p.logs.String())
+			}
+			return nil
+		}
+		if time.Now().After(until) {
+			return fmt.Errorf("the job has not said %q within %v:\n%s", text, most, p.logs.String())
+		}
+	}
+	return nil
+}
+
+// awaitCommits waits until lanes have said n times that an epoch is shown.
+func (p *process) awaitCommits(n int, most time.Duration) error {
+	late := time.After(most)
+	for p.commitsNow() < n {
+		select {
+		case <-p.committed:
+		case <-p.ended:
+			return fmt.Errorf("the job has ended: %w\n%s", p.err, p.logs.String())
+		case <-late:
+			return fmt.Errorf("nothing was committed within %v:\n%s", most, p.logs.String())
+		}
+	}
+	return nil
+}
+
+// commitsNow is how many times lanes have said that an epoch is shown.
+func (p *process) commitsNow() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.said["shown"]
+}
+
+// start starts a child.
+func start(t task) (*process, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -65,9 +125,6 @@ func start(t task, wrap func(*exec.Cmd)) (*process, error) {
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
-	}
-	if wrap != nil {
-		wrap(p.cmd)
 	}
 	if err := p.cmd.Start(); err != nil {
 		return nil, err

@@ -20,11 +20,10 @@ type event struct {
 
 const (
 	splits   = 4
-	users    = 50
 	disorder = 40 // ms at most that an event is behind its number
 )
 
-func eventOf(n uint64) event {
+func eventOf(n, users uint64) event {
 	r := gen.Mix64(n)
 	return event{n, int64(n) - int64(r>>32%disorder), r % users, int64(r >> 40 % 1000)}
 }
@@ -35,6 +34,7 @@ type events struct {
 	limit uint64
 	ends  bool
 	rate  float64 // elements a second; 0: as fast as it goes
+	users uint64
 }
 
 func (events) Bounded() bool { return false }
@@ -84,7 +84,7 @@ func (r *eventReader) Read(max int, out *pipeline.Output[event]) (pipeline.ReadS
 		n := r.next
 		r.next += splits
 		read = true
-		out.Emit(eventOf(n))
+		out.Emit(eventOf(n, r.users))
 	}
 	switch {
 	case r.ends && r.next >= r.limit:
