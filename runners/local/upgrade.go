@@ -15,7 +15,10 @@ func (j *job) upgrade(cfg *Config, ec *engine.Config) error {
 	if last == nil {
 		return nil
 	}
-	plan := upgrade.Plan(last.Manifest, ec.Manifest, upgrade.Options{AllowDropped: set(cfg.AllowDropped), Renamed: cfg.Renamed})
+	plan, err := upgrade.Check(j.store, ec.Manifest, upgrade.Options{AllowDropped: set(cfg.AllowDropped), Renamed: cfg.Renamed})
+	if err != nil {
+		return fmt.Errorf("read the state in %s: %w", j.dir, err)
+	}
 	if err := plan.Err(); err != nil {
 		return fmt.Errorf("the state in %s does not fit the pipeline; nothing was changed:\n%w", j.dir, err)
 	}
@@ -34,7 +37,7 @@ func (j *job) upgrade(cfg *Config, ec *engine.Config) error {
 			rec.Times = append(rec.Times, t)
 		}
 	}
-	err := commit.Replace(j.store, rec, max(rec.Lanes, 1), func(put func(commit.Row) error) error {
+	err = commit.Replace(j.store, rec, max(rec.Lanes, 1), func(put func(commit.Row) error) error {
 		return j.store.Rows(commit.Want{}, func(r commit.Row) (err error) { return migrate(plan, r, put) })
 	})
 	if err != nil {
