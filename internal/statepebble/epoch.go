@@ -43,10 +43,6 @@ func (s *Store) Begin(int) commit.Epoch {
 		maps.Copy(e.table, v.nodes)
 		v.letGo()
 	}
-	for name := range s.dropped {
-		delete(e.table, name)
-	}
-	maps.Copy(e.table, s.pending)
 	return e
 }
 
@@ -153,7 +149,6 @@ func (e *epoch) write(rec *commit.Record) error {
 		return err
 	}
 	s.last.Store(kept)
-	s.pending, s.dropped = nodes{}, map[string]bool{}
 	s.show(s.db.NewSnapshot(), e.table)
 	_ = s.newest.set(rec.Epoch) // for the sake of better words only
 	_ = s.release(gone, true)   // the epoch is committed nevertheless, and the next one will say so
@@ -191,11 +186,9 @@ func (e *epoch) gone() []number {
 		live[n] = true
 	}
 	var gone []number
-	for _, table := range []nodes{e.s.now.nodes, e.s.pending} {
-		for _, n := range table {
-			if !live[n] {
-				gone = append(gone, n)
-			}
+	for _, n := range e.s.now.nodes {
+		if !live[n] {
+			gone = append(gone, n)
 		}
 	}
 	return gone

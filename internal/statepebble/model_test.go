@@ -2,7 +2,6 @@ package statepebble
 
 import (
 	"fmt"
-	"io"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -52,17 +51,13 @@ type program struct {
 	s   *Store
 	c   *crashes // nil: none
 	m   model    // as committed
-	to  model    // as it will be with the next epoch, if that holds nothing
 }
 
 var places = []int{0, 1, 2, 511, 1023, commit.LaneBound, commit.EveryLane}
 
 // step opens an epoch, writes to it, and commits or discards it.
 func (p *program) step(t require.TestingT) (committed bool) {
-	for p.rng.IntN(4) == 0 {
-		p.migrate(t)
-	}
-	next := maps.Clone(p.to)
+	next := maps.Clone(p.m)
 	e := p.s.Begin(2)
 	if p.rng.IntN(8) == 0 {
 		e.Whole()
@@ -111,58 +106,7 @@ func (p *program) step(t require.TestingT) (committed bool) {
 }
 
 // reset is what a program goes on from when the store has been opened, or an epoch committed.
-func (p *program) reset(m model) { p.m, p.to = m, maps.Clone(m) }
-
-// migrate rewrites the rows of one node, or drops them, or gives up half way.
-func (p *program) migrate(t require.TestingT) {
-	node := fmt.Sprintf("node %d", p.rng.IntN(3))
-	next := maps.Clone(p.to)
-	for k := range next {
-		if k.node == node {
-			delete(next, k)
-		}
-	}
-	switch p.rng.IntN(4) {
-	case 0:
-		require.NoError(t, p.s.Drop(node))
-		p.to = next
-	case 1:
-		n := 0
-		err := p.s.Migrate(node, func(group int, key, val []byte, put func(int, []byte, []byte)) error {
-			if n++; n == 3 {
-				return io.EOF
-			}
-			put(group, key, []byte("never"))
-			return nil
-		})
-		if n == 3 {
-			require.ErrorIs(t, err, io.EOF)
-			return
-		}
-		require.NoError(t, err)
-		for k := range p.to {
-			if k.node == node {
-				next[k] = "never"
-			}
-		}
-		p.to = next
-	default:
-		// Rows with an even value go, the others get another value and stay.
-		keep := func(val string) bool { return len(val)%2 == 1 }
-		require.NoError(t, p.s.Migrate(node, func(group int, key, val []byte, put func(int, []byte, []byte)) error {
-			if keep(string(val)) {
-				put(group, key, []byte(string(val)+"!"))
-			}
-			return nil
-		}))
-		for k, v := range p.to {
-			if k.node == node && keep(v) {
-				next[k] = v + "!"
-			}
-		}
-		p.to = next
-	}
-}
+func (p *program) reset(m model) { p.m = m }
 
 // check compares all ways to read with the model.
 func (p *program) check(t require.TestingT) { checkStore(t, p.s, p.m) }

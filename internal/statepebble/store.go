@@ -32,9 +32,7 @@ type Store struct {
 	writes   uint64     // batches written
 	sorter   sorter
 	numbers  numbers // taken by nodes, or by rows that are to be theirs
-	pending  nodes   // numbers that migrated rows have, from the next epoch on
-	dropped  map[string]bool
-	open     bool // an epoch is
+	open     bool    // an epoch is
 	closed   bool
 	poisoned error
 
@@ -68,10 +66,8 @@ func open(dir string, cfg Config) (_ *Store, err error) {
 	}
 	ctx, stop := context.WithCancelCause(cfg.Context)
 	s := &Store{
-		dir:     dir,
-		disk:    newDisk(ctx, cfg),
-		pending: nodes{},
-		dropped: map[string]bool{},
+		dir:  dir,
+		disk: newDisk(ctx, cfg),
 
 		stop:       stop,
 		room:       newRoom(ctx),
@@ -247,7 +243,7 @@ func own(r pebble.Reader, key []byte) ([]byte, error) {
 	return v, c.Close()
 }
 
-// sweep deletes the rows under numbers that are no node's: of migrations and of
+// sweep deletes the rows under numbers that are no node's: of
 // whole epochs that were never committed.
 func (s *Store) sweep() error {
 	it, err := s.now.snap.NewIter(&pebble.IterOptions{LowerBound: number(1).append(nil)})
