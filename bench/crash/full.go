@@ -26,11 +26,8 @@ func (s schedule) fillDisk(dir string) (res *report, err error) {
 	r := rand.New(rand.NewPCG(s.Seed, 7))
 	res = &report{Engine: "millrace", Mode: "full", State: s.State, Users: s.Users, Seed: s.Seed, Phases: map[phase]int{}}
 	small := filepath.Join(dir, "small")
-	if err := os.MkdirAll(small, 0o777); err != nil {
+	if err := mountSmall(small, "96m"); err != nil {
 		return res, err
-	}
-	if err := command("mount", "-t", "tmpfs", "-o", "size=96m", "none", small); err != nil {
-		return res, fmt.Errorf("%w (%w)", errNoDisk, err)
 	}
 	defer func() { err = errors.Join(err, command("umount", small)) }()
 	t := s.task(filepath.Join(small, "state"), filepath.Join(dir, "out"))
@@ -125,6 +122,81 @@ func fill(path string) error {
 		} else if err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// fillOutput lets the disk with a job's output become full: the job ends with an error,
+// and is started again when there is room.
+func (s schedule) fillOutput(dir string) (res *report, err error) {
+	begun := time.Now()
+	res = &report{Engine: "millrace", Mode: "outfull", State: s.State, Users: s.Users, Seed: s.Seed, Phases: map[phase]int{}}
+	small := filepath.Join(dir, "small")
+	if err := mountSmall(small, "8m"); err != nil {
+		return res, err
+	}
+	defer func() { err = errors.Join(err, command("umount", small)) }()
+	t := s.task(filepath.Join(dir, "state"), filepath.Join(small, "out"))
+	filler := filepath.Join(small, "filler")
+	var shown map[string]int64
+	for round := range s.Kills {
+		t.Limit += uint64(10 * s.Rate)
+		p, err := start(t)
+		if err != nil {
+			return res, err
+		}
+		select {
+		case <-p.committed:
+		case <-p.ended:
+		}
+		if err := fill(filler); err != nil {
+			_, _ = p.kill()
+			return res, err
+		}
+		if err := p.awaitLog("no space left on device", time.Minute); err != nil {
+			_, _ = p.kill()
+			return res, fmt.Errorf("round %d: %w", round, err)
+		}
+		if err := p.wait(); err == nil {
+			return res, fmt.Errorf("round %d: the job has ended well, with the disk full", round)
+		}
+		res.add(p)
+		now, err := shownFiles(t.Out)
+		if err := errors.Join(err, os.Remove(filler)); err != nil {
+			return res, err
+		}
+		if err := stillThere(shown, now); err != nil {
+			return res, err
+		}
+		shown = now
+	}
+	t.Ends, t.Rate = true, 0
+	if err := command("mount", "-o", "remount,size=256m", small); err != nil {
+		return res, err
+	}
+	p, err := start(t)
+	if err != nil {
+		return res, err
+	}
+	if err := p.wait(); err != nil {
+		return res, err
+	}
+	res.add(p)
+	res.Kills, res.Restarts, res.Events = s.Kills, s.Kills, t.Limit
+	if err := res.compare(dir, t, shown); err != nil {
+		return res, err
+	}
+	res.Seconds = time.Since(begun).Seconds()
+	return res, nil
+}
+
+// mountSmall makes a folder a small disk.
+func mountSmall(at, size string) error {
+	if err := os.MkdirAll(at, 0o777); err != nil {
+		return err
+	}
+	if err := command("mount", "-t", "tmpfs", "-o", "size="+size, "none", at); err != nil {
+		return fmt.Errorf("%w (%w)", errNoDisk, err)
 	}
 	return nil
 }

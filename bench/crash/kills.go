@@ -15,7 +15,8 @@ import (
 type schedule struct {
 	Kills      int
 	Power      int // so many power losses instead
-	Full       int // or the disk is full so many times
+	Full       int // or the disk with the state is full so many times
+	OutFull    int // or that with the output
 	State      string
 	Lanes      int
 	Rescale    bool // another number of lanes at each start

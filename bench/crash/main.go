@@ -28,6 +28,7 @@ func main() {
 	flag.IntVar(&s.Kills, "kills", 200, "how often the job is killed")
 	flag.IntVar(&s.Power, "power", 0, "instead of killing the job, how often the disk under it loses power (as root, on Linux)")
 	flag.IntVar(&s.Full, "full", 0, "instead of killing the job, how often the disk with its state is full for a while (as root, on Linux); every other time it is killed as well")
+	flag.IntVar(&s.OutFull, "outfull", 0, "the same for the disk with its output, which ends the job with an error")
 	flag.StringVar(&s.State, "state", "memory", "what keeps the state: memory or pebble")
 	flag.IntVar(&s.Lanes, "parallelism", 2, "lanes")
 	flag.Uint64Var(&s.Users, "users", 50, "keys: state grows with them")
@@ -67,6 +68,13 @@ func run(s schedule, dir string) error {
 		s.Kills = s.Full
 		var r *report
 		if r, err = s.fillDisk(dir); err == nil {
+			err = r.check(false)
+		}
+		res = r
+	case s.OutFull > 0:
+		s.Kills = s.OutFull
+		var r *report
+		if r, err = s.fillOutput(dir); err == nil {
 			err = r.check(false)
 		}
 		res = r

@@ -65,6 +65,17 @@ func TestFull(t *testing.T) {
 	}
 }
 
+func TestOutFull(t *testing.T) {
+	s := schedule{Kills: 1, State: "memory", Lanes: 2, Users: 50, Seed: 5, Checkpoint: 10 * time.Millisecond, Rate: 10_000}
+	res, err := s.fillOutput(t.TempDir())
+	if errors.Is(err, errNoDisk) {
+		t.Log(err)
+		return
+	}
+	require.NoError(t, err)
+	require.NoError(t, res.check(false))
+}
+
 // Goal: two processes never work on one folder.
 func TestTwoProcesses(t *testing.T) {
 	for _, state := range []string{"memory", "pebble"} {
