@@ -19,7 +19,7 @@ func runDurably(ctx context.Context, p *pipeline.Pipeline, w conformance.Way, cf
 		return err
 	}
 	defer os.RemoveAll(dir)
-	cfg.StateDir, cfg.State = dir, w.State
+	cfg.StateDir, cfg.State, cfg.StateMemory = dir, w.State, 1 // whatever can be let go of is
 	for {
 		_, err := local.Run(ctx, p, cfg)
 		if !errors.Is(err, pipelinetest.ErrCrash) {
