@@ -48,8 +48,58 @@ var stories = map[string]func(t *testing.T, dir string){
 	"resumed with less than there should be":    resumedShort,
 	"resumed by a name that names nothing":      resumedNonsense,
 	"leftovers are found and removed":           leftovers,
+	"finalized, once and again":                 finalized,
+	"swept":                                     swept,
 	"removing what is not there":                removeNothing,
 	"folders are named, files are what matches": foldersAreNoFiles,
+}
+
+// kept begins a file, and lets go of it as a crash would.
+func kept(t *testing.T, path, text, behind string) (temp string) {
+	t.Helper()
+	w := create(t, path, text)
+	_, err := w.Sync()
+	require.NoError(t, err)
+	temp = w.Temp()
+	_, err = w.Write([]byte(behind))
+	require.NoError(t, err)
+	require.NoError(t, w.Keep())
+	return temp
+}
+
+// Goal: an unfinished file is finished as it was; a finished one is not touched; and
+// one that neither is there nor was is an error that tells.
+func finalized(t *testing.T, dir string) {
+	path := dir + "/x"
+	temp := kept(t, path, "abc", "more")
+	for range 3 {
+		require.NoError(t, filesystem.Finalize(t.Context(), path, temp))
+		require.Equal(t, "abc", get(t, path))
+		left, err := filesystem.Leftovers(t.Context(), dir+"/*")
+		require.NoError(t, err)
+		require.Empty(t, left)
+	}
+	put(t, path, "another")
+	require.ErrorContains(t, filesystem.Finalize(t.Context(), path, temp), "the file there did not come of it")
+	require.NoError(t, filesystem.Remove(t.Context(), path))
+	require.ErrorIs(t, filesystem.Finalize(t.Context(), path, temp), fs.ErrNotExist)
+	require.ErrorContains(t, filesystem.Finalize(t.Context(), path, "nonsense"), "does not name an unfinished file")
+}
+
+func swept(t *testing.T, dir string) {
+	a, _, _ := kept(t, dir+"/a", "1", ""), kept(t, dir+"/a", "2", ""), kept(t, dir+"/b", "3", "")
+	put(t, dir+"/a", "finished")
+	onlyA := func(name string) bool { return name == "a" }
+	require.NoError(t, filesystem.Sweep(t.Context(), dir+"/whatever", onlyA, a))
+	left, err := filesystem.Leftovers(t.Context(), dir+"/*")
+	require.NoError(t, err)
+	require.Len(t, left, 2, "that which is kept, and b")
+	require.NoError(t, filesystem.Sweep(t.Context(), dir+"/whatever", onlyA))
+	left, err = filesystem.Leftovers(t.Context(), dir+"/*")
+	require.NoError(t, err)
+	require.Len(t, left, 1)
+	require.Equal(t, "finished", get(t, dir+"/a"))
+	require.Error(t, filesystem.Sweep(t.Context(), dir+"/x", onlyA, "nonsense"))
 }
 
 func put(t *testing.T, path, text string) {
