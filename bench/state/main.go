@@ -21,6 +21,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime/debug"
+	"runtime/pprof"
 	"strconv"
 	"strings"
 	"time"
@@ -72,6 +73,7 @@ func main() {
 	flag.Int64Var(&s.stateMemory, "state-memory", 0, "bytes that state may take which is on disk, too; 0: the default")
 	flag.IntVar(&s.lanes, "parallelism", 2, "lanes")
 	flag.DurationVar(&s.interval, "checkpoint-interval", time.Second, "time between checkpoints")
+	profile := flag.String("cpuprofile", "", "write a CPU profile of the second process here")
 	flag.Parse()
 	if s.updates == 0 {
 		s.updates = 2 * s.keys
@@ -81,7 +83,7 @@ func main() {
 	case "fill":
 		err = fill(s)
 	case "restore":
-		err = restore(s)
+		err = profiled(*profile, func() error { return restore(s) })
 	default:
 		err = both(s, os.Args[1:], os.Stdout)
 	}
@@ -89,6 +91,23 @@ func main() {
 		fmt.Fprintln(os.Stderr, "state:", err)
 		os.Exit(1)
 	}
+}
+
+// profiled runs f, under a profile if there is to be one.
+func profiled(path string, f func() error) error {
+	if path == "" {
+		return f()
+	}
+	to, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer to.Close()
+	if err := pprof.StartCPUProfile(to); err != nil {
+		return err
+	}
+	defer pprof.StopCPUProfile()
+	return f()
 }
 
 // both runs the two processes and puts together what they say.
@@ -133,7 +152,8 @@ func fill(s setting) error {
 	ended := make(chan error, 1)
 	go func() { ended <- m.run(ctx, false) }()
 	var full time.Time
-	var last uint64
+	var last uint64 // checkpoint when the last update was done
+	done := false
 	start := time.Now()
 	t := time.NewTicker(20 * time.Millisecond)
 	defer t.Stop()
@@ -156,10 +176,10 @@ func fill(s setting) error {
 			res.DiskMB = append(res.DiskMB, diskMB(s.dir))
 			if len(res.DiskMB) == 10 {
 				res.UpdatesPerS = perSecond(at-s.keys, time.Since(full))
-				last = now.Checkpoint().Epoch
+				last, done = now.Checkpoint().Epoch, true
 			}
 		}
-		if last > 0 && now.Checkpoint().Epoch > last {
+		if done && now.Checkpoint().Epoch > last {
 			break
 		}
 	}

@@ -142,9 +142,20 @@ func (d *Dir[K]) findHashed(k K, h uint64) uint32 {
 	}
 }
 
+// farAway is how far from its home no key should be: at the load that tables grow at,
+// one in 10^12 is. Keys that come in the order of another table's slots, as restored
+// ones do, crowd at one end of a smaller table, and finding each a place would take
+// time that grows with their square; a larger table parts them.
+const farAway = 512
+
 func (d *Dir[K]) insert(k K, h, i uint64, tag uint8) uint32 {
-	if (d.n+d.dead+1)*10 > len(d.ctrl)*7 {
-		d.rehash()
+	far := (i-h)&uint64(len(d.ctrl)-1) > farAway && d.n*8 > len(d.ctrl)
+	if far || (d.n+d.dead+1)*10 > len(d.ctrl)*7 {
+		if far {
+			d.resize(2 * len(d.ctrl))
+		} else {
+			d.rehash()
+		}
 		mask := uint64(len(d.ctrl) - 1)
 		for i = h & mask; d.ctrl[i] != 0; i = (i + 1) & mask {
 		}

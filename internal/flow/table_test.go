@@ -74,3 +74,22 @@ func TestDir_staysSmall(t *testing.T) {
 	require.LessOrEqual(t, len(d.ctrl), 1024)
 	require.LessOrEqual(t, cap(d.dirty), 1024)
 }
+
+// Goal: keys that come in the order of a large table's slots are put into a growing
+// one in about the time that others take. Method: the longest way that any has to its
+// home, in a table that is filled so.
+func TestDir_restoredInOrder(t *testing.T) {
+	hash := keygroup.Of[uint64](nil)
+	from, to := NewDir[uint64](hash), NewDir[uint64](hash)
+	for k := range uint64(340_000) { // near to where it grows: the worst case
+		from.Row(k)
+	}
+	farthest := uint64(0)
+	from.Each(func(r uint32) {
+		k := from.Keys[r]
+		at, _ := to.Row(k)
+		farthest = max(farthest, (uint64(at)-hash.Sum(k))&uint64(len(to.ctrl)-1))
+	})
+	require.LessOrEqual(t, farthest, uint64(farAway))
+	require.LessOrEqual(t, len(to.ctrl), 2*len(from.ctrl))
+}

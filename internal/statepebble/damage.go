@@ -49,11 +49,7 @@ func blameOpen(err error) error {
 }
 
 func damage(err error) error {
-	var said []string
-	for _, d := range cerrors.GetAllDetails(err) {
-		said = append(said, d)
-	}
-	text := strings.Join(append([]string{err.Error()}, said...), "; ")
+	text := strings.Join(append([]string{err.Error()}, cerrors.GetAllDetails(err)...), "; ")
 	text = carrier.ReplaceAllString(text, "")
 	text = strings.ReplaceAll(text, "\n", "; ")
 	return &DamageError{File: fileOf(text), Err: &saidError{text, err}}
