@@ -162,7 +162,6 @@ func (l *lane) commit() error {
 				}
 			}
 		}
-		l.crowded = false // or else it asks again
 	}
 	return nil
 }
