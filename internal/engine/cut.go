@@ -162,6 +162,7 @@ func (l *lane) commit() error {
 				}
 			}
 		}
+		l.crowded = false // or else it asks again
 	}
 	return nil
 }

@@ -50,7 +50,7 @@ type lane struct {
 	timer     *time.Timer
 
 	crowders []graph.Crowder // operators that may want a cut early
-	crowded  int             // the cut behind which one was asked for, plus one
+	crowded  bool            // one of them does: sources wait until what has changed is in the store
 
 	toldCore, toldAll bool // reported to the coordinator
 	answered          *askForViews
@@ -190,15 +190,15 @@ func (l *lane) round() (busy bool, err error) {
 	return busy, l.c.Err()
 }
 
-// tellCrowded asks for a cut, once behind each, when an operator has more in memory
-// than it may: what has changed can be let go only when it is in the store.
+// tellCrowded asks for a cut when an operator has more in memory than it may: what has
+// changed can be let go only when it is in the store. Until then nothing is read.
 func (l *lane) tellCrowded() {
-	if l.crowded > l.cutN {
+	if l.crowded || l.toldAll {
 		return
 	}
 	for _, c := range l.crowders {
 		if c.Crowded() {
-			l.crowded = l.cutN + 1
+			l.crowded = true
 			l.inc.tell(report{lane: l.id, kind: cutWanted})
 			return
 		}
@@ -206,7 +206,9 @@ func (l *lane) tellCrowded() {
 }
 
 // stopped reports that sources are not to be read for now.
-func (l *lane) stopped() bool { return l.inc.cfg.Stopped != nil && l.inc.cfg.Stopped.Load() }
+func (l *lane) stopped() bool {
+	return l.crowded || l.inc.cfg.Stopped != nil && l.inc.cfg.Stopped.Load()
+}
 
 func (l *lane) finishBundles() {
 	for _, st := range l.stages {

@@ -13,8 +13,8 @@ import (
 
 // Config is how a store is opened. Its zero value will do.
 type Config struct {
-	// CacheBytes is the memory for blocks read from disk; 0: 64 MiB. What is being
-	// written takes its share of it.
+	// CacheBytes is the memory for blocks read from disk; 0: 160 MiB. What is being
+	// written takes its share of it, up to three times MemTableBytes.
 	CacheBytes int64
 	// MemTableBytes is the size above which rows are written to disk in order; 0: 32
 	// MiB. An epoch of more than half of it is one such write of its own; at most
@@ -36,7 +36,7 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	if c.CacheBytes == 0 {
-		c.CacheBytes = 64 << 20
+		c.CacheBytes = 160 << 20
 	}
 	if c.MemTableBytes == 0 {
 		c.MemTableBytes = 32 << 20
@@ -66,6 +66,10 @@ const formatMajor = pebble.FormatValueSeparation
 // layersMax is how many tables a read may have to look into, above the levels, before writing waits.
 const layersMax = 24
 
+// fileSize is that of the tables on all levels: a table's filter is one block, which a
+// read takes as a whole, and larger ones find no room in the cache.
+const fileSize = 8 << 20
+
 func (c Config) options(fs vfs.FS, log *logger, room *room) *pebble.Options {
 	o := &pebble.Options{
 		FS:                          fs,
@@ -84,8 +88,8 @@ func (c Config) options(fs vfs.FS, log *logger, room *room) *pebble.Options {
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 1 },
 	}
 	o.Experimental.ReadSamplingMultiplier = -1 // reads start no compactions
-	o.TargetFileSizes[0] = 8 << 20
 	for i := range o.Levels {
+		o.TargetFileSizes[i] = fileSize
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 		o.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.NoCompression }
 		o.Levels[i].BlockSize = 8 << 10
