@@ -94,7 +94,7 @@ func TestState_lines(t *testing.T) {
 
 	code, out, _ = on(t, "", "state", "dump", visits, "EventTime")
 	require.Zero(t, code)
-	require.Regexp(t, `^\{"transform":"EventTime","lane":0,"row":"clock","state":\{"clock":".*"\}\}\n$`, out)
+	require.Regexp(t, `^\{"transform":"EventTime","lane":0,"row":"clock","state":\{"bytes":".*"\}\}\n$`, out)
 }
 
 func TestState_mistakes(t *testing.T) {

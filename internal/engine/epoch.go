@@ -221,7 +221,9 @@ func (d *driver) do(what commit.Decision) {
 	case commit.Release:
 		took := time.Since(d.asked)
 		s.paused += took
-		d.notBefore = time.Now().Add(9 * took)
+		if d.c.Ahead { // else the store's time is in it as well
+			d.notBefore = time.Now().Add(9 * took)
+		}
 		inc.order(commit.Release)
 		if !d.c.Committing() {
 			s.epochs++
