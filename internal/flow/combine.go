@@ -209,7 +209,7 @@ type combine[K comparable, V, A, R any] struct {
 	slices *sliced[K, A] // nil: none
 	rows   rows
 	late   *graph.Cell
-	gone   [][]byte
+	gone   rowList // rows of windows that were emitted
 	c      *graph.Ctx
 	paged  []*pagedDir[K]
 	g      *guard[coder.KV[K, V]]
@@ -324,7 +324,7 @@ func (o *combine[K, V, A, R]) drop(c *graph.Ctx, f *fold[K, A]) {
 			if f.pages != nil && f.pages.age.Vals[r] == unstored {
 				return
 			}
-			o.gone = append(o.gone, appendRowKey(nil, f.dir.Group(r), f.win, o.s.Key, f.dir.Keys[r]))
+			o.gone.addKey(appendRowKey(o.gone.bytes, f.dir.Group(r), f.win, o.s.Key, f.dir.Keys[r]))
 		})
 	}
 	o.recycle(f)
@@ -364,8 +364,7 @@ var firedRow = []byte("fired")
 
 // Delta implements graph.Keeper. A row is named by its window, or slice, and key.
 func (o *combine[K, V, A, R]) Delta(w graph.DeltaWriter) {
-	deleteRows(w, o.gone)
-	o.gone = nil
+	o.gone.delete(w)
 	if o.pages != nil {
 		o.deltaAway(w)
 	}

@@ -63,13 +63,10 @@ type group[K comparable, V any] struct {
 	buf    []byte
 	late   *graph.Cell
 	spills *graph.Cell
-	log    []appended // since the last delta, when epochs are on
-	gone   [][]byte
+	log    rowList // values added since the last delta, when epochs are on
+	gone   rowList
 	gen    uint64 // of the group being emitted: a sequence of another one is stale
 }
-
-// appended is one value added since the last delta, with its length before it.
-type appended struct{ key, val []byte }
 
 func (o *group[K, V]) recv(c *graph.Ctx, v coder.KV[K, V]) {
 	c.Op = o.node.ID
@@ -82,8 +79,8 @@ func (o *group[K, V]) recv(c *graph.Ctx, v coder.KV[K, V]) {
 		}
 		o.add(w, v.Key, o.buf)
 		if c.Run.Epochs {
-			k := appendRowKey(nil, keygroup.Group(o.hash.Sum(v.Key)), w, o.s.Key, v.Key)
-			o.log = append(o.log, appended{k, appendBytes(nil, o.buf)})
+			b := appendRowKey(o.log.bytes, keygroup.Group(o.hash.Sum(v.Key)), w, o.s.Key, v.Key)
+			o.log.add(appendBytes(b, o.buf), len(b))
 		}
 	}
 	if o.bytes > o.budget {
@@ -325,7 +322,7 @@ func (o *group[K, V]) emit(c *graph.Ctx, w window.Interval, k K, parts []part, f
 	}})
 	o.gen++
 	if c.Run.Epochs {
-		o.gone = append(o.gone, appendRowKey(nil, keygroup.Group(o.hash.Sum(k)), w, o.s.Key, k))
+		o.gone.addKey(appendRowKey(o.gone.bytes, keygroup.Group(o.hash.Sum(k)), w, o.s.Key, k))
 	}
 }
 
@@ -358,11 +355,8 @@ func (o *group[K, V]) values(c *graph.Ctx, parts []part, from *arena, ch chain, 
 
 // Delta implements graph.Keeper: values are appended to their key's row.
 func (o *group[K, V]) Delta(w graph.DeltaWriter) {
-	for _, a := range o.log {
-		w.Append(int(a.key[0])<<8|int(a.key[1]), a.key[2:], a.val)
-	}
-	deleteRows(w, o.gone)
-	o.log, o.gone = nil, nil
+	o.log.take(w.Append)
+	o.gone.delete(w)
 }
 
 // Load implements graph.Keeper.

@@ -163,7 +163,7 @@ func (o *group[K, V]) Rewrite(c *graph.Ctx, all bool) {
 	if !all {
 		return
 	}
-	o.log, o.gone = nil, nil
+	o.log, o.gone = rowList{}, rowList{}
 	if err := o.again(); err != nil {
 		c.Op = o.node.ID
 		c.Fail(err)
@@ -207,7 +207,8 @@ func (o *group[K, V]) logged(key, values []byte, n int) bool {
 			panic("BUG: flow: a grouped value does not decode: " + err.Error())
 		}
 		size := len(values) - len(rest)
-		o.log = append(o.log, appended{key, appendBytes(nil, values[:size])})
+		b := append(o.log.bytes, key...)
+		o.log.add(appendBytes(b, values[:size]), len(b))
 		values = rest
 	}
 	return true

@@ -79,7 +79,7 @@ type stateful[K comparable, V, O any] struct {
 	lateOut func(*graph.Ctx, coder.KV[K, V], window.Interval, int64, bool)
 	rows    rows
 	parked  *parking[K, V]
-	gone    [][]byte // rows of closed windows and emptied keys, for the next delta, group before each
+	gone    rowList // rows of closed windows and emptied keys
 	key     []byte
 
 	pages *pages // nil: all rows are in memory
@@ -199,7 +199,7 @@ func (o *stateful[K, V, O]) tidy(c *graph.Ctx, t *table[K], r uint32) {
 			return
 		}
 	case c.Run.Epochs:
-		o.gone = append(o.gone, o.rowKey(nil, t, r))
+		o.gone.addKey(o.rowKey(o.gone.bytes, t, r))
 	}
 	t.dir.Remove(r)
 }
@@ -373,7 +373,7 @@ func (o *stateful[K, V, O]) expire(c *graph.Ctx, t *table[K]) {
 	}
 	t.dir.Each(func(r uint32) {
 		if c.Run.Epochs && (t.pages == nil || t.pages.age.Vals[r] != unstored) {
-			o.gone = append(o.gone, o.rowKey(nil, t, r))
+			o.gone.addKey(o.rowKey(o.gone.bytes, t, r))
 		}
 		last(r)
 	})
@@ -454,35 +454,14 @@ func (o *stateful[K, V, O]) Output() int64 {
 	return o.out
 }
 
-// rowKey is what names a row in the store: its group before it while it is in gone.
 func (o *stateful[K, V, O]) rowKey(b []byte, t *table[K], r uint32) []byte {
 	return appendRowKey(b, t.dir.Group(r), t.win, o.s.Key, t.dir.Keys[r])
-}
-
-func appendRowKey[K comparable](b []byte, group int, w window.Interval, cod coder.Coder[K], k K) []byte {
-	b = append(b, byte(group>>8), byte(group))
-	return cod.Append(appendWindow(b, w), k)
-}
-
-func splitRowKey[K comparable](b []byte, cod coder.Coder[K]) (w window.Interval, k K, err error) {
-	w, b, err = takeWindow(b)
-	if err == nil {
-		k, _, err = cod.Decode(b)
-	}
-	return w, k, err
-}
-
-func deleteRows(w graph.DeltaWriter, gone [][]byte) {
-	for _, k := range gone {
-		w.Delete(int(k[0])<<8|int(k[1]), k[2:])
-	}
 }
 
 // Delta implements graph.Keeper. A row is named by its window and key.
 func (o *stateful[K, V, O]) Delta(w graph.DeltaWriter) {
 	w.Put(graph.EveryLane, outputRow, appendInt(nil, o.out))
-	deleteRows(w, o.gone)
-	o.gone = nil
+	o.gone.delete(w)
 	if o.pages != nil {
 		o.deltaAway(w)
 	}
@@ -492,21 +471,21 @@ func (o *stateful[K, V, O]) Delta(w graph.DeltaWriter) {
 	if o.parked != nil {
 		o.parked.delta(w)
 	}
-	var val []byte
+	var val, win []byte
 	for _, t := range o.tables.all() {
 		o.l.turn(t)
+		win = appendWindow(win[:0], t.win)
 		t.dir.EachDirty(func(r uint32) {
-			o.key = o.rowKey(o.key[:0], t, r)
-			group := int(o.key[0])<<8 | int(o.key[1])
+			key := o.s.Key.Append(append(o.key[:0], win...), t.dir.Keys[r])
+			o.key, val = key, val[:0]
 			if o.l.empty(r) {
-				val = val[:0]
-				w.Delete(group, o.key[2:])
+				w.Delete(t.dir.Group(r), key)
 			} else {
-				val = o.l.appendRow(val[:0], r)
-				w.Put(group, o.key[2:], val)
+				val = o.l.appendRow(val, r)
+				w.Put(t.dir.Group(r), key, val)
 			}
 			if t.pages != nil {
-				t.pages.wrote(o.pages, r, len(o.key), len(val))
+				t.pages.wrote(o.pages, r, len(key), len(val))
 			}
 		})
 	}

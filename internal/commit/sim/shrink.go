@@ -3,7 +3,7 @@ package sim
 import "slices"
 
 // Shrink makes a plan that fails smaller, as long as it still fails: faults are
-// dropped, then elements, lanes and habits.
+// dropped, at other moments if need be, then elements, lanes and habits.
 func Shrink(p Plan, open OpenStore) Plan {
 	fails := func(q Plan) bool { return Run(q, open, nil).Err != nil }
 	for again := true; again; {
@@ -22,6 +22,11 @@ func Shrink(p Plan, open OpenStore) Plan {
 func smaller(p Plan) (list []Plan) {
 	for i := range p.Faults {
 		list = append(list, without(p, i))
+	}
+	if len(p.Faults) <= retimedMax {
+		for i := range p.Faults {
+			list = append(list, retimed(without(p, i))...)
+		}
 	}
 	if len(p.Splits) > 1 {
 		for i := range p.Splits {
@@ -59,6 +64,26 @@ func smaller(p Plan) (list []Plan) {
 	} {
 		q := p
 		if off(&q) {
+			list = append(list, q)
+		}
+	}
+	return list
+}
+
+// retimedMax is up to how many faults it is worth to look for other moments.
+const retimedMax = 3
+
+// retimed moves each fault of a plan in turn: once another fault is gone, the run
+// passes its moment at another time.
+func retimed(p Plan) (list []Plan) {
+	for i, f := range p.Faults {
+		for n := 1; n <= odds[f.At]; n++ {
+			if n == f.N {
+				continue
+			}
+			q := p
+			q.Faults = slices.Clone(p.Faults)
+			q.Faults[i].N = n
 			list = append(list, q)
 		}
 	}

@@ -185,5 +185,5 @@ func TestShrink(t *testing.T) {
 	}
 	small := Shrink(p, openForgetful)
 	require.Error(t, Run(small, openForgetful, nil).Err)
-	assert.LessOrEqual(t, len(small.Faults), 2, "%v", small)
+	assert.LessOrEqual(t, len(small.Faults), 1, "%v", small)
 }
