@@ -49,7 +49,7 @@ type Config struct {
 
 	TempDir      string // where groupings spill; default: the system's
 	MemoryBudget int64  // bytes that all groupings may hold; default: a quarter of the memory there is
-	StateMemory  int64  // bytes that rows which are also in the store may take, about; default: 192 MiB, or half of MemoryBudget
+	StateMemory  int64  // bytes that rows which are also in the store may take, about; default: 128 MiB, or half of MemoryBudget
 
 	Now func() time.Time // processing time; default the machine's clock
 
@@ -69,7 +69,7 @@ func (c Config) withDefaults() Config {
 	c.Batch = cmp.Or(c.Batch, 512)
 	c.Queue = cmp.Or(c.Queue, 4)
 	c.MemoryBudget = cmp.Or(c.MemoryBudget, memory()/4)
-	c.StateMemory = cmp.Or(c.StateMemory, min(192<<20, c.MemoryBudget/2))
+	c.StateMemory = cmp.Or(c.StateMemory, min(128<<20, c.MemoryBudget/2))
 	if c.Observe == nil {
 		c.Observe = &Observer{}
 	}

@@ -179,25 +179,6 @@ func (s *Combine[K, V, A, R]) Open(c *graph.Ctx, out []any) ([]any, any) {
 	return one(Recv[coder.KV[K, V]](o.recv)), o
 }
 
-// plain reports that a copy of a value of t shares nothing that can change.
-func plain(t reflect.Type) bool {
-	switch t.Kind() {
-	case reflect.Struct:
-		for f := range t.Fields() {
-			if !plain(f.Type) {
-				return false
-			}
-		}
-		return true
-	case reflect.Array:
-		return plain(t.Elem())
-	case reflect.String:
-		return true
-	default:
-		return t.Kind() > reflect.Invalid && t.Kind() <= reflect.Complex128
-	}
-}
-
 type combine[K comparable, V, A, R any] struct {
 	*folds[K, A]
 	s      *Combine[K, V, A, R]
@@ -368,15 +349,15 @@ func (o *combine[K, V, A, R]) Delta(w graph.DeltaWriter) {
 	if o.pages != nil {
 		o.deltaAway(w)
 	}
-	var key, val []byte
+	var win, key, val []byte
 	for _, f := range o.open {
+		win = appendWindow(win[:0], f.win)
 		f.dir.EachDirty(func(r uint32) {
-			group := f.dir.Group(r)
-			key = appendRowKey(key[:0], group, f.win, o.s.Key, f.dir.Keys[r])
+			key = o.s.Key.Append(append(key[:0], win...), f.dir.Keys[r])
 			val = o.s.Acc.Append(val[:0], f.acc.Vals[r])
-			w.Put(group, key[2:], val)
+			w.Put(f.dir.Group(r), key, val)
 			if f.pages != nil {
-				f.pages.wrote(o.pages, r, len(key), len(val))
+				f.pages.wrote(o.pages, r, len(key)-len(win), len(val))
 			}
 		})
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"reflect"
 	"unsafe"
 
 	"github.com/millrace/millrace/coder"
@@ -30,9 +31,11 @@ type pages struct {
 	store  graph.RowStore
 	budget int64
 	now    uint8 // age of rows that the newest delta wrote
-	size   int64 // encoded bytes of some rows
+	size   int64 // encoded bytes of some rows, without what their windows take
 	sized  int64 // of how many
 	extra  int64 // bytes that a row takes besides its columns and its encoding
+	slot   int   // bytes of a row in the table; 0: not known yet
+	points bool  // a row holds more than its slot
 	dead   []deadWindow
 	whole  bool // the next delta holds the rows that are away, too
 	key    []byte
@@ -72,7 +75,10 @@ type ages struct{ Column[uint8] }
 // touch loads nothing: who finds a row does not look at its age.
 func (*ages) touch([]uint64, uint64) uint8 { return 0 }
 
-func (c *Column[T]) width() int { var v T; return int(unsafe.Sizeof(v)) }
+func (c *Column[T]) width() (bytes int, points bool) {
+	var v T
+	return int(unsafe.Sizeof(v)), pointsAt(reflect.TypeFor[T]())
+}
 
 // pagedDir is what paging adds to one table.
 type pagedDir[K comparable] struct {
@@ -102,7 +108,11 @@ func (p *pages) get(name []byte) (val []byte, ok bool, err error) {
 		return nil, false, fmt.Errorf("read a row of state: %w", err)
 	}
 	if ok {
-		p.note(len(name) + len(p.val))
+		_, key, err := takeWindow(name[2:])
+		if err != nil {
+			return nil, false, fmt.Errorf("BUG: flow: the name of a row: %w", err)
+		}
+		p.note(len(key) + len(p.val))
 	}
 	return p.val, ok, nil
 }
@@ -116,15 +126,23 @@ func (p *pages) note(size int) {
 	p.sized++
 }
 
-// rowBytes is about what a row of d takes: twice its encoding, and its slot, of which
-// there are twice as many as rows.
+// rowBytes is about what a row of d takes: its slot, of which there are twice as many
+// as rows, and twice its encoding, if it holds more than what is in the slot.
 func rowBytes[K comparable](p *pages, d *Dir[K]) int64 {
-	var k K
-	slot := 1 + int(unsafe.Sizeof(k))
-	for _, c := range d.cols {
-		slot += c.width()
+	if p.slot == 0 {
+		var k K
+		p.slot, p.points = 1+int(unsafe.Sizeof(k)), pointsAt(reflect.TypeFor[K]())
+		for _, c := range d.cols {
+			bytes, points := c.width()
+			p.slot += bytes
+			p.points = p.points || points
+		}
 	}
-	return 2*int64(slot) + p.extra + 2*p.size/max(p.sized, 1)
+	size := 2*int64(p.slot) + p.extra
+	if p.points || p.extra > 0 {
+		size += 2 * p.size / max(p.sized, 1)
+	}
+	return size
 }
 
 // crowded reports that the rows of ts, and n others that are alike, are beyond the budget.
@@ -148,8 +166,8 @@ func tick[K comparable](p *pages, ts []*pagedDir[K]) {
 	}
 }
 
-// wrote notes that the delta at hand has written row r, in so many bytes, or deleted
-// it: val is 0.
+// wrote notes that the delta at hand has written row r, in so many bytes of key and
+// value, or deleted it: val is 0.
 func (t *pagedDir[K]) wrote(p *pages, r uint32, key, val int) {
 	t.age.Vals[r] = p.now
 	if val == 0 {

@@ -527,7 +527,7 @@ func TestPaging_memoryFollowsTheBudget(t *testing.T) {
 }
 
 func TestPaging_theOldestGo(t *testing.T) {
-	l := openPaged[int64](t, counts(t, false), 100_000)
+	l := openPaged[int64](t, counts(t, false), 70_000)
 	for i := range 1000 { // ages are more than bytes have room for
 		l.push(0, kv{Key: fmt.Sprint("new", i), Value: 1})
 		l.push(0, kv{Key: "hot", Value: 1})

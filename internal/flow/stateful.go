@@ -485,7 +485,7 @@ func (o *stateful[K, V, O]) Delta(w graph.DeltaWriter) {
 				w.Put(t.dir.Group(r), key, val)
 			}
 			if t.pages != nil {
-				t.pages.wrote(o.pages, r, len(key), len(val))
+				t.pages.wrote(o.pages, r, len(key)-len(win), len(val))
 			}
 		})
 	}

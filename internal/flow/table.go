@@ -43,7 +43,7 @@ type column interface {
 	reset()
 	zero(r uint32)
 	touch(hash []uint64, mask uint64) uint8 // loads the rows that hashes begin at
-	width() int                             // bytes of a row, what it points at not counted
+	width() (bytes int, points bool)        // of a row; whether it points at more, which is not counted
 }
 
 // Column is one value for each row of a directory.

@@ -54,7 +54,7 @@ func (f *flags) register(fs *flag.FlagSet) {
 	fs.IntVar(&f.retries, "retries", 0, "further tries of a failing element")
 	fs.StringVar(&f.stateDir, "state-dir", "", "the job's folder: checkpoints are kept there, and a run that did not come to its end is gone on with by the next one")
 	fs.StringVar(&f.state, "state", "", "what keeps them: "+stateNames()+"; default what the folder was made by, or memory")
-	fs.StringVar(&f.stateMemory, "state-memory", "", "memory for state that is on disk, too, as 512MiB; default 192MiB, at most half of -memory")
+	fs.StringVar(&f.stateMemory, "state-memory", "", "memory for state that is on disk, too, as 512MiB; default 128MiB, at most half of -memory")
 	fs.DurationVar(&f.checkpoint, "checkpoint-interval", 0, "time between checkpoints; default 1s where there is a state folder or -on-error wants them")
 	fs.StringVar(&f.from, "from", "", "savepoint to begin with, where the state folder holds no checkpoint yet")
 	fs.StringVar(&f.dropped, "allow-dropped", "", "transforms, between commas, whose state may go because the pipeline has them no more; *: all such")

@@ -42,7 +42,7 @@ type Config struct {
 	// well; the default) or "pebble" (only as much as StateMemory; needs the import of
 	// runners/local/pebble). "" is what the folder was made by.
 	State       string
-	StateMemory int64 // bytes that state may take which is on disk, too; default 192 MiB, at most half of MemoryBudget
+	StateMemory int64 // bytes that state may take which is on disk, too; default 128 MiB, at most half of MemoryBudget
 	// From is a savepoint to begin with where StateDir holds no checkpoint yet.
 	From string
 	// HTTP is an address, "localhost:8080", at which the job can be asked for its status
