@@ -290,3 +290,21 @@ func DeadLetters(p *Pipeline) PCollection[DeadLetter] {
 	n := p.g.Add(&graph.Node{Kind: "DeadLetters", Src: src, DeadLetter: true, Out: []graph.Type{flow.Type(coderFor[DeadLetter](p, "DeadLetters"))}}, "")
 	return PCollection[DeadLetter]{coll{p: p, ref: graph.Ref{Node: n}}}
 }
+
+// Grower is a [Source] of which new pieces turn up while it is read: partitions that
+// are added to a topic, say. It is not for bounded ones.
+type Grower[T any] interface {
+	// Grow looks for new pieces until ctx ends, and tells found of those that neither
+	// Splits nor it has given before; found may be told of a piece again, which does
+	// nothing. Only an error that looking again can't mend should be returned: it
+	// stops the run. It runs on a goroutine of its own, once for each run.
+	Grow(ctx context.Context, lanes int, found func([]Split[T])) error
+}
+
+// Newcomer is a [Split] that is read from elsewhere when it was not there as the job
+// began: the start that a user asks for, such as the end of a topic, is for what was.
+type Newcomer[T any] interface {
+	// OpenNew is called instead of Open, with the same rules, for a piece that Grow
+	// found, and for one that the checkpoint from which the run goes on does not know.
+	OpenNew(ctx context.Context) (Reader[T], error)
+}

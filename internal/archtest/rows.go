@@ -28,7 +28,7 @@ var rows = []row{
 	{"6: runners, transforms, connectors", []string{
 		"runners/local", "runners/distributed", "runners/beam",
 		"transforms/...",
-		"io/json", "io/csv", "io/parquet", "io/kafka", "io/generate", "io/socket", "io/webhook", "io/filesystem/blob/...",
+		"io/json", "io/csv", "io/parquet", "io/kafka/...", "io/generate", "io/socket", "io/webhook", "io/filesystem/blob/...",
 	}},
 	{"6b: backends of state", []string{"runners/local/pebble"}},
 	{"7: a runner by flag", []string{"runners"}},
