@@ -60,6 +60,10 @@ type Writer[T any] interface {
 	Abort(final bool)
 }
 
+// Durable reports that the run to which ctx belongs, that of [Sink].Open or
+// [Split].Open, keeps its snapshots where they outlive the process.
+func Durable(ctx context.Context) bool { return graph.IsDurable(ctx) }
+
 // Write adds a sink. kind is its operation's name in the graph, "text.Write".
 func Write[T any](c PCollection[T], kind string, sink Sink[T], opts ...Option) {
 	write(c, kind, sink, graph.Forward, opts)

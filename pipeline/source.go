@@ -21,7 +21,7 @@ type Source[T any] interface {
 	//
 	// Of a source that is not bounded all pieces are opened at once, spread over the
 	// lanes. It is asked once, when the run begins: what turns up later, a new file
-	// say, has to belong to one of the pieces.
+	// say, has to belong to one of the pieces, or the source is a [Grower].
 	Splits(ctx context.Context, lanes int) ([]Split[T], error)
 	// Bounded reports that the input ends.
 	Bounded() bool
@@ -146,6 +146,9 @@ func Read[T any](p *Pipeline, kind string, src Source[T], opts ...Option) PColle
 		p.g.Errorf("%s: the source is nil", kind)
 		return PCollection[T]{poison}
 	}
+	if _, ok := src.(Grower[T]); ok && !src.Bounded() {
+		return root[T](p, kind, growing[T]{source[T]{src}}, opts)
+	}
 	return root[T](p, kind, source[T]{src}, opts)
 }
 
@@ -161,16 +164,40 @@ func (s source[T]) Bounded() bool { return s.src.Bounded() }
 
 func (s source[T]) Splits(run *graph.Run, n int) (out []graph.Split, err error) {
 	splits, err := s.src.Splits(run.Context, n)
+	return splitsOf(splits), err
+}
+
+// growing is a source whose splits are not all known yet.
+type growing[T any] struct{ source[T] }
+
+func (s growing[T]) Grow(run *graph.Run, lanes int, found func([]graph.Split)) error {
+	return s.src.(Grower[T]).Grow(run.Context, lanes, func(splits []Split[T]) { found(splitsOf(splits)) })
+}
+
+func splitsOf[T any](splits []Split[T]) (out []graph.Split) {
 	for _, sp := range splits {
 		out = append(out, split[T]{sp})
 	}
-	return out, err
+	return out
 }
 
 type split[T any] struct{ Split[T] }
 
 func (s split[T]) Open(c *graph.Ctx, out any, pos []byte) (graph.Reader, error) {
 	r, err := s.Split.Open(c.Run.Context, pos)
+	return readerOf(c, out, r, err)
+}
+
+func (s split[T]) OpenNew(c *graph.Ctx, out any) (graph.Reader, error) {
+	n, ok := s.Split.(Newcomer[T])
+	if !ok {
+		return s.Open(c, out, nil)
+	}
+	r, err := n.OpenNew(c.Run.Context)
+	return readerOf(c, out, r, err)
+}
+
+func readerOf[T any](c *graph.Ctx, out any, r Reader[T], err error) (graph.Reader, error) {
 	if err != nil {
 		return nil, err
 	}

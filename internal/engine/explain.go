@@ -89,7 +89,7 @@ func (l *lane) view() laneView {
 			s.ops = append(s.ops, x)
 		}
 		for _, r := range st.readers {
-			s.splits = append(s.splits, splitView{split: st.pool.base + r.split, id: st.pool.splits[r.split].ID(),
+			s.splits = append(s.splits, splitView{split: st.pool.base + r.split, id: st.pool.id(r.split),
 				silent: time.Duration(l.freeTime()-r.since) * time.Millisecond, state: r.state, behind: st.tooFar(r)})
 		}
 		if st.pool != nil {

@@ -11,7 +11,7 @@ import (
 // poll reads a quantum of each of the root's open splits, opening the next one
 // when there is none.
 func (l *lane) poll(st *laneStage) (busy bool, err error) {
-	if len(st.readers) == 0 {
+	if len(st.readers) == 0 || st.pool.hasGrown() {
 		if err := l.openSplits(st); err != nil {
 			return false, err
 		}
@@ -138,6 +138,8 @@ func (l *lane) sourceWatermark(st *laneStage) (wm int64, idle bool) {
 	switch {
 	case st.pool.waiting() > 0:
 		return window.MinTime, false
+	case len(st.readers) == 0 && st.pool.kind == growing:
+		return window.MinTime, true
 	case len(st.readers) == 0:
 		return window.MaxTime, false
 	}
@@ -158,7 +160,7 @@ func (l *lane) sourceWatermark(st *laneStage) (wm int64, idle bool) {
 // splitsWait reports that older elements may still come from splits that are not open.
 func (st *laneStage) splitsWait(l *lane) bool {
 	for _, r := range st.roots {
-		if p := l.stages[r.id].pool; p.bounded() && p.waiting() > 0 {
+		if p := l.stages[r.id].pool; p.kind == bounded && p.waiting() > 0 {
 			return true
 		}
 	}

@@ -28,13 +28,18 @@ func Run(ctx context.Context, g *graph.Graph, cfg Config) (*Result, error) {
 	}
 	s.pages, _ = s.store.(commit.Pages)
 	s.recover()
+	if cfg.Store != nil {
+		ctx = graph.Durable(ctx)
+	}
 	if err := s.prepare(ctx); err != nil {
 		return nil, err
 	}
 	defer s.cleanUp()
 	defer s.refuseAsks()
 	start := time.Now()
+	ctx, grown := s.grow(ctx)
 	err := s.run(ctx)
+	grown()
 	return &Result{Elapsed: time.Since(start), Stages: cfg.Observe.stats(), Metrics: s.metrics.Snapshot(), Epochs: s.epochs, Restarts: s.restarts, Paused: s.paused}, err
 }
 
@@ -82,38 +87,6 @@ func (s *slot) prepare(ctx context.Context) error {
 	}
 	s.tempDir = dir
 	return nil
-}
-
-// rootSplits is what a source has said of its splits.
-type rootSplits struct {
-	bounded bool
-	splits  []graph.Split
-	ids     []string
-	size    int64 // of all together; 0 if one of them does not know its own
-}
-
-// findSplits asks a source, whose code is the user's and may panic.
-func findSplits(n *graph.Node, run *graph.Run, lanes int) (r *rootSplits, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = graph.Recovered(p)
-		}
-	}()
-	r = &rootSplits{bounded: n.Src.Bounded()}
-	if r.splits, err = n.Src.Splits(run, lanes); err != nil {
-		return nil, err
-	}
-	known := true
-	for _, sp := range r.splits {
-		size := sp.Size()
-		known = known && size > 0
-		r.size += size
-		r.ids = append(r.ids, sp.ID())
-	}
-	if !known {
-		r.size = 0
-	}
-	return r, nil
 }
 
 // refuseAsks answers those who are waiting for an epoch that will not come.
@@ -335,8 +308,8 @@ func (inc *incarnation) makeLanes() {
 		if st.root() {
 			r := inc.slot.roots[i]
 			obs.stages[i].size = r.size
-			pools[i] = newLockedPool(r, n, inc.slot.saved(st.nodes[0].Name), base)
-			base += len(r.splits)
+			pools[i] = r.pool(n, inc.slot.saved(st.nodes[0].Name), base, inc.pokeAll)
+			base += splitsMost
 		}
 	}
 	for id := range n {
@@ -394,56 +367,4 @@ func (inc *incarnation) openLanes() error {
 		}
 	}
 	return nil
-}
-
-// lockedPool is a pool that all lanes take from.
-type lockedPool struct {
-	splits []graph.Split
-	base   int   // number of the first split among all roots'
-	outs   []any // the root's receiver, by lane; each lane's own
-
-	mu   sync.Mutex // guards pool
-	pool *pool
-
-	left atomic.Int64 // splits that wait
-}
-
-func newLockedPool(r *rootSplits, lanes int, saved map[string]savedSplit, base int) *lockedPool {
-	p := &lockedPool{splits: r.splits, base: base, outs: make([]any, lanes), pool: newPool(r.ids, r.bounded, lanes, saved)}
-	p.left.Store(int64(p.pool.waiting))
-	return p
-}
-
-func (p *lockedPool) bounded() bool { return p.pool.bounded }
-func (p *lockedPool) waiting() int  { return int(p.left.Load()) }
-
-func (p *lockedPool) take(lane int) []int {
-	if p.left.Load() == 0 {
-		return nil
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	out := p.pool.take(lane)
-	p.left.Store(int64(p.pool.waiting))
-	return out
-}
-
-// open opens split i behind its saved position.
-func (p *lockedPool) open(c *graph.Ctx, i int, out any) (graph.Reader, error) {
-	p.mu.Lock()
-	pos := p.pool.splits[i].pos
-	p.mu.Unlock()
-	return p.splits[i].Open(c, out, pos)
-}
-
-func (p *lockedPool) finish(i int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.pool.finish(i)
-}
-
-func (p *lockedPool) save(positions map[int][]byte) map[string]savedSplit {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.pool.save(positions)
 }

@@ -199,8 +199,11 @@ func TestPool(t *testing.T) {
 			return n
 		}
 		switch w[0] {
-		case "begin": // begin bounded|unbounded LANES ID...
-			p = newPool(w[3:], w[1] == "bounded", num(2), nil)
+		case "begin": // begin bounded|unbounded|growing LANES ID...
+			kind := map[string]rootKind{"bounded": bounded, "unbounded": unbounded, "growing": growing}[w[1]]
+			p = newPool(w[3:], len(w[3:]), kind, num(2), nil)
+		case "found": // found ID
+			p.add(w[1])
 		case "restore": // restore LANES: from what save says now, positions being "at <index>"
 			at := map[int][]byte{}
 			for i, s := range p.splits {
@@ -212,7 +215,7 @@ func TestPool(t *testing.T) {
 			for _, s := range p.splits {
 				ids = append(ids, s.id)
 			}
-			p = newPool(ids, p.bounded, num(1), p.save(at))
+			p = newPool(ids, len(ids), p.kind, num(1), p.save(at))
 		case "take": // take LANE
 			return fmt.Sprint("opens ", p.take(num(1)), ", waiting ", p.waiting)
 		case "finish": // finish INDEX
@@ -221,6 +224,9 @@ func TestPool(t *testing.T) {
 		out := fmt.Sprint("waiting ", p.waiting, ":")
 		for _, s := range p.splits {
 			out += fmt.Sprintf(" %s %s%q", s.id, [...]string{"waits", "is open", "is done"}[s.state], s.pos)
+			if s.fresh {
+				out += " fresh"
+			}
 		}
 		return out
 	})

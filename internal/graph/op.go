@@ -178,6 +178,18 @@ type Split interface {
 	Open(c *Ctx, out any, pos []byte) (Reader, error)
 }
 
+// Grower is a [Source] of which new pieces turn up while it is read.
+type Grower interface {
+	// Grow tells found of new pieces until run.Context ends. Those that it has given
+	// before, or Splits, may be among them.
+	Grow(run *Run, lanes int, found func([]Split)) error
+}
+
+// Newcomer is a [Split] that is opened otherwise if it was not there when the job began.
+type Newcomer interface {
+	OpenNew(c *Ctx, out any) (Reader, error)
+}
+
 // ReadState is what a poll found.
 type ReadState uint8
 

@@ -1,0 +1,13 @@
+package graph
+
+import "context"
+
+type durableKey struct{}
+
+// Durable marks the context of a run whose epochs outlive the process.
+func Durable(ctx context.Context) context.Context {
+	return context.WithValue(ctx, durableKey{}, true)
+}
+
+// IsDurable reports that ctx is, or comes from, the context of such a run.
+func IsDurable(ctx context.Context) bool { return ctx.Value(durableKey{}) != nil }
