@@ -54,4 +54,5 @@ func (h header) codec() Codec      { return Codec(h.attributes() & codecMask) }
 func (h header) records() []byte   { return h[HeaderSize:] }
 func (h header) lastOffset() int64 { return h.base() + int64(h.lastDelta()) }
 
-func (h header) seal() { binary.BigEndian.PutUint32(h[atSum:], h.summed()) }
+func (h header) seal()                { binary.BigEndian.PutUint32(h[atSum:], h.summed()) }
+func (h header) setBase(offset int64) { binary.BigEndian.PutUint64(h, uint64(offset)) }
