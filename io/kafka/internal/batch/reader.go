@@ -62,7 +62,8 @@ type Reader struct {
 	need    int
 
 	o       Options
-	aborted []Aborted          // by first offset, those not yet reached
+	aborted []Aborted          // by first offset
+	reached int                // how many of aborted begin in what was read
 	void    map[int64]struct{} // producers whose transaction is aborted, here
 	buf     []byte             // decompressed records
 }
@@ -260,11 +261,11 @@ func (r *Reader) isVoid(h header) bool {
 	if !r.o.Committed {
 		return false
 	}
-	for end := h.lastOffset(); len(r.aborted) > 0 && r.aborted[0].FirstOffset <= end; r.aborted = r.aborted[1:] {
+	for end := h.lastOffset(); r.reached < len(r.aborted) && r.aborted[r.reached].FirstOffset <= end; r.reached++ {
 		if r.void == nil {
 			r.void = make(map[int64]struct{})
 		}
-		r.void[r.aborted[0].ProducerID] = struct{}{}
+		r.void[r.aborted[r.reached].ProducerID] = struct{}{}
 	}
 	if len(r.void) == 0 || !h.is(transactional) {
 		return false

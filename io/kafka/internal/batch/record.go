@@ -19,8 +19,9 @@ type Record struct {
 func (r *Record) HeaderCount() int { return r.n }
 
 // Headers walks the headers in their order; a key may come twice, and a null
-// value is nil. Each key costs an allocation; values lie where Value lies. The
-// walk must end before the next Reader.Next.
+// value is nil. A walk costs some small allocations, and each key one (Header has
+// none, HeaderCount tells whether to walk at all); values lie where Value lies.
+// The walk must end before the next Reader.Next.
 func (r *Record) Headers() iter.Seq2[string, []byte] {
 	return func(yield func(string, []byte) bool) {
 		b := r.headers
