@@ -135,11 +135,13 @@ func (b *broker) failed(ctx context.Context, a api, err error, sent bool) error 
 		return ErrClosed
 	}
 	if cause := ctx.Err(); cause != nil {
+		var detail string
 		if errors.Is(cause, context.DeadlineExceeded) {
 			// A handshake that hangs would hang for the next one, too.
 			b.cut(func(c *conn) bool { return !c.used.Load() })
+			detail = b.silent()
 		}
-		return &Error{Code: CodeNetwork, Op: a.name, Partition: -1, Broker: b.addr, Err: cause, unknown: sent}
+		return &Error{Code: CodeNetwork, Op: a.name, Partition: -1, Broker: b.addr, Err: cause, Detail: detail, unknown: sent}
 	}
 	return b.lost(a, err, sent)
 }

@@ -36,7 +36,7 @@ func New(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	if cfg.SASL != nil {
+	if _, ok := cfg.SASL.(*mechanism); !ok && cfg.SASL != nil {
 		cfg.SASL = &mechanism{cfg.SASL} // a pointer, whose insides no %+v of ours shows
 	}
 	return &Client{

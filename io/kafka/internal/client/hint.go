@@ -23,11 +23,24 @@ func (b *broker) hint(err error) string {
 	switch {
 	case b.heard.Load() && !hasSASL:
 		return "the broker closed the connection although it is a Kafka broker: does it want a user and password (SASL)?"
+	case b.heard.Load():
+		return "the broker closed the connection while this client logged in: are user, password and the way to log in right?"
 	case hasTLS:
 		return "the broker closed the connection in the handshake: is this the port for TLS, and does it want a client certificate?"
 	default:
 		return "the broker closed the connection at once: is this a port for TLS (kafkas://), or one for SASL?"
 	}
+}
+
+// silent says what to check when time ran out and no broker ever answered there.
+func (b *broker) silent() string {
+	switch {
+	case b.heard.Load():
+		return ""
+	case b.client.cfg.TLS != nil:
+		return "no Kafka broker answered: check host, port and firewall, and whether this is a port for TLS"
+	}
+	return "no Kafka broker answered: check host, port and firewall, and whether this is a port for TLS (kafkas://)"
 }
 
 // hintOf says what to check for an error that speaks for itself; "" if it does not.
@@ -70,7 +83,10 @@ func lasting(err error) bool {
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
 		return true
 	}
-	_, ok := errors.AsType[*tls.CertificateVerificationError](err)
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return true
+	}
+	_, ok := errors.AsType[*tokenError](err)
 	return ok
 }
 
