@@ -81,7 +81,7 @@ func TestSecurity(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			k := cluster(t, 1, tt.opts...)
-			c := client(t, k, func(cfg *Config) { cfg.TLS, cfg.SASL, cfg.RequestTimeout = tt.tls, tt.sasl, time.Second })
+			c := client(t, k, func(cfg *Config) { cfg.TLS, cfg.SASL, cfg.RequestTimeout = tt.tls, tt.sasl, 600*time.Millisecond })
 			_, err := c.Topic(within(t), "t")
 			if tt.wrong == "" {
 				require.NoError(t, err)

@@ -38,11 +38,11 @@ var (
 	apiFindCoordinator  = api{key: 10, name: "find the coordinator", min: 2, max: 3, flex: 3}
 	apiVersions         = api{key: 18, name: "ask for versions", min: 0, max: 0, flex: 3}
 	apiCreateTopics     = api{key: 19, name: "create topic", min: 4, max: 6, flex: 5}
-	apiInitProducer     = api{key: 22, name: "get a producer id", min: 2, max: 4, flex: 2}
+	apiInitProducer     = api{key: 22, name: "get a producer id", min: 0, max: 4, flex: 2}
 	apiEpochEnds        = api{key: 23, name: "ask for the ends of leader epochs", min: 3, max: 4, flex: 4}
-	apiAddPartitions    = api{key: 24, name: "add partitions to the transaction", min: 2, max: 3, flex: 3}
-	apiAddOffsets       = api{key: 25, name: "add offsets to the transaction", min: 2, max: 3, flex: 3}
-	apiEndTxn           = api{key: 26, name: "end the transaction", min: 2, max: 3, flex: 3}
+	apiAddPartitions    = api{key: 24, name: "add partitions to the transaction", min: 0, max: 3, flex: 3}
+	apiAddOffsets       = api{key: 25, name: "add offsets to the transaction", min: 0, max: 3, flex: 3}
+	apiEndTxn           = api{key: 26, name: "end the transaction", min: 0, max: 3, flex: 3}
 	apiTxnOffsetCommit  = api{key: 28, name: "commit offsets in the transaction", min: 3, max: 3, flex: 3}
 	apiCreatePartitions = api{key: 37, name: "create partitions", min: 1, max: 2, flex: 2}
 )
