@@ -6,7 +6,8 @@ import (
 	"slices"
 )
 
-// CreateTopic makes a topic and waits until its partitions have leaders.
+// CreateTopic makes a topic and waits until its partitions have leaders
+// that know of it.
 // partitions or replicas of -1 are the broker's default; config is the topic's
 // settings. A topic that is there already is an *Error with Exists.
 func (c *Client) CreateTopic(ctx context.Context, name string, partitions, replicas int, config map[string]string) error {
@@ -100,9 +101,11 @@ func (c *Client) administer(ctx context.Context, a api, f func(context.Context, 
 	})
 }
 
-// led waits until a topic has at least n partitions, and all have leaders.
+// led waits until a topic has at least n partitions, and all have leaders that know
+// of them: the metadata of one broker may be ahead of the others.
 func (c *Client) led(ctx context.Context, a api, name string, n int) error {
-	return c.retry(ctx, func(ctx context.Context) error {
+	var parts []TopicPartition
+	err := c.retry(ctx, func(ctx context.Context) error {
 		t, err := c.Topic(ctx, name)
 		if e, ok := errors.AsType[*Error](err); ok && e.UnknownTopic() || err == nil && len(t.Partitions) < n {
 			return refused(a, 5, name, -1)
@@ -110,13 +113,19 @@ func (c *Client) led(ctx context.Context, a api, name string, n int) error {
 		if err != nil {
 			return err
 		}
+		parts = parts[:0]
 		for _, p := range t.Partitions {
 			if p.Err != nil {
 				return p.Err
 			}
+			parts = append(parts, TopicPartition{name, p.ID})
 		}
 		return nil
 	})
+	if err == nil {
+		_, err = c.Offsets(ctx, parts, Earliest())
+	}
+	return err
 }
 
 func parseCreated(r *reader, name string) (throttleMs int32, err error) {

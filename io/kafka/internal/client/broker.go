@@ -94,13 +94,9 @@ func (b *broker) cut(which func(*conn) bool) {
 // call sends body, which build writes for the version that is picked, and returns
 // the answer. It waits while the broker throttles this class of requests.
 func (b *broker) call(ctx context.Context, a api, build func(w *writer, version int16)) (reader, int16, error) {
-	have, err := b.versions(ctx)
+	v, err := b.version(ctx, a)
 	if err != nil {
 		return reader{}, 0, err
-	}
-	v, err := have.pick(a)
-	if err != nil {
-		return reader{}, 0, &Error{Code: 35, Op: a.name, Partition: -1, Broker: b.addr, Err: err}
 	}
 	w := writer{flex: v >= a.flex}
 	build(&w, v)

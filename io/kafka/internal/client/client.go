@@ -104,12 +104,15 @@ func (c *Client) at(address string) (*broker, error) {
 // broker returns the broker of an id; a metadata request finds those that are not
 // known yet.
 func (c *Client) broker(ctx context.Context, a api, id int32) (*broker, error) {
-	for range 2 {
+	for asked := false; ; asked = true {
 		c.mu.Lock()
 		address, ok := c.addrs[id]
 		c.mu.Unlock()
 		if ok {
 			return c.at(address)
+		}
+		if asked {
+			break
 		}
 		if err := c.Refresh(ctx); err != nil {
 			return nil, err

@@ -57,13 +57,9 @@ func (c *Client) Fetch(ctx context.Context, broker int32, q *FetchRequest, buf [
 	limit := q.MaxWait + c.cfg.RequestTimeout
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	have, err := b.versions(ctx)
+	v, err := b.version(ctx, apiFetch)
 	if err != nil {
 		return nil, err
-	}
-	v, err := have.pick(apiFetch)
-	if err != nil {
-		return nil, &Error{Code: 35, Op: apiFetch.name, Partition: -1, Broker: b.addr, Err: err}
 	}
 	w := writer{flex: v >= apiFetch.flex, b: make([]byte, 0, 64+64*len(q.Parts))}
 	c.writeFetch(&w, v, q)

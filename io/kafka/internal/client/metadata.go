@@ -121,8 +121,11 @@ func (c *Client) Refresh(ctx context.Context) error {
 		c.mu.Unlock()
 		select {
 		case <-r.done:
-			if r.err == nil || ctx.Err() != nil {
-				return r.err
+			switch {
+			case r.err == nil:
+				return nil
+			case ctx.Err() != nil:
+				return &Error{Code: CodeNetwork, Op: apiMetadata.name, Partition: -1, Err: ctx.Err()}
 			}
 			return c.Refresh(ctx) // it may have been the other one's ctx that ended
 		case <-ctx.Done():

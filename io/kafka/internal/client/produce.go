@@ -88,13 +88,9 @@ func (c *Client) produceAt(ctx context.Context, leader int32, txnID string, acks
 }
 
 func (c *Client) produce(ctx context.Context, b *broker, txnID string, acks int16, parts []ProducePart, at []int, out []Produced) error {
-	have, err := b.versions(ctx)
+	v, err := b.version(ctx, apiProduce)
 	if err != nil {
 		return err
-	}
-	v, err := have.pick(apiProduce)
-	if err != nil {
-		return &Error{Code: 35, Op: apiProduce.name, Partition: -1, Broker: b.addr, Err: err}
 	}
 	timeout := int32((c.cfg.RequestTimeout * 3 / 4).Milliseconds()) // so that its answer comes before we go
 	x := request{api: apiProduce, version: v, silent: acks == 0}

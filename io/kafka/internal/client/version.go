@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
@@ -63,8 +64,24 @@ func (v versions) pick(a api) (int16, error) {
 	return n, nil
 }
 
-// versions returns what b has, which it is asked for once for each connection
-// that was lost.
+// version returns the version of a to use with b.
+func (b *broker) version(ctx context.Context, a api) (int16, error) {
+	have, err := b.versions(ctx)
+	if err != nil {
+		if e, ok := errors.AsType[*Error](err); ok && e.Op == apiVersions.name {
+			e.Op, e.unknown = a.name, false // a was not sent yet
+		}
+		return 0, err
+	}
+	v, err := have.pick(a)
+	if err != nil {
+		return 0, &Error{Code: 35, Op: a.name, Partition: -1, Broker: b.addr, Err: err}
+	}
+	return v, nil
+}
+
+// versions returns what b has, which it is asked for again when a connection was
+// lost: it may be another release then.
 func (b *broker) versions(ctx context.Context) (versions, error) {
 	b.mu.Lock()
 	have := b.have
