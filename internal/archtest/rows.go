@@ -68,7 +68,7 @@ type library struct {
 
 var libraries = []library{
 	{"github.com/nats-io/", []string{"internal/natsbus", "runners/distributed"}},
-	{"github.com/segmentio/kafka-go", []string{"io/kafka"}},
+	{"github.com/segmentio/kafka-go", []string{"io/kafka/..."}},
 	{"github.com/twmb/franz-go", []string{"io/kafka"}},
 	{"github.com/apache/beam", []string{"runners/beam"}},
 	{"gocloud.dev/", []string{"io/filesystem/blob/..."}},
