@@ -144,7 +144,7 @@ func checkTopic(name string) error {
 	case name == "." || name == "..":
 		return fmt.Errorf("a topic can't be named %q", name)
 	case len(name) > 249:
-		return fmt.Errorf("the topic's name is longer than 249 letters: %.20s...", name)
+		return fmt.Errorf("the topic's name is longer than 249 letters: %.20s", name)
 	case strings.Trim(name, allowed) != "":
 		return fmt.Errorf("topic %q: names have letters of the Latin alphabet, digits, dots, dashes and underscores only", name)
 	}

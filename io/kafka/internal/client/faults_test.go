@@ -354,11 +354,11 @@ func TestConnectionIsCutInAnAnswer(t *testing.T) {
 			_, err = c.Offsets(ctx, []TopicPartition{tp}, Latest())
 			require.NoError(t, err, a.name)
 		}
-		p, err := c.InitProducer(ctx, "id", time.Minute)
+		_, err = c.InitProducer(ctx, "id", time.Minute)
 		require.NoError(t, err)
 		for _, a := range []api{apiInitProducer, apiFindCoordinator, apiAddPartitions, apiAddOffsets, apiTxnOffsetCommit, apiEndTxn} {
 			cut(a.key, 2)
-			p, err = c.InitProducer(ctx, "id", time.Minute)
+			p, err := c.InitProducer(ctx, "id", time.Minute)
 			require.NoError(t, err, a.name)
 			require.NoError(t, c.AddPartitions(ctx, "id", p, []TopicPartition{tp}), a.name)
 			require.NoError(t, c.CommitInTxn(ctx, "id", p, "g", map[TopicPartition]GroupOffset{tp: {Offset: 5, Epoch: -1}}), a.name)
