@@ -110,12 +110,10 @@ func (e *Error) OutOfSequence() bool { return e.Code == 45 || e.Code == 59 }
 // TooLarge says that a batch is larger than the broker or the topic allows.
 func (e *Error) TooLarge() bool { return e.Code == 10 || e.Code == 18 }
 
-
 // noCoordinator says that the coordinator must be looked up again.
 func (e *Error) noCoordinator() bool {
 	return e.Code == 15 || e.Code == 16 || e.Code == CodeNetwork
 }
-
 
 // refused makes an error of an answer's code; 0 is none.
 func refused(a api, code int16, topic string, partition int32) error {
