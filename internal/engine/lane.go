@@ -21,7 +21,10 @@ type msg struct {
 	batch   graph.Batch
 	wm      int64
 	barrier int // > 0: a barrier
+	ended   int // > 0: the split of the number before it has ended
 }
+
+func (m msg) none() bool { return m == msg{} }
 
 // queue carries one input from one lane to another; free takes emptied batches back.
 type queue struct {
@@ -68,6 +71,7 @@ type laneStage struct {
 	readers []*openReader
 	clocks  []*laneStage // of a root: those that make a watermark of its elements
 	pool    *lockedPool
+	ending  map[int]int // splits that have ended: over how many inputs they have said so, until all have and nothing of theirs is held
 	counts  *laneCounters
 
 	before   []int   // by nodes: the operator whose output watermark the node gets; -1: the stage's own
@@ -94,6 +98,7 @@ type liveOp struct {
 	in, out int64 // watermarks of its input and its output
 
 	holder    graph.Holder
+	late      graph.SplitHolder
 	alarmer   graph.Alarmer
 	wm        graph.Watermarker
 	inWM      graph.InputWatermarker
@@ -117,6 +122,7 @@ type openReader struct {
 func newLiveOp(n *graph.Node, live any) liveOp {
 	o := liveOp{node: n, live: live, parent: -1, in: window.MinTime, out: window.MinTime}
 	o.holder, _ = live.(graph.Holder)
+	o.late, _ = live.(graph.SplitHolder)
 	o.alarmer, _ = live.(graph.Alarmer)
 	o.wm, _ = live.(graph.Watermarker)
 	o.inWM, _ = live.(graph.InputWatermarker)
@@ -181,6 +187,7 @@ func (l *lane) round() (busy bool, err error) {
 		}
 	}
 	l.finishBundles()
+	l.endSplits()
 	l.clocks(!busy)
 	if busy {
 		l.rounds++
@@ -243,7 +250,7 @@ func (l *lane) drain(least int) (any bool) {
 					case m = <-q.c:
 					default:
 					}
-					if m.batch == nil && m.barrier == 0 && m.wm == 0 {
+					if m.none() {
 						break
 					}
 					any = true
@@ -274,6 +281,8 @@ func (l *lane) handle(st *laneStage, in *input, from int, q *queue, m msg) {
 		}
 	case m.barrier > 0:
 		l.noteBarrier(st, in.index, from, m.barrier)
+	case m.ended > 0:
+		l.splitEnded(st, m.ended-1)
 	default:
 		l.note(st, in.index, from, unpackWM(m.wm))
 	}

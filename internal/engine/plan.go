@@ -34,6 +34,10 @@ type input struct {
 	queue    bool        // over queues; false: by a call on the same lane
 }
 
+// sameLane reports that what comes over the input was on the lane before: it has kept
+// the number of its split, and follows it in order.
+func (in *input) sameLane() bool { return !in.queue || in.in.Kind == graph.Forward }
+
 // senders are the lanes whose watermarks and barriers lane gets over the input.
 // A gathered stage has elements on lane 0 only; on the others it follows its own
 // lane, so that what is behind it there knows how far the lane is.
@@ -125,7 +129,7 @@ func (p *plan) enter(s *stage, n *graph.Node, port int, in graph.In, cfg Config)
 	s.inputs = append(s.inputs, i)
 	from.outs = append(from.outs, i)
 	s.letter = s.letter || from.letter
-	if !i.queue || in.Kind == graph.Forward {
+	if i.sameLane() {
 		s.roots = append(s.roots, from.roots...)
 	}
 	if !in.Signal {

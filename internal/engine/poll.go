@@ -122,8 +122,8 @@ func (l *lane) openSplits(st *laneStage) error {
 // close ends a split.
 func (l *lane) close(st *laneStage, r *openReader) error {
 	st.pool.finish(r.split)
-	for _, k := range st.clocks {
-		k.clock.SplitDone(st.pool.base + r.split)
+	if len(st.clocks) > 0 {
+		l.splitEnded(st, st.pool.base+r.split)
 	}
 	if err := r.r.Close(); err != nil {
 		return &graph.UserError{Node: st.nodes[0], Err: err}

@@ -302,7 +302,7 @@ func (inc *incarnation) makeLanes() {
 	n := inc.cfg.Lanes
 	obs := &observed{stages: make([]stageCounters, len(inc.plan.stages)), lanes: n, plan: inc.plan, poke: inc.pokeAll, over: inc.ctx.Done()}
 	pools := map[int]*lockedPool{}
-	base := 0
+	base := n // smaller numbers are those of sending lanes: see graph.Ctx.Split
 	for i, st := range inc.plan.stages {
 		obs.stages[i] = stageCounters{name: st.nodes[0].Name, root: st.root() && !st.letter, lanes: make([]laneCounters, n)}
 		if st.root() {

@@ -457,6 +457,9 @@ func (o *async[A, Q, R, B]) Output() int64 {
 	return o.out
 }
 
+// HoldsSplit implements graph.SplitHolder.
+func (o *async[A, Q, R, B]) HoldsSplit(split int) bool { return o.pending.ofSplit(split) }
+
 // Flush implements graph.Flusher: it waits until all has left, so that no
 // snapshot holds anything of this operator.
 func (o *async[A, Q, R, B]) Flush(c *graph.Ctx) {

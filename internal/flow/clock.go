@@ -27,6 +27,7 @@ type ClockConfig struct {
 // time seen, less the allowed disorder, less 1 ms; the lowest of them counts.
 type clock struct {
 	cfg    ClockConfig
+	lanes  int                // splits of smaller numbers are sending lanes
 	member *graph.AlignMember // nil: not aligned
 	split  int                // the split of max
 	max    int64              // of the current split
@@ -41,20 +42,24 @@ type splitClock struct {
 }
 
 func newClock(c *graph.Ctx, cfg ClockConfig) *clock {
-	k := &clock{cfg: cfg, split: -1, max: window.MinTime, low: window.MinTime, splits: map[int]*splitClock{}}
+	k := &clock{cfg: cfg, lanes: c.Lanes, split: -1, max: window.MinTime, low: window.MinTime, splits: map[int]*splitClock{}}
 	if cfg.Group != "" {
 		k.member = c.Run.Aligned.Join(cfg.Group)
 	}
 	return k
 }
 
-// turn makes split the current one.
+// turn makes split the current one. Of sending lanes nobody says that they begin; what
+// an operator held back for long may come behind its split's end, and counts no more.
 func (k *clock) turn(split int) {
 	k.sync()
-	if k.splits[split] == nil {
+	if k.splits[split] == nil && split < k.lanes {
 		k.SplitOpened(split)
 	}
-	k.split, k.max = split, k.splits[split].max
+	k.split, k.max = split, window.MinTime
+	if s := k.splits[split]; s != nil {
+		k.max = s.max
+	}
 }
 
 // sync stores what is known of the current split.

@@ -12,6 +12,8 @@ type Batch[T any] struct {
 	ts   []int64
 	vals []T
 	meta []meta
+
+	split int // of a Forward edge: which all elements came from
 }
 
 // meta is what an element carries behind a grouping, where the timestamp does
@@ -117,7 +119,15 @@ func (e *edge[T]) Sender(c *graph.Ctx, _ []uint16, send func(int, graph.Batch) g
 		recv = func(c *graph.Ctx, v T) { put(c, 0, v) }
 	default: // Forward, when fusion is off
 		self := c.Lane
-		recv = func(c *graph.Ctx, v T) { put(c, self, v) }
+		recv = func(c *graph.Ctx, v T) {
+			if b := o.open[self]; b.split != c.Split {
+				if len(b.vals) > 0 {
+					o.give(self)
+				}
+				o.open[self].split = c.Split
+			}
+			put(c, self, v)
+		}
 	}
 	return recv, o.flush
 }
@@ -126,6 +136,7 @@ func (e *edge[T]) Receiver(c *graph.Ctx, in any) func(graph.Batch) {
 	if bi, ok := in.(*batchIn[T]); ok && !e.cfg.Windows {
 		return func(gb graph.Batch) {
 			b, old := gb.(*Batch[T]), c.TS
+			e.setSplit(c, b)
 			bi.many(c, b)
 			c.TS = old
 			b.reset()
@@ -135,6 +146,7 @@ func (e *edge[T]) Receiver(c *graph.Ctx, in any) func(graph.Batch) {
 	return func(gb graph.Batch) {
 		b := gb.(*Batch[T])
 		ts, win, pane := c.TS, c.Win, c.Pane
+		e.setSplit(c, b)
 		for i, v := range b.vals {
 			c.TS = b.ts[i]
 			if windows {
@@ -144,6 +156,14 @@ func (e *edge[T]) Receiver(c *graph.Ctx, in any) func(graph.Batch) {
 		}
 		c.TS, c.Win, c.Pane = ts, win, pane
 		b.reset()
+	}
+}
+
+// setSplit keeps the split where elements stay on their lane. Elsewhere it is the lane
+// that sent them, which the engine has set.
+func (e *edge[T]) setSplit(c *graph.Ctx, b *Batch[T]) {
+	if e.cfg.Kind == graph.Forward {
+		c.Split = b.split
 	}
 }
 

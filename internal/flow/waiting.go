@@ -1,6 +1,8 @@
 package flow
 
 import (
+	"slices"
+
 	"github.com/millrace/millrace/internal/graph"
 	"github.com/millrace/millrace/window"
 )
@@ -64,6 +66,11 @@ func (p *pending[A, R]) remove(w *waiter[A, R]) {
 		p.all[last] = nil
 		p.all = p.all[:last]
 	}
+}
+
+// ofSplit reports that an element of a split waits.
+func (p *pending[A, R]) ofSplit(split int) bool {
+	return slices.ContainsFunc(p.all[p.head:], func(w *waiter[A, R]) bool { return w.split == split })
 }
 
 // least is the earliest event time of those that wait; MaxTime if none does.

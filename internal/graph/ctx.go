@@ -15,7 +15,7 @@ type Ctx struct {
 	Win   window.Interval // its window; meaningful behind a grouping only
 	Pane  window.Pane     // the pane that brought it; the zero Pane before any grouping
 	WM    int64           // watermark of the stage that runs
-	Split int             // which source split (or, behind an exchange, sending lane) the element came from
+	Split int             // which source split the element came from, Lanes or more; behind an exchange the sending lane, below Lanes
 	Now   int64           // processing time, Unix ms: read once a round
 
 	Op  int    // ID of the node whose user code runs: names the culprit of a panic

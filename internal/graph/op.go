@@ -54,6 +54,10 @@ type Clock interface {
 // engine asks after each Advance and at the end of each round.
 type Holder interface{ Output() int64 }
 
+// SplitHolder is an operator that passes elements on later, out of the call that
+// brought them: while it has any of a split, that split has not ended for what follows.
+type SplitHolder interface{ HoldsSplit(split int) bool }
+
 // Alarmer acts by the machine's clock ([Ctx.Now]).
 type Alarmer interface {
 	// Alarm is the instant that the clock must be past for Ring to have work, in
