@@ -133,6 +133,16 @@ func (o *Output[T]) Now() int64 { return o.c.Run.Clock() }
 // does not block, and costs little when nobody sleeps.
 func (o *Output[T]) Waker() func() { return o.c.Wake }
 
+// Counter makes a counter of this source: once for each reader, in its first Read.
+func (o *Output[T]) Counter(name string) Counter { return Counter{o.cell(graph.CounterKind, name)} }
+
+// Gauge is Counter for a gauge.
+func (o *Output[T]) Gauge(name string) Gauge { return Gauge{o.cell(graph.GaugeKind, name)} }
+
+func (o *Output[T]) cell(kind graph.MetricKind, name string) *graph.Cell {
+	return o.c.Run.Metrics.NewCell(kind, o.c.Node().Name, name)
+}
+
 // Stopped reports that the run has failed or was cancelled: return from Read soon.
 func (o *Output[T]) Stopped() bool { return o.c.Err() != nil }
 

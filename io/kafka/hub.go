@@ -1,0 +1,243 @@
+package kafka
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/millrace/millrace/io/kafka/internal/client"
+)
+
+// A hub fetches for all readers of a source in this process: few requests, each for
+// many partitions, within one budget. Readers take what came from their feeds.
+//
+// Its goroutines are one that plans (run), one for each job of the plan while it is
+// done, and one that commits offsets to the group.
+type hub struct {
+	client *client.Client
+	commit *committer
+	poke   chan struct{} // cap 1: there may be something to plan
+	stop   context.CancelFunc
+	wg     sync.WaitGroup
+
+	mu   sync.Mutex // guards plan and its feeds; never held over I/O or calls to readers
+	plan *plan
+
+	throttledMs atomic.Int64 // since it began
+	lag         atomic.Int64 // of all readers, in records
+}
+
+// startHub makes a hub that works until it is closed.
+func startHub(r *reading, keeps bool) (*hub, error) {
+	c, err := client.New(r.client)
+	if err != nil {
+		return nil, err
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	h := &hub{client: c, poke: make(chan struct{}, 1), stop: stop, plan: newPlan(r, keeps)}
+	if r.group != "" {
+		h.commit = newCommitter(c, r.group)
+		h.wg.Go(h.commit.run)
+	}
+	h.wg.Go(func() { h.run(ctx) })
+	return h, nil
+}
+
+// close ends all that the hub does; no feed may be in use any more.
+func (h *hub) close() {
+	h.stop()
+	if h.commit != nil {
+		h.commit.end()
+	}
+	h.wg.Wait()
+	h.client.Close()
+}
+
+func (h *hub) run(ctx context.Context) {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		h.mu.Lock()
+		jobs, again := h.plan.next(time.Now())
+		h.mu.Unlock()
+		for _, j := range jobs {
+			h.wg.Go(func() { h.do(ctx, j) })
+		}
+		wait := time.Hour
+		if !again.IsZero() {
+			wait = max(time.Until(again), time.Millisecond)
+		}
+		timer.Reset(wait)
+		select {
+		case <-h.poke:
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (h *hub) again() {
+	select {
+	case h.poke <- struct{}{}:
+	default:
+	}
+}
+
+// do does one job.
+func (h *hub) do(ctx context.Context, j *job) {
+	switch j.kind {
+	case fetch:
+		got, err := h.client.Fetch(ctx, j.broker, j.request, j.buf)
+		if err == nil {
+			h.throttledMs.Add(got.Throttle.Milliseconds())
+		}
+		h.tell(ctx, func(now time.Time) []*feed { return h.plan.fetched(j, got, err, now) })
+	case locate:
+		leaders := make(map[*feed]leader, len(j.feeds))
+		for _, f := range j.feeds {
+			id, _, err := h.client.Leader(ctx, f.tp.Topic, f.tp.Partition)
+			leaders[f] = leader{id, err}
+		}
+		h.tell(ctx, func(now time.Time) []*feed {
+			return h.plan.located(j, func(f *feed) (int32, error) { return leaders[f].id, leaders[f].err }, now)
+		})
+	case bounds:
+		first, last, err := h.bounds(ctx, j.feeds)
+		h.tell(ctx, func(now time.Time) []*feed { return h.plan.bounded(j, first, last, err, now) })
+	}
+}
+
+type leader struct {
+	id  int32
+	err error
+}
+
+// bounds asks where the partitions begin and end.
+func (h *hub) bounds(ctx context.Context, feeds []*feed) (first, last map[client.TopicPartition]client.OffsetEpoch, err error) {
+	var parts []client.TopicPartition
+	for _, f := range feeds {
+		parts = append(parts, f.tp)
+	}
+	if first, err = h.client.Offsets(ctx, parts, client.Earliest()); err == nil {
+		last, err = h.client.Offsets(ctx, parts, client.Latest())
+	}
+	return first, last, err
+}
+
+// tell has the plan take something in, wakes readers, and plans again. When the hub
+// is closed nothing matters any more.
+func (h *hub) tell(ctx context.Context, news func(now time.Time) []*feed) {
+	if ctx.Err() != nil {
+		return
+	}
+	h.mu.Lock()
+	feeds := news(time.Now())
+	var wakes []func()
+	for _, f := range feeds {
+		if f.wake != nil {
+			wakes = append(wakes, f.wake)
+		}
+	}
+	h.mu.Unlock()
+	for _, wake := range wakes {
+		wake()
+	}
+	h.again()
+}
+
+// add begins to fetch for a feed.
+func (h *hub) add(f *feed) {
+	h.mu.Lock()
+	h.plan.add(f)
+	h.mu.Unlock()
+	h.again()
+}
+
+// remove ends that. done is a chunk that was taken and not given back; nil: none.
+func (h *hub) remove(f *feed, done *chunk) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if done != nil {
+		h.plan.release(done, time.Now())
+	}
+	h.plan.remove(f, time.Now())
+}
+
+// taken is what a reader gets of its feed.
+type taken struct {
+	*chunk
+	next     int64 // where the chunk begins, or what comes next will
+	high     int64 // where the partition ends; -1 if it is not known
+	caughtUp bool  // there is nothing more at the moment
+}
+
+// take gives done back, and takes what waits. wake is called when there is more.
+func (h *hub) take(f *feed, done *chunk, wake func()) (taken, error) {
+	h.mu.Lock()
+	if done != nil {
+		h.plan.release(done, time.Now())
+	}
+	f.wake = wake
+	t := taken{f.queue, f.next, f.high, f.caughtUp()}
+	if t.chunk != nil {
+		t.next = t.from
+	}
+	f.queue = nil
+	err := f.err
+	h.mu.Unlock()
+	if t.chunk != nil || done != nil {
+		h.again()
+	}
+	if t.chunk != nil {
+		return t, nil // what came before the error
+	}
+	return t, err
+}
+
+// seek has the feed fetched from another place, again.
+func (h *hub) seek(f *feed, next int64) {
+	h.mu.Lock()
+	if f.queue != nil {
+		h.plan.release(f.queue, time.Now())
+	}
+	f.seek(next)
+	h.mu.Unlock()
+	h.again()
+}
+
+// hubs holds the hub of a source while somebody uses it.
+type hubs struct {
+	mu    sync.Mutex // guards what follows
+	cur   *hub
+	users int
+}
+
+// use returns the hub, which is started for the first user; done lets go of it.
+func (u *hubs) use(r *reading, keeps bool) (h *hub, done func(), err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.cur == nil {
+		if u.cur, err = startHub(r, keeps); err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", r.address, err)
+		}
+	}
+	u.users++
+	return u.cur, sync.OnceFunc(u.leave), nil
+}
+
+func (u *hubs) leave() {
+	u.mu.Lock()
+	u.users--
+	h := u.cur
+	if u.users > 0 {
+		h = nil
+	} else {
+		u.cur = nil
+	}
+	u.mu.Unlock()
+	if h != nil {
+		h.close()
+	}
+}

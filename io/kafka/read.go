@@ -1,0 +1,227 @@
+package kafka
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/millrace/millrace/io/kafka/internal/client"
+	"github.com/millrace/millrace/pipeline"
+)
+
+// Read is the records of topics, as values of the format, with the records' own times.
+// It goes on for ever, unless there is a [Stop]. For several clusters flatten several
+// Reads.
+//
+// Each partition is read in order, by one lane. A record that the format can't decode
+// fails the run, which says where it is; see [ReadWithBad]. Offsets are part of the
+// job's snapshots, from which it goes on: each record counts once.
+//
+// Metrics: the gauges lag, in records, of all partitions that this process reads, and
+// "lag topic/partition" of each; the gauge throttledMs, how long brokers have held this
+// process back; the counter bytes, as they came from brokers.
+func Read[T any](p *pipeline.Pipeline, url string, f Format[T], opts ...ReadOption) pipeline.PCollection[T] {
+	return read(p, "kafka.Read", url, f, opts)
+}
+
+func read[T any](p *pipeline.Pipeline, kind, url string, f Format[T], opts []ReadOption) pipeline.PCollection[T] {
+	r, err := newReading(url, opts)
+	if err == nil && f.Decode == nil {
+		err = fmt.Errorf("the format %q can't be read: it has no Decode", f.Name)
+	}
+	if err != nil {
+		pipeline.Fail(p, "%s: %w", kind, err)
+	}
+	return pipeline.Read[T](p, kind, &source[T]{reading: r, format: f})
+}
+
+// source is the topics as one Read sees them.
+type source[T any] struct {
+	*reading
+	format Format[T]
+	hubs   hubs
+}
+
+func (s *source[T]) Bounded() bool { return s.stop.kind != nowhere }
+
+// Splits is the partitions, and where each of them begins and ends.
+func (s *source[T]) Splits(ctx context.Context, _ int) (out []pipeline.Split[T], err error) {
+	h, done, err := s.hubs.use(s.reading, s.format.Keeps)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	parts, err := s.partitions(ctx, h.client)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.address, err)
+	}
+	splits, err := s.place(ctx, h.client, parts)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.address, err)
+	}
+	for _, sp := range splits {
+		out = append(out, sp)
+	}
+	return out, nil
+}
+
+// partitions looks up what there is, by topic and number.
+func (s *source[T]) partitions(ctx context.Context, c *client.Client) (parts []client.TopicPartition, err error) {
+	var topics []client.Topic
+	if s.matches != nil {
+		topics, err = c.Topics(ctx, s.matches.MatchString)
+	}
+	for _, name := range s.topics {
+		t, e := c.Topic(ctx, name)
+		if e != nil {
+			return nil, e
+		}
+		topics = append(topics, t)
+	}
+	for _, t := range topics {
+		if t.Internal && s.matches != nil {
+			continue
+		}
+		for _, p := range t.Partitions {
+			parts = append(parts, client.TopicPartition{Topic: t.Name, Partition: p.ID})
+		}
+	}
+	return parts, err
+}
+
+// place looks up where parts begin and end.
+func (s *source[T]) place(ctx context.Context, c *client.Client, parts []client.TopicPartition) ([]*split[T], error) {
+	if len(parts) == 0 {
+		return nil, nil
+	}
+	begin, err := s.start.find(ctx, c, s.group, s.uncommitted, parts)
+	if err != nil {
+		return nil, err
+	}
+	first, end := begin, map[client.TopicPartition]position{}
+	if s.Bounded() {
+		end, err = s.stop.find(ctx, c, s.group, s.uncommitted, parts)
+	} else if s.start.kind != earliest {
+		first, err = Earliest().find(ctx, c, s.group, s.uncommitted, parts)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var out []*split[T]
+	for _, tp := range parts {
+		sp := &split[T]{source: s, tp: tp, start: begin[tp], first: first[tp]}
+		if s.Bounded() {
+			sp.start.end = max(end[tp].next, sp.start.next)
+		}
+		out = append(out, sp)
+	}
+	return out, nil
+}
+
+// Grow looks for new partitions, and topics of the pattern, from time to time.
+func (s *source[T]) Grow(ctx context.Context, _ int, found func([]pipeline.Split[T])) error {
+	if s.discover == 0 {
+		return nil
+	}
+	h, done, err := s.hubs.use(s.reading, s.format.Keeps)
+	if err != nil {
+		return err
+	}
+	defer done()
+	known := map[client.TopicPartition]bool{}
+	tick := time.NewTicker(s.discover)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+		splits, err := s.grown(ctx, h.client, known)
+		if err != nil && ctx.Err() == nil {
+			slog.Warn("new partitions can't be looked for: trying again", "kafka", s.address.String(), "in", s.discover, "why", err)
+		}
+		if len(splits) > 0 {
+			found(splits)
+		}
+	}
+}
+
+// grown is the partitions that are not known, which they are from then on.
+func (s *source[T]) grown(ctx context.Context, c *client.Client, known map[client.TopicPartition]bool) (out []pipeline.Split[T], err error) {
+	parts, err := s.partitions(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	var fresh []client.TopicPartition
+	for _, tp := range parts {
+		if !known[tp] {
+			fresh = append(fresh, tp)
+		}
+	}
+	if len(fresh) == 0 {
+		return nil, nil
+	}
+	first, err := Earliest().find(ctx, c, "", s.uncommitted, fresh)
+	if err != nil {
+		return nil, err
+	}
+	for _, tp := range fresh {
+		known[tp] = true
+		out = append(out, &split[T]{source: s, tp: tp, start: first[tp], first: first[tp]})
+	}
+	return out, nil
+}
+
+// split is a partition.
+type split[T any] struct {
+	*source[T]
+	tp    client.TopicPartition
+	start position // where the user wants it to be begun
+	first position // where it begins
+}
+
+func (s *split[T]) ID() string { return partitionName(s.tp) }
+
+// Size is in offsets.
+func (s *split[T]) Size() int64 {
+	if s.Bounded() {
+		return s.start.end - s.start.next
+	}
+	return 0
+}
+
+// Open begins at position, or where the user wants it. The end of a bounded read is
+// that of the position, which was looked up when the job began.
+func (s *split[T]) Open(_ context.Context, pos []byte) (pipeline.Reader[T], error) {
+	at := s.start
+	if pos != nil {
+		p, err := readPosition(pos)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", s.ID(), err)
+		}
+		switch {
+		case !s.Bounded():
+			p.end = -1
+		case p.end < 0:
+			p.end = max(p.next, at.end)
+		}
+		at = p
+	}
+	return s.open(at)
+}
+
+// OpenNew begins where the partition begins.
+func (s *split[T]) OpenNew(context.Context) (pipeline.Reader[T], error) { return s.open(s.first) }
+
+func (s *split[T]) open(at position) (pipeline.Reader[T], error) {
+	h, done, err := s.hubs.use(s.reading, s.format.Keeps)
+	if err != nil {
+		return nil, err
+	}
+	r := &reader[T]{split: s, hub: h, done: done, at: at, feed: newFeed(s.tp, at), last: at.next}
+	r.record.Topic, r.record.Partition = s.tp.Topic, s.tp.Partition
+	h.add(r.feed)
+	return r, nil
+}

@@ -1,0 +1,224 @@
+package kafka
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/millrace/millrace/io/kafka/internal/batch"
+	"github.com/millrace/millrace/pipeline"
+)
+
+// reader decodes what the hub fetches of a partition.
+type reader[T any] struct {
+	*split[T]
+	hub  *hub
+	done func() // lets go of the hub
+	feed *feed
+
+	at      position // behind what was emitted
+	asked   position // at, when it was asked for last
+	last    int64    // offset of what was emitted last, for people
+	emitted int64
+	left    bool // a chunk is being read
+	got     taken
+	batches batch.Reader
+	rec     batch.Record
+	record  Record
+	newest  int64 // time of a record, Unix ms; 0 before the first
+	quiet   int64 // since when there is nothing more, by the run's clock; 0: there is
+	again   int   // how often a chunk that is damaged was fetched anew
+
+	metrics *metrics
+}
+
+// metrics is a reader's.
+type metrics struct {
+	bytes                 pipeline.Counter
+	lag, total, throttled pipeline.Gauge
+	lagged                int64 // what of the hub's lag is this reader's
+}
+
+// damagedTries is how often a damaged chunk is fetched.
+const damagedTries = 3
+
+func (r *reader[T]) Read(most int, out *pipeline.Output[T]) (pipeline.ReadState, error) {
+	if r.metrics == nil {
+		r.metrics = &metrics{bytes: out.Counter("bytes"), lag: out.Gauge("lag " + r.ID()), total: out.Gauge("lag"), throttled: out.Gauge("throttledMs")}
+	}
+	n, err := r.some(most, out)
+	switch {
+	case err != nil:
+		return pipeline.Done, err
+	case n > 0:
+		r.quiet = 0
+		if r.newest > 0 {
+			out.Watermark(r.newest - r.disorder.Milliseconds())
+		}
+	}
+	switch {
+	case r.ended():
+		return pipeline.Done, nil
+	case n > 0 || r.left:
+		return pipeline.More, nil
+	}
+	r.rest(out)
+	return pipeline.Idle, nil
+}
+
+// ended reports that all that was asked for was read.
+func (r *reader[T]) ended() bool { return r.at.end >= 0 && r.at.next >= r.at.end }
+
+// some emits at most so many records, from one chunk.
+func (r *reader[T]) some(most int, out *pipeline.Output[T]) (n int, err error) {
+	if r.ended() {
+		return 0, nil
+	}
+	if !r.left {
+		if err := r.take(out); err != nil || !r.left {
+			return 0, err
+		}
+	}
+	for ; n < most; n++ {
+		if !r.batches.Next(&r.rec) {
+			return n, r.finish()
+		}
+		if r.at.end >= 0 && r.rec.Offset >= r.at.end {
+			r.at.next = r.at.end
+			return n, nil
+		}
+		r.last = r.rec.Offset
+		r.fill()
+		v, err := r.format.Decode(&r.record)
+		if err != nil {
+			return n, fmt.Errorf("decode %s: %w", r.format.Name, err)
+		}
+		r.at.next = r.rec.Offset + 1
+		if r.rec.Timestamp < 0 {
+			out.Emit(v)
+			continue
+		}
+		r.newest = max(r.newest, r.rec.Timestamp)
+		out.EmitAt(r.rec.Timestamp, v)
+	}
+	return n, nil
+}
+
+// fill makes the record that formats see.
+func (r *reader[T]) fill() {
+	r.emitted++
+	r.record.Offset, r.record.Key, r.record.Value = r.rec.Offset, r.rec.Key, r.rec.Value
+	r.record.Time = time.Time{}
+	if r.rec.Timestamp >= 0 {
+		r.record.Time = time.UnixMilli(r.rec.Timestamp)
+	}
+	if r.format.Keeps {
+		r.record.Headers = nil
+	}
+	r.record.Headers = r.record.Headers[:0]
+	if r.rec.HeaderCount() > 0 {
+		for k, v := range r.rec.Headers() {
+			r.record.Headers = append(r.record.Headers, Header{k, v})
+		}
+	}
+}
+
+// take goes on to what the hub has fetched, if there is anything.
+func (r *reader[T]) take(out *pipeline.Output[T]) (err error) {
+	done := r.got.chunk
+	r.got.chunk = nil
+	if r.got, err = r.hub.take(r.feed, done, out.Waker()); err != nil {
+		return err
+	}
+	r.at.next = r.got.next
+	if r.got.chunk != nil {
+		r.left = true
+		r.batches.Reset(r.got.raw, r.got.from, batch.Options{Committed: !r.uncommitted, Aborted: r.got.aborted, Keep: r.format.Keeps})
+		r.metrics.bytes.Inc(int64(len(r.got.raw)))
+	}
+	r.measure()
+	return nil
+}
+
+// finish goes behind a chunk: over gaps and what is not for readers, too.
+func (r *reader[T]) finish() error {
+	r.left = false
+	r.at.next = max(r.at.next, r.batches.NextOffset())
+	if r.at.end >= 0 {
+		r.at.next = min(r.at.next, r.at.end)
+	}
+	if e := r.batches.LeaderEpoch(); e >= 0 {
+		r.at.epoch = e
+	}
+	err := r.batches.Err()
+	if _, damaged := errors.AsType[*batch.CorruptError](err); damaged && r.again+1 < damagedTries {
+		r.again++
+		r.hub.seek(r.feed, r.at.next)
+		return nil
+	}
+	if err == nil {
+		r.again = 0
+	}
+	return err
+}
+
+// measure says how far behind the reader is.
+func (r *reader[T]) measure() {
+	if r.got.high < 0 {
+		return
+	}
+	lag := max(0, r.got.high-r.at.next)
+	r.metrics.lag.Set(lag)
+	r.metrics.total.Set(r.hub.lag.Add(lag - r.metrics.lagged))
+	r.metrics.lagged = lag
+	r.metrics.throttled.Set(r.hub.throttledMs.Load())
+}
+
+// rest is told that there is nothing at the moment.
+func (r *reader[T]) rest(out *pipeline.Output[T]) {
+	switch {
+	case !r.got.caughtUp || r.idle == 0:
+		r.quiet = 0
+	case r.quiet == 0:
+		r.quiet = out.Now()
+	case out.Now()-r.quiet >= r.idle.Milliseconds():
+		out.Idle()
+	}
+}
+
+// Position is the next offset, with the leader epoch of the batch before, and the end.
+func (r *reader[T]) Position(b []byte) []byte {
+	if e := r.batches.LeaderEpoch(); r.left && e >= 0 {
+		r.at.epoch = e
+	}
+	r.asked = r.at
+	return r.at.append(b)
+}
+
+// Acknowledge has the offset committed that is in the snapshot.
+func (r *reader[T]) Acknowledge() {
+	if r.hub.commit != nil {
+		r.hub.commit.add(r.tp, r.asked)
+	}
+}
+
+// Where is topic/partition:offset.
+func (r *reader[T]) Where() string { return fmt.Sprintf("%s:%d", r.ID(), r.last) }
+
+// Progress is in offsets where the end is known, else in records.
+func (r *reader[T]) Progress() int64 {
+	if r.Bounded() {
+		return max(0, r.Size()-(r.at.end-r.at.next))
+	}
+	return r.emitted
+}
+
+// Close lets go of the hub.
+func (r *reader[T]) Close() error {
+	if r.metrics != nil {
+		r.hub.lag.Add(-r.metrics.lagged)
+	}
+	r.hub.remove(r.feed, r.got.chunk)
+	r.done()
+	return nil
+}

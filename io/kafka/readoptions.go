@@ -1,0 +1,246 @@
+package kafka
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/millrace/millrace/io/kafka/internal/client"
+)
+
+// ReadOption configures [Read]. Each [Option] is one, too.
+type ReadOption interface{ forRead(*reading) }
+
+func (o Option) forRead(r *reading) { o(&r.connection) }
+
+type readOption func(*reading)
+
+func (o readOption) forRead(r *reading) { o(r) }
+
+// reading is what Read was told.
+type reading struct {
+	connection
+	address     *address
+	client      client.Config
+	topics      []string
+	pattern     string
+	matches     *regexp.Regexp // of pattern
+	start, stop Place
+	reset       Place
+	group       string
+	uncommitted bool
+	budget      int
+	wait        time.Duration
+	patience    time.Duration
+	discover    time.Duration
+	disorder    time.Duration
+	idle        time.Duration
+	rack        string
+}
+
+// Topics is the topics to read, instead of those in the URL.
+func Topics(names ...string) ReadOption {
+	return readOption(func(r *reading) { r.topics = append([]string{}, names...) })
+}
+
+// Pattern reads all topics whose whole name matches the regular expression, but for
+// the brokers' own; those that are made later are found, too (see [Discover]). The URL
+// then names no topic.
+func Pattern(re string) ReadOption { return readOption(func(r *reading) { r.pattern = re }) }
+
+// Start is where reading begins: [Committed] or else [Earliest] by default where there
+// is a group, [Earliest] where there is none. It is for partitions that are there when
+// the job begins: those that are found later are read from their beginning, and a job
+// that goes on from a snapshot goes on where it was.
+func Start(p Place) ReadOption { return readOption(func(r *reading) { r.start = p }) }
+
+// Stop makes the collection bounded: of each partition what lies before p is read, as
+// it is when the run begins. Offsets that are not written yet are waited for.
+func Stop(p Place) ReadOption { return readOption(func(r *reading) { r.stop = p }) }
+
+// Reset is where to go on in a partition that does not have the offset that is to be
+// read next, [Earliest] or [Latest]: because it was deleted by retention before it was
+// read, say. Without it that ends the run.
+func Reset(p Place) ReadOption { return readOption(func(r *reading) { r.reset = p }) }
+
+// Group names a consumer group. The offsets of each snapshot are committed to it, for
+// others to see: the job itself goes on by its snapshots, and does not share the
+// topics with other members of the group.
+func Group(name string) ReadOption { return readOption(func(r *reading) { r.group = name }) }
+
+// Uncommitted reads records of transactions that are open or were aborted, too.
+func Uncommitted() ReadOption { return readOption(func(r *reading) { r.uncommitted = true }) }
+
+// FetchBudget is how many bytes of what brokers sent may be in memory, in all, however
+// many partitions there are; default 64 MiB. What is decompressed comes on top, one
+// batch for each partition that is being read, and a batch that is larger than all of
+// it is read nevertheless.
+func FetchBudget(bytes int) ReadOption { return readOption(func(r *reading) { r.budget = bytes }) }
+
+// MaxWait is how long a broker waits for new records before it answers that there are
+// none; default 500 ms. Records are not held back by it.
+func MaxWait(d time.Duration) ReadOption { return readOption(func(r *reading) { r.wait = d }) }
+
+// Patience is how long a partition may be out of reach, because brokers are down or
+// nobody leads it, before that ends the run; default 2 minutes.
+func Patience(d time.Duration) ReadOption { return readOption(func(r *reading) { r.patience = d }) }
+
+// Discover is how often new partitions and topics are looked for; default 1 minute, 0
+// is never.
+func Discover(every time.Duration) ReadOption {
+	return readOption(func(r *reading) { r.discover = every })
+}
+
+// OutOfOrder is how late a record may come behind the newest one of its partition
+// before it counts as late, by the records' own times; default 0. For other times put
+// pipeline.EventTime behind the source.
+func OutOfOrder(d time.Duration) ReadOption { return readOption(func(r *reading) { r.disorder = d }) }
+
+// IdleAfter is after what time a partition which has been read to its end, and to
+// which nothing is written, holds the watermark up no longer; default 10 s, 0 is never.
+func IdleAfter(d time.Duration) ReadOption { return readOption(func(r *reading) { r.idle = d }) }
+
+// Rack is where this program runs: brokers then may have it read from replicas in the
+// same rack.
+func Rack(name string) ReadOption { return readOption(func(r *reading) { r.rack = name }) }
+
+// readParams are the parameters of a URL that options for reading have, too.
+var readParams = []string{"pattern", "start", "stop", "reset", "group", "uncommitted", "budget", "wait", "patience", "discover", "outoforder", "idle", "rack"}
+
+// newReading is what a URL and options say.
+func newReading(url string, opts []ReadOption) (*reading, error) {
+	r := &reading{budget: 64 << 20, wait: 500 * time.Millisecond, patience: 2 * time.Minute, discover: time.Minute, idle: 10 * time.Second}
+	var err error
+	if r.address, err = parseURL(url, slices.Concat(connectParams, readParams)...); err != nil {
+		return r, err
+	}
+	if err := r.parse(); err != nil {
+		return r, err
+	}
+	for _, o := range opts {
+		if o == nil {
+			return r, fmt.Errorf("an option is nil")
+		}
+		o.forRead(r)
+	}
+	if err := r.check(); err != nil {
+		return r, err
+	}
+	r.client, err = r.address.clientConfig(r.connection)
+	return r, err
+}
+
+// parse reads the URL's parameters.
+func (r *reading) parse() error {
+	text := func(s *string) func(string) error { return func(v string) error { *s = v; return nil } }
+	place := func(p *Place) func(string) error {
+		return func(v string) (err error) { *p, err = parsePlace(v); return err }
+	}
+	duration := func(d *time.Duration) func(string) error {
+		return func(v string) (err error) {
+			if *d, err = time.ParseDuration(v); err != nil {
+				return fmt.Errorf("want a time as 10s")
+			}
+			return nil
+		}
+	}
+	set := map[string]func(string) error{
+		"start": place(&r.start), "stop": place(&r.stop), "reset": place(&r.reset),
+		"group": text(&r.group), "rack": text(&r.rack), "pattern": text(&r.pattern),
+		"wait": duration(&r.wait), "patience": duration(&r.patience), "discover": duration(&r.discover),
+		"outoforder": duration(&r.disorder), "idle": duration(&r.idle),
+		"budget": func(v string) (err error) {
+			if r.budget, err = strconv.Atoi(v); err != nil {
+				return fmt.Errorf("want a number of bytes")
+			}
+			return nil
+		},
+		"uncommitted": func(v string) (err error) {
+			if r.uncommitted, err = strconv.ParseBool(v); err != nil {
+				return fmt.Errorf("want true or false")
+			}
+			return nil
+		},
+	}
+	for _, name := range readParams {
+		if v, ok := r.address.param(name); ok {
+			if err := set[name](v); err != nil {
+				return fmt.Errorf("%s=%s: %w", name, v, err)
+			}
+		}
+	}
+	return nil
+}
+
+// check says what is wrong, and fills in what depends on the rest.
+func (r *reading) check() error {
+	if err := r.checkTopics(); err != nil {
+		return err
+	}
+	if err := r.checkPlaces(); err != nil {
+		return err
+	}
+	switch {
+	case r.budget < budgetLeast:
+		return fmt.Errorf("FetchBudget(%d): want at least %d bytes", r.budget, budgetLeast)
+	case r.wait < time.Millisecond || r.patience <= 0:
+		return fmt.Errorf("MaxWait(%v), Patience(%v): want positive times, of at least a millisecond", r.wait, r.patience)
+	case r.disorder < 0 || r.idle < 0 || r.discover < 0:
+		return fmt.Errorf("OutOfOrder(%v), IdleAfter(%v), Discover(%v): want 0 or more", r.disorder, r.idle, r.discover)
+	}
+	return nil
+}
+
+func (r *reading) checkTopics() (err error) {
+	if r.pattern != "" {
+		if r.address.Topic != "" || r.topics != nil {
+			return fmt.Errorf("want either topics or a pattern")
+		}
+		if r.matches, err = regexp.Compile("^(?:" + r.pattern + ")$"); err != nil {
+			return fmt.Errorf("the pattern is no regular expression: %w", err)
+		}
+		return nil
+	}
+	if r.topics == nil {
+		r.topics, err = r.address.topics()
+	}
+	if err == nil && len(r.topics) == 0 {
+		err = fmt.Errorf("no topic is named")
+	}
+	for _, name := range r.topics {
+		err = cmp.Or(err, checkTopic(name))
+	}
+	r.topics = slices.Compact(slices.Sorted(slices.Values(r.topics)))
+	return err
+}
+
+// budgetLeast is the smallest fetch budget, in bytes.
+const budgetLeast = 1 << 20
+
+func (r *reading) checkPlaces() error {
+	if r.start.kind == nowhere && r.group != "" {
+		r.start = Committed(Earliest())
+	} else if r.start.kind == nowhere {
+		r.start = Earliest()
+	}
+	if err := r.start.check(earliest, latest, atTime, atOffsets, committed); err != nil {
+		return fmt.Errorf("Start: %w", err)
+	}
+	if r.start.needs(committed) && r.group == "" {
+		return fmt.Errorf("Start is what a group has committed, and there is no group: want kafka.Group, or group= in the URL")
+	}
+	if r.stop.kind != nowhere {
+		if err := r.stop.check(latest, atTime, atOffsets); err != nil {
+			return fmt.Errorf("Stop: %w", err)
+		}
+	}
+	if r.reset.kind != nowhere {
+		if err := r.reset.check(earliest, latest); err != nil {
+			return fmt.Errorf("Reset: %w", err)
+		}
+	}
+	return nil
+}
