@@ -31,7 +31,7 @@ const (
 )
 
 // stream is the batches that go to one partition, in order. It is pure: the sender
-// sends what head returns and tells it the answer.
+// sends the heads of queues and tells what was answered.
 //
 // At most one batch is on its way at a time, so that the broker's sequence can only
 // be that of the last one acknowledged, or of the one on its way if an answer got
@@ -61,14 +61,11 @@ type stream struct {
 	in   bool      // the partition is in the transaction
 }
 
-// head is the batch to be sent: finished, with its number on it.
-func (s *stream) head(txn bool) []byte {
-	p := s.queue[0]
+// stamp puts the number on p's batch, the queue's head, which is to be sent now.
+func (s *stream) stamp(p *parcel, txn bool) {
 	if s.producer != noProducer {
 		batch.Stamp(p.batch, s.producer, s.sequence, txn)
 	}
-	s.sent = true
-	return p.batch
 }
 
 // renew goes on with another producer, from number 0.

@@ -92,7 +92,8 @@ func simStream(seed uint64, forgets bool) error {
 			producers++
 			s.renew(batch.Producer{ID: producers})
 		}
-		raw := append([]byte(nil), s.head(false)...)
+		s.stamp(s.queue[0], false)
+		raw := append([]byte(nil), s.queue[0].batch...)
 		var err error
 		switch rnd.IntN(6) {
 		case 0: // never arrives
