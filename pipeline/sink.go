@@ -60,6 +60,12 @@ type Writer[T any] interface {
 	Abort(final bool)
 }
 
+// TimedWriter is a [Writer] that is told the event time of what it writes.
+type TimedWriter[T any] interface {
+	// WriteAt is called instead of Write. ts is in Unix milliseconds.
+	WriteAt(v T, ts int64) error
+}
+
 // Durable reports that the run to which ctx belongs, that of [Sink].Open or
 // [Split].Open, keeps its snapshots where they outlive the process.
 func Durable(ctx context.Context) bool { return graph.IsDurable(ctx) }
@@ -88,7 +94,11 @@ func write[T any](c PCollection[T], kind string, sink Sink[T], edge graph.EdgeKi
 		if err != nil {
 			return nil, err
 		}
-		return &flow.Writer[T]{Write: w.Write, Prepare: w.Prepare, Commit: w.Commit, Finish: w.Finish, Abort: w.Abort}, nil
+		fw := &flow.Writer[T]{Write: w.Write, Prepare: w.Prepare, Commit: w.Commit, Finish: w.Finish, Abort: w.Abort}
+		if t, ok := w.(TimedWriter[T]); ok {
+			fw.WriteAt = t.WriteAt
+		}
+		return fw, nil
 	}}
 	if s, ok := sink.(Successor); ok {
 		opener.Succeed = s.Succeed

@@ -16,6 +16,7 @@ import (
 // because the interface is public and lives in package pipeline.
 type Writer[T any] struct {
 	Write   func(T) error
+	WriteAt func(v T, ts int64) error // instead of Write, if it is not nil
 	Prepare func() (state []byte, err error)
 	Commit  func() error
 	Finish  func() error
@@ -40,12 +41,12 @@ func Sink[T any](open SinkOpener[T], cod coder.Coder[T]) graph.Op {
 		s := &sink[T]{open: open, node: c.Node()}
 		if c.Run.Careful {
 			g := &guard[T]{node: c.Node(), cod: cod}
-			return one(Recv[T](func(c *graph.Ctx, v T) { g.try(c, v, func() error { return s.w.Write(v) }, nil) })), s
+			return one(Recv[T](func(c *graph.Ctx, v T) { g.try(c, v, func() error { return s.write(c, v) }, nil) })), s
 		}
 		id := c.Op
 		return one(Recv[T](func(c *graph.Ctx, v T) {
 			c.Op = id
-			if err := s.w.Write(v); err != nil {
+			if err := s.write(c, v); err != nil {
 				c.Fail(err)
 			}
 		})), s
@@ -72,6 +73,13 @@ type sink[T any] struct {
 	lane, lanes int        // of w
 	state       []byte     // of the last Prepare
 	was         []lanePart // what was loaded
+}
+
+func (s *sink[T]) write(c *graph.Ctx, v T) error {
+	if s.w.WriteAt != nil {
+		return s.w.WriteAt(v, c.TS)
+	}
+	return s.w.Write(v)
 }
 
 // Start opens the writer, after Load.

@@ -1,0 +1,84 @@
+package kafka
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/millrace/millrace/io/kafka/internal/client"
+	"github.com/millrace/millrace/pipeline"
+)
+
+// Write writes each element as a record of a topic.
+//
+//	kafka.Write(totals, "kafka://localhost:9092/totals?compression=zstd", kafka.JSON[Total]())
+//
+// The format may give a record a topic of its own; then the URL needs none.
+//
+// Each record is written at least once: a run that goes back to an earlier checkpoint
+// writes what came behind it again. Within a run no record is lost, none is written
+// twice by a retry, and those of a lane that go to one partition keep their order,
+// whatever becomes of brokers (but see [Acks]).
+//
+// Parameters of the URL, beside those of the connection: compression, batch, linger,
+// buffer, delivery and acks; see the options of the same names.
+func Write[T any](c pipeline.PCollection[T], url string, f Format[T], opts ...WriteOption) {
+	cfg, err := newWriteConfig(url, opts)
+	if err == nil && f.Encode == nil {
+		err = fmt.Errorf("the format %q can't write", f.Name)
+	}
+	if err != nil {
+		pipeline.FailAt(c, "kafka.Write: %w", err)
+		return
+	}
+	pipeline.Write[T](c, "kafka.Write", &typedSink[T]{writeSink{cfg: cfg}, f})
+}
+
+// writeSink is where to write, whatever it is made of.
+type writeSink struct {
+	cfg *writeConfig
+
+	mu     sync.Mutex     // guards what follows
+	client *client.Client // of all lanes that are open
+	users  int
+}
+
+// share returns the client of all lanes. Each call wants one of release.
+func (s *writeSink) share() (*client.Client, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.users == 0 {
+		cfg, err := s.cfg.to.clientConfig(s.cfg.connection)
+		if err != nil {
+			return nil, err
+		}
+		if s.client, err = client.New(cfg); err != nil {
+			return nil, err
+		}
+	}
+	s.users++
+	return s.client, nil
+}
+
+func (s *writeSink) release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.users--; s.users == 0 {
+		s.client.Close()
+		s.client = nil
+	}
+}
+
+type typedSink[T any] struct {
+	writeSink
+	format Format[T]
+}
+
+// Open implements [pipeline.Sink].
+func (s *typedSink[T]) Open(ctx context.Context, lane, lanes int, state []byte) (pipeline.Writer[T], error) {
+	w := &lineWriter[T]{format: s.format}
+	if err := w.open(ctx, &s.writeSink, lane, lanes, state); err != nil {
+		return nil, fmt.Errorf("write to %v: %w", s.cfg.to, err)
+	}
+	return w, nil
+}

@@ -1,0 +1,192 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/millrace/millrace/io/kafka/internal/batch"
+	"github.com/millrace/millrace/io/kafka/internal/client"
+	"github.com/millrace/millrace/window"
+)
+
+// lineWriter is a lane's part of a sink: it makes records of elements.
+type lineWriter[T any] struct {
+	laneWriter
+	format Format[T]
+	record Record
+}
+
+// Write implements [pipeline.Writer], for elements without a time.
+func (w *lineWriter[T]) Write(v T) error { return w.WriteAt(v, window.MinTime) }
+
+// WriteAt implements [pipeline.TimedWriter].
+func (w *lineWriter[T]) WriteAt(v T, ts int64) error {
+	r := &w.record
+	*r = Record{Partition: -1, Headers: r.Headers[:0]}
+	if err := w.format.Encode(v, r); err != nil {
+		return fmt.Errorf("make a record of format %s: %w", w.format.Name, err)
+	}
+	return w.write(r, ts)
+}
+
+// laneWriter is what a lane's part is, whatever it is made of.
+type laneWriter struct {
+	sink    *writeSink
+	sender  *sender
+	client  *client.Client
+	ctx     context.Context
+	topics  map[string]*topicWriter
+	topic   *topicWriter // that was written to last
+	headers []batch.Header
+	close   func()
+}
+
+func (w *laneWriter) open(ctx context.Context, s *writeSink, lane, lanes int, _ []byte) (err error) {
+	if w.client, err = s.share(); err != nil {
+		return err
+	}
+	w.sink, w.ctx, w.topics = s, ctx, map[string]*topicWriter{}
+	w.sender = newSender(ctx, w.client, s.cfg, lanes)
+	closing := sync.OnceFunc(func() {
+		w.sender.close()
+		s.release()
+	})
+	unhook := context.AfterFunc(ctx, closing) // perhaps nobody calls Abort
+	w.close = func() {
+		unhook()
+		closing()
+	}
+	if s.cfg.to.Topic != "" { // a mistake is found here rather than with the first record
+		if w.topic, err = w.topicOf(s.cfg.to.Topic); err != nil {
+			w.close()
+			return err
+		}
+	}
+	return nil
+}
+
+// write adds a record to the batch of its partition. ts is the element's event time.
+func (w *laneWriter) write(r *Record, ts int64) error {
+	t := w.topic
+	name := r.Topic
+	if name == "" {
+		name = w.sink.cfg.to.Topic
+	}
+	if t == nil || t.name != name {
+		var err error
+		if t, err = w.topicOf(name); err != nil {
+			return err
+		}
+		w.topic = t
+	}
+	st, err := w.streamOf(t, r)
+	if err != nil {
+		return err
+	}
+	w.headers = w.headers[:0]
+	for _, h := range r.Headers {
+		w.headers = append(w.headers, batch.Header(h))
+	}
+	full, err := w.sender.add(st, w.timeOf(r, ts), r.Key, r.Value, w.headers)
+	if full {
+		t.next()
+	}
+	return err
+}
+
+// timeOf is a record's time: the format's, the element's, or now where that has none.
+func (w *laneWriter) timeOf(r *Record, ts int64) int64 {
+	switch {
+	case !r.Time.IsZero():
+		return r.Time.UnixMilli()
+	case w.sink.cfg.processingTime || ts < 0 || ts >= window.GlobalEnd:
+		return time.Now().UnixMilli()
+	}
+	return ts
+}
+
+// streamOf is the stream of the record's partition.
+func (w *laneWriter) streamOf(t *topicWriter, r *Record) (*stream, error) {
+	n := len(t.streams)
+	var at int
+	switch p := w.sink.cfg.partitioner; {
+	case p != nil:
+		id := p(r, n)
+		if id < 0 || int(id) >= n {
+			return nil, fmt.Errorf("a record is to go to partition %d of topic %s, which has %d", id, t.name, n)
+		}
+		at = int(id)
+	case r.Key != nil:
+		at = batch.Partition(r.Key, n)
+	default:
+		at = t.sticky
+	}
+	st := t.streams[at]
+	if st == nil {
+		st = w.sender.stream(t.name, int32(at))
+		t.streams[at] = st
+	}
+	return st, nil
+}
+
+// topicWriter is a topic's partitions.
+type topicWriter struct {
+	name    string
+	streams []*stream // by partition; nil where nothing was written
+	sticky  int       // the partition of records without a key
+}
+
+// next turns to another partition for records without a key.
+func (t *topicWriter) next() { t.sticky = (t.sticky + 1) % len(t.streams) }
+
+// topicOf is the topic of that name, looked up, and made, if need be.
+func (w *laneWriter) topicOf(name string) (*topicWriter, error) {
+	if t := w.topics[name]; t != nil {
+		return t, nil
+	}
+	if name == "" {
+		return nil, errors.New("the URL names no topic, and the format gives a record none")
+	}
+	if err := checkTopic(name); err != nil {
+		return nil, err
+	}
+	info, err := w.lookUp(name)
+	if err != nil {
+		return nil, w.sender.explain(err)
+	}
+	t := &topicWriter{name: name, streams: make([]*stream, len(info.Partitions))}
+	t.sticky = int(time.Now().UnixNano()>>10) % len(t.streams)
+	w.topics[name] = t
+	return t, nil
+}
+
+func (w *laneWriter) lookUp(name string) (client.Topic, error) {
+	info, err := w.client.Topic(w.ctx, name)
+	e, ok := errors.AsType[*client.Error](err)
+	if create := w.sink.cfg.create; ok && e.UnknownTopic() && create != nil {
+		err := w.client.CreateTopic(w.ctx, name, create.partitions, create.replicas, create.config)
+		if e, ok := errors.AsType[*client.Error](err); err != nil && (!ok || !e.Exists()) { // another lane was faster
+			return info, err
+		}
+		return w.client.Topic(w.ctx, name)
+	}
+	return info, err
+}
+
+// Prepare waits until everything is acknowledged.
+func (w *laneWriter) Prepare() ([]byte, error) { return nil, w.sender.flush() }
+
+// Commit has nothing to do.
+func (w *laneWriter) Commit() error { return nil }
+
+// Finish ends the lane's part.
+func (w *laneWriter) Finish() error {
+	w.close()
+	return nil
+}
+
+// Abort ends the lane's part; what was not acknowledged is lost.
+func (w *laneWriter) Abort(bool) { w.close() }

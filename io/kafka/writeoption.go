@@ -1,0 +1,200 @@
+package kafka
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/millrace/millrace/io/kafka/internal/batch"
+)
+
+// writeParams are the parameters of a URL that say how to write.
+var writeParams = []string{"compression", "batch", "linger", "buffer", "delivery", "acks", "exactly-once"}
+
+// WriteOption configures [Write]: an [Option], or one that is only for writing.
+type WriteOption interface{ toWrite(*writeConfig) }
+
+func (o Option) toWrite(c *writeConfig) { o(&c.connection) }
+
+type writeOption func(*writeConfig)
+
+func (o writeOption) toWrite(c *writeConfig) { o(c) }
+
+// Partitioner says to which of so many partitions a record goes. It is called on
+// several goroutines at once.
+type Partitioner func(r *Record, partitions int) int32
+
+// PartitionBy sends records where f says. Otherwise a record with a key goes where
+// Java's producer sends it (by murmur2), and one without stays with those before it
+// until their batch is full.
+func PartitionBy(f Partitioner) WriteOption {
+	return writeOption(func(c *writeConfig) { c.partitioner, c.hasPartitioner = f, true })
+}
+
+// ByPartition sends records to the Partition that the format has put in them.
+func ByPartition() WriteOption {
+	return PartitionBy(func(r *Record, _ int) int32 { return r.Partition })
+}
+
+// Compression is how batches are compressed: none, gzip, snappy, lz4 (the default) or
+// zstd. In the URL: compression=zstd.
+func Compression(codec string) WriteOption { return setting("compression", codec) }
+
+// BatchBytes is how large a batch may be before it is compressed; default 256 KiB.
+// Topics take 1 MiB by default (max.message.bytes). A record that is larger is a batch
+// of its own. In the URL: batch=65536.
+func BatchBytes(n int) WriteOption { return setting("batch", strconv.Itoa(n)) }
+
+// Linger is how long a batch that is not full waits for more; default 5ms. In the URL:
+// linger=20ms.
+func Linger(d time.Duration) WriteOption { return setting("linger", d.String()) }
+
+// Buffer is how many bytes the records may take, in all lanes of a process, that are
+// not acknowledged yet; default 64 MiB, and two batches for each lane at least. When it
+// is used up writing waits. In the URL: buffer=1048576.
+//
+// With [ExactlyOnce] it is how much the records of one checkpoint may take, compressed,
+// as they are kept until it is committed: default 1 GiB, and more than that is an error.
+func Buffer(n int) WriteOption { return setting("buffer", strconv.Itoa(n)) }
+
+// DeliveryTimeout is how long a batch is tried again, while brokers are away, before
+// the run fails; default 2m. In the URL: delivery=10m.
+func DeliveryTimeout(d time.Duration) WriteOption { return setting("delivery", d.String()) }
+
+// Acks is whose word is needed for a record to be written: "all" replicas' that are in
+// sync (the default), "1", the leader's, or "0", nobody's: then a crash of brokers
+// loses records, and trying again may write them twice. In the URL: acks=1.
+func Acks(whose string) WriteOption { return setting("acks", whose) }
+
+// setting is an option that a URL may hold as well.
+func setting(name, value string) WriteOption {
+	return writeOption(func(c *writeConfig) { c.given[name] = value })
+}
+
+// CreateTopic makes a topic that is not there. -1 partitions or replicas are as many as
+// the brokers' default; config is the topic's settings.
+func CreateTopic(partitions, replicas int, config map[string]string) WriteOption {
+	return writeOption(func(c *writeConfig) { c.create = &newTopic{partitions, replicas, config} })
+}
+
+// ProcessingTime gives records the time of their writing. Otherwise, if the format
+// gives them none, they have the element's event time.
+func ProcessingTime() WriteOption {
+	return writeOption(func(c *writeConfig) { c.processingTime = true })
+}
+
+type newTopic struct {
+	partitions, replicas int
+	config               map[string]string
+}
+
+const (
+	acksAll  int16 = -1
+	acksOne  int16 = 1
+	acksNone int16 = 0
+)
+
+// writeConfig is how to write, whatever it is.
+type writeConfig struct {
+	connection
+	given map[string]string // what options say that a URL may say, too
+
+	to             *address
+	codec          batch.Codec
+	batchBytes     int
+	linger         time.Duration
+	buffer         int
+	delivery       time.Duration
+	acks           int16
+	partitioner    Partitioner
+	hasPartitioner bool
+	create         *newTopic
+	processingTime bool
+	prefix         string // of transactional ids; "" is at least once
+}
+
+func newWriteConfig(url string, opts []WriteOption) (*writeConfig, error) {
+	c := &writeConfig{given: map[string]string{}}
+	for _, o := range opts {
+		if o == nil {
+			return nil, fmt.Errorf("an option is nil")
+		}
+		o.toWrite(c)
+	}
+	var err error
+	if c.to, err = parseURL(url, slices.Concat(connectParams, writeParams)...); err != nil {
+		return nil, err
+	}
+	if c.to.Topic != "" {
+		if err := checkTopic(c.to.Topic); err != nil {
+			return nil, err
+		}
+	}
+	if c.hasPartitioner && c.partitioner == nil {
+		return nil, fmt.Errorf("the partitioner is nil")
+	}
+	if n := c.create; n != nil && (n.partitions == 0 || n.partitions < -1 || n.replicas == 0 || n.replicas < -1) {
+		return nil, fmt.Errorf("CreateTopic with %d partitions and %d replicas: want 1 or more, or -1 for the brokers' default", n.partitions, n.replicas)
+	}
+	return c, c.settings()
+}
+
+// param is what the options say, or the URL.
+func (c *writeConfig) param(name, otherwise string) string {
+	if v, ok := c.given[name]; ok {
+		return v
+	}
+	if v, ok := c.to.param(name); ok {
+		return v
+	}
+	return otherwise
+}
+
+func (c *writeConfig) settings() (err error) {
+	var ok bool
+	codec := c.param("compression", "lz4")
+	if c.codec, ok = batch.ParseCodec(codec); !ok {
+		return fmt.Errorf("compression=%s: there are none, gzip, snappy, lz4 and zstd", codec)
+	}
+	switch acks := c.param("acks", "all"); acks {
+	case "all", "-1":
+		c.acks = acksAll
+	case "1":
+		c.acks = acksOne
+	case "0":
+		c.acks = acksNone
+	default:
+		return fmt.Errorf("acks=%s: there are all, 1 and 0", acks)
+	}
+	if c.batchBytes, err = c.bytes("batch", 256<<10, 1<<30); err != nil {
+		return err
+	}
+	if c.buffer, err = c.bytes("buffer", 64<<20, 1<<40); err != nil {
+		return err
+	}
+	if c.linger, err = c.duration("linger", "5ms", 0); err != nil {
+		return err
+	}
+	c.delivery, err = c.duration("delivery", "2m", 1)
+	return err
+}
+
+func (c *writeConfig) bytes(name string, otherwise, most int) (int, error) {
+	text := c.param(name, strconv.Itoa(otherwise))
+	n, err := strconv.Atoi(strings.TrimSpace(text))
+	if err != nil || n < 1 || n > most {
+		return 0, fmt.Errorf("%s=%s: want a number of bytes, at most %d", name, text, most)
+	}
+	return n, nil
+}
+
+func (c *writeConfig) duration(name, otherwise string, least time.Duration) (time.Duration, error) {
+	text := c.param(name, otherwise)
+	d, err := time.ParseDuration(text)
+	if err != nil || d < least {
+		return 0, fmt.Errorf("%s=%s: want a time as %s", name, text, otherwise)
+	}
+	return d, nil
+}
