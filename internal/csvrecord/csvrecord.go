@@ -88,5 +88,9 @@ func (e *Encoder) take(b []byte, err error) ([]byte, error) {
 		return b, err
 	}
 	e.csv.Flush()
-	return append(b, bytes.TrimSuffix(e.out.Bytes(), []byte{'\n'})...), e.csv.Error()
+	record := bytes.TrimSuffix(e.out.Bytes(), []byte{'\n'})
+	if len(record) == 0 { // one empty field: readers pass over empty lines
+		record = []byte(`""`)
+	}
+	return append(b, record...), e.csv.Error()
 }
