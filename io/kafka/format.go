@@ -46,15 +46,16 @@ func appendString(b []byte, s string) []byte {
 	return b
 }
 
-// Records has the whole record, copied. Written are Key, Value, Headers, and Time if it
-// is set; not Topic and Partition, so that a record which was read from one topic can
-// be written to another.
+// Records has the whole record, copied. Written are Key, Value, Headers, Time if it is
+// set, and Partition, for a sink by partition; not Topic, so that a record which was
+// read from one topic can be written to another.
 func Records() Format[Record] {
 	return Format[Record]{
 		Name:   "record",
 		Decode: func(r *Record) (Record, error) { return r.clone(), nil },
 		Encode: func(v Record, r *Record) error {
 			r.Key, r.Value, r.Headers = slices.Clip(v.Key), slices.Clip(v.Value), slices.Clip(v.Headers)
+			r.Partition = v.Partition
 			if !v.Time.IsZero() {
 				r.Time = v.Time
 			}
