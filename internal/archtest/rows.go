@@ -24,7 +24,7 @@ var rows = []row{
 	{"3b: simulation", []string{"internal/commit/sim"}},
 	{"4: operators, engine, wire", []string{"internal/flow", "internal/engine", "internal/natsbus", "internal/draw"}},
 	{"5: building", []string{"pipeline", "io/filesystem"}},
-	{"6a: what runners share, and what connectors share", []string{"internal/runner", "internal/listen", "internal/control", "io/text", "savepoint"}},
+	{"6a: what runners share, and what connectors share", []string{"internal/runner", "internal/listen", "internal/control", "internal/csvrecord", "io/text", "savepoint"}},
 	{"6: runners, transforms, connectors", []string{
 		"runners/local", "runners/distributed", "runners/beam",
 		"transforms/...",

@@ -9,8 +9,7 @@ package csv
 import (
 	"reflect"
 
-	"github.com/jszwec/csvutil"
-
+	"github.com/millrace/millrace/internal/csvrecord"
 	"github.com/millrace/millrace/io/filesystem"
 	"github.com/millrace/millrace/io/text"
 	"github.com/millrace/millrace/pipeline"
@@ -55,11 +54,11 @@ func Read[T any](p *pipeline.Pipeline, pattern string, opts ...Option) pipeline.
 	for _, o := range opts {
 		o(&c)
 	}
-	fields, err := fieldsOf[T]()
+	fields, err := csvrecord.Fields[T]()
 	if err != nil {
 		pipeline.Fail(p, "csv.Read: records of type %v can't be read: %w", reflect.TypeFor[T](), err)
 	}
-	if !validComma(c.comma) {
+	if !csvrecord.ValidComma(c.comma) {
 		pipeline.Fail(p, "csv.Read: %q can't be between columns", c.comma)
 	}
 	d := dialect{config: c, fields: fields}
@@ -70,12 +69,4 @@ func Read[T any](p *pipeline.Pipeline, pattern string, opts ...Option) pipeline.
 		pipeline.Fail(p, "csv.Read: %w", err)
 	}
 	return pipeline.Read[T](p, "csv.Read", &source[T]{pattern, d})
-}
-
-// fieldsOf is the names of T's fields, as columns.
-func fieldsOf[T any]() ([]string, error) { return csvutil.Header(*new(T), "csv") }
-
-// validComma is encoding/csv's rule, which it checks only when it reads.
-func validComma(r rune) bool {
-	return r != 0 && r != '"' && r != '\r' && r != '\n' && r != '\uFFFD' && string(r) != "\uFFFD"
 }

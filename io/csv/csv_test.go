@@ -74,6 +74,20 @@ func TestReadWrite_roundTrip(t *testing.T) {
 	}
 }
 
+// Goal: an only field that is empty makes no empty line, which would be passed over.
+func TestWrite_onlyFieldEmpty(t *testing.T) {
+	type only struct{ Note string }
+	want := []only{{"a"}, {""}, {"b"}}
+	path := filepath.Join(t.TempDir(), "notes.csv")
+	p := pipeline.New()
+	csv.Write(pipeline.Create(p, want...), path)
+	_, err := local.Run(t.Context(), p, local.Config{})
+	require.NoError(t, err)
+	pipelinetest.Run(t, func(t *pipelinetest.T, p *pipeline.Pipeline) {
+		pipelinetest.Equal(t, csv.Read[only](p, filepath.Dir(path)+"/*"), want...)
+	})
+}
+
 func TestRead_shapes(t *testing.T) {
 	ulm := city{Name: "Ulm", Pop: 3, Lat: 1.5}
 	for _, tc := range []struct {

@@ -4,14 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/csv"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 
-	"github.com/jszwec/csvutil"
-
+	"github.com/millrace/millrace/internal/csvrecord"
 	"github.com/millrace/millrace/io/filesystem"
 )
 
@@ -90,7 +88,7 @@ func (d dialect) readHeader(ctx context.Context, f filesystem.File) (h header, e
 		return header{}, nil
 	}
 	if err != nil {
-		return header{}, fmt.Errorf("%s: %w", f.Path, sentence(err, 0))
+		return header{}, fmt.Errorf("%s: %w", f.Path, csvrecord.Sentence(err, 0))
 	}
 	h.lines = bytes.Count(seen.Bytes()[:r.InputOffset()], []byte{'\n'})
 	h.bytes += r.InputOffset()
@@ -112,35 +110,4 @@ func (d dialect) check(f filesystem.File, columns []string) error {
 		return nil
 	}
 	return fmt.Errorf("%s:1: missing columns: %s; there are: %s", f.Path, strings.Join(missing, ", "), strings.Join(columns, ", "))
-}
-
-// decoder makes structs of the records that r reads.
-func (d dialect) decoder(r *csv.Reader, columns []string) (*csvutil.Decoder, error) {
-	r.Comma, r.ReuseRecord, r.FieldsPerRecord = d.comma, true, -1 // the number of fields is the decoder's to check
-	return csvutil.NewDecoder(r, columns...)
-}
-
-// sentence makes an error of the libraries one that names the column; the run
-// knows file and line. before is how many lines there are before what was read.
-func sentence(err error, before int) error {
-	var syntax *csv.ParseError
-	if errors.As(err, &syntax) {
-		if syntax.StartLine != syntax.Line {
-			return fmt.Errorf("character %d of line %d, in the record that begins in line %d: %w", syntax.Column, before+syntax.Line, before+syntax.StartLine, syntax.Err)
-		}
-		return fmt.Errorf("character %d: %w", syntax.Column, syntax.Err)
-	}
-	var value *csvutil.DecodeError
-	if errors.As(err, &value) {
-		return fmt.Errorf("column %s: %w", value.Field, value.Err)
-	}
-	return err
-}
-
-// ragged reports a record that does not have as many fields as there are columns.
-func ragged(record, columns []string) error {
-	if len(record) > len(columns) {
-		return fmt.Errorf("the record has %d fields, more than the %d columns: the first without one is %.40q", len(record), len(columns), record[len(columns)])
-	}
-	return fmt.Errorf("the record has %d fields, fewer than the %d columns: the first that is missing is %s", len(record), len(columns), columns[len(record)])
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jszwec/csvutil"
 
+	"github.com/millrace/millrace/internal/csvrecord"
 	"github.com/millrace/millrace/io/filesystem"
 	"github.com/millrace/millrace/io/text"
 )
@@ -25,7 +26,7 @@ func pieceOf[T any](d dialect) func(context.Context, filesystem.File) (text.Pars
 		}
 		p := &oneLine{}
 		r := csv.NewReader(p)
-		dec, err := d.decoder(r, h.columns)
+		dec, err := csvrecord.NewDecoder(r, d.comma, h.columns)
 		if err != nil {
 			return nil, err
 		}
@@ -43,9 +44,9 @@ func pieceOf[T any](d dialect) func(context.Context, filesystem.File) (text.Pars
 			case errors.Is(err, errOpenQuote):
 				return v, false, errOpenQuote
 			case errors.Is(err, csvutil.ErrFieldCount):
-				return v, false, ragged(dec.Record(), h.columns)
+				return v, false, csvrecord.Ragged(dec.Record(), h.columns)
 			}
-			return v, err == nil, sentence(err, 0)
+			return v, err == nil, csvrecord.Sentence(err, 0)
 		}, nil
 	}
 }

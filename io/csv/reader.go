@@ -11,6 +11,7 @@ import (
 
 	"github.com/jszwec/csvutil"
 
+	"github.com/millrace/millrace/internal/csvrecord"
 	"github.com/millrace/millrace/io/filesystem"
 	"github.com/millrace/millrace/pipeline"
 )
@@ -69,7 +70,7 @@ func (f *file[T]) Open(ctx context.Context, position []byte) (_ pipeline.Reader[
 		return nil, fmt.Errorf("go on with %s at %d: %w", f.file.Path, r.base, err)
 	}
 	r.csv = csv.NewReader(r.in)
-	if r.dec, err = f.src.decoder(r.csv, h.columns); err != nil {
+	if r.dec, err = csvrecord.NewDecoder(r.csv, f.src.comma, h.columns); err != nil {
 		return nil, fmt.Errorf("%s: %w", f.file.Path, err)
 	}
 	return r, nil
@@ -126,7 +127,7 @@ func (r *reader[T]) record() (v T, ok bool, err error) {
 	var syntax *csv.ParseError
 	if errors.As(err, &syntax) {
 		r.at = r.lines + syntax.Line
-		return v, false, sentence(err, r.lines)
+		return v, false, csvrecord.Sentence(err, r.lines)
 	}
 	if err != nil && len(r.dec.Record()) == 0 { // the file could not be read
 		return v, false, err
@@ -137,9 +138,9 @@ func (r *reader[T]) record() (v T, ok bool, err error) {
 	last, _ := r.csv.FieldPos(len(record) - 1)
 	r.read = last + strings.Count(record[len(record)-1], "\n")
 	if errors.Is(err, csvutil.ErrFieldCount) {
-		return v, false, ragged(record, r.columns)
+		return v, false, csvrecord.Ragged(record, r.columns)
 	}
-	return v, err == nil, sentence(err, r.lines)
+	return v, err == nil, csvrecord.Sentence(err, r.lines)
 }
 
 // Position is what is before the next record. Lines that are empty may be, which

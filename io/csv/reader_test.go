@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/millrace/millrace/internal/csvrecord"
 )
 
 type pair struct{ A, B string }
@@ -21,7 +23,7 @@ func TestReader_goesOnWhereItWas(t *testing.T) {
 	} {
 		path := filepath.Join(t.TempDir(), "x.csv")
 		require.NoError(t, os.WriteFile(path, []byte(content), 0o666))
-		fields, err := fieldsOf[pair]()
+		fields, err := csvrecord.Fields[pair]()
 		require.NoError(t, err)
 		splits, err := (&source[pair]{path, dialect{config: config{comma: ','}, fields: fields}}).Splits(t.Context(), 1)
 		require.NoError(t, err)

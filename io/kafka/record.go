@@ -25,13 +25,26 @@ type Format[T any] struct {
 	// Decode makes the value of a record that was read. The record and all memory
 	// behind it are used again when Decode has returned, unless Keeps is set; the
 	// record itself is used again in any case. Decode is called on several
-	// goroutines at once. An error is a bad record's.
+	// goroutines at once. An error is a bad record's, unless it is an [Outage].
 	Decode func(*Record) (T, error)
 	// Encode fills in what is to be written: Value, and Key, Headers, Time and Topic
-	// where they are not what the sink's options say.
+	// where they are not what the sink's options say. Key, Value and Headers are empty
+	// when it is called, and may have room to append to; or they are set to memory of
+	// the value's, which nobody changes. It is called on several goroutines at once.
 	Encode func(T, *Record) error
 	// Keeps says that values go on using the memory of Key, Value and Headers: what
 	// comes from the broker then belongs to the values, and costs an allocation for
 	// each fetch rather than none.
 	Keeps bool
+	// Err is why the format can't be used. Read and Write report it while the
+	// pipeline is built.
+	Err error
 }
+
+// Outage is an error of what a format depends on, and not of the record: a schema
+// registry does not answer. It stops the run even where bad records are set aside.
+type Outage struct{ Err error }
+
+func (o *Outage) Error() string { return o.Err.Error() }
+
+func (o *Outage) Unwrap() error { return o.Err }
