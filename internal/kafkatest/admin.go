@@ -75,7 +75,7 @@ func (a *admin) CreateTopic(name string, partitions, replicas int, config map[st
 	req := kmsg.NewPtrCreateTopicsRequest()
 	req.TimeoutMillis = int32(patience.Milliseconds())
 	req.Topics = append(req.Topics, topic)
-	a.do("create topic "+name, func(ctx context.Context) error {
+	attempt(a.t, "create topic "+name, func(ctx context.Context) error {
 		resp, err := req.RequestWith(ctx, a.kc)
 		if err != nil {
 			return err
@@ -93,7 +93,7 @@ func (a *admin) DeleteTopic(name string) {
 	req := kmsg.NewPtrDeleteTopicsRequest()
 	req.TimeoutMillis = int32(patience.Milliseconds())
 	req.Topics, req.TopicNames = append(req.Topics, topic), []string{name}
-	a.do("delete topic "+name, func(ctx context.Context) error {
+	attempt(a.t, "delete topic "+name, func(ctx context.Context) error {
 		resp, err := req.RequestWith(ctx, a.kc)
 		if err != nil {
 			return err
@@ -113,7 +113,7 @@ func (a *admin) AddPartitions(topic string, total int) {
 	req := kmsg.NewPtrCreatePartitionsRequest()
 	req.TimeoutMillis = int32(patience.Milliseconds())
 	req.Topics = append(req.Topics, t)
-	a.do(fmt.Sprintf("grow topic %s to %d partitions", topic, total), func(ctx context.Context) error {
+	attempt(a.t, fmt.Sprintf("grow topic %s to %d partitions", topic, total), func(ctx context.Context) error {
 		resp, err := req.RequestWith(ctx, a.kc)
 		if err != nil {
 			return err
@@ -133,7 +133,7 @@ func (a *admin) DeleteRecords(topic string, partition int32, before int64) {
 	req := kmsg.NewPtrDeleteRecordsRequest()
 	req.TimeoutMillis = int32(patience.Milliseconds())
 	req.Topics = append(req.Topics, t)
-	a.do(fmt.Sprintf("delete records of %s/%d before %d", topic, partition, before), func(ctx context.Context) error {
+	attempt(a.t, fmt.Sprintf("delete records of %s/%d before %d", topic, partition, before), func(ctx context.Context) error {
 		resp, err := req.RequestWith(ctx, a.kc)
 		if err != nil {
 			return err
@@ -146,7 +146,7 @@ func (a *admin) DeleteRecords(topic string, partition int32, before int64) {
 func (a *admin) Leader(topic string, partition int32) int32 {
 	a.t.Helper()
 	leader := int32(-1)
-	a.do(fmt.Sprintf("leader of %s/%d", topic, partition), func(ctx context.Context) error {
+	attempt(a.t, fmt.Sprintf("leader of %s/%d", topic, partition), func(ctx context.Context) error {
 		m, err := metadata(ctx, a.kc.Request, topic)
 		if err != nil {
 			return err
@@ -160,12 +160,6 @@ func (a *admin) Leader(topic string, partition int32) int32 {
 		return kerr.UnknownTopicOrPartition
 	})
 	return leader
-}
-
-// do tries f until it succeeds, as long as its error may pass.
-func (a *admin) do(what string, f func(context.Context) error) {
-	a.t.Helper()
-	attempt(a.t, what, f)
 }
 
 func (a *admin) awaitPartitions(topic string, n int) {
@@ -184,7 +178,7 @@ func (a *admin) awaitPartitions(topic string, n int) {
 // everywhere waits until all nodes that are up say of topic what want accepts.
 func (a *admin) everywhere(what, topic string, want func(*kmsg.MetadataResponseTopic) bool) {
 	a.t.Helper()
-	a.do("wait for "+what, func(ctx context.Context) error {
+	attempt(a.t, "wait for "+what, func(ctx context.Context) error {
 		m, err := metadata(ctx, a.kc.Request, topic)
 		if err != nil {
 			return err
@@ -219,29 +213,27 @@ func metadata(ctx context.Context, request func(context.Context, kmsg.Request) (
 	return resp.(*kmsg.MetadataResponse), nil
 }
 
-// attempt runs f until it succeeds, for as long as patience lasts. Errors that stay end
-// the test at once.
+// attempt runs f until it succeeds, for as long as patience lasts.
 func attempt(t testing.TB, what string, f func(context.Context) error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	for {
-		err := f(ctx)
-		if err == nil {
-			return
-		}
-		if ctx.Err() != nil || permanent(err) {
-			t.Fatalf("%s: %v", what, err)
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(10 * time.Millisecond):
-		}
+	if err := again(ctx, func() error { return f(ctx) }); err != nil {
+		t.Fatalf("%s: %v", what, err)
 	}
 }
 
-// permanent says that trying again is of no use.
-func permanent(err error) bool {
-	var e *kerr.Error
-	return errors.As(err, &e) && !e.Retriable
+// again runs f until it succeeds, ctx ends, or the error is one that stays.
+func again(ctx context.Context, f func() error) error {
+	for {
+		err := f()
+		if e := (*kerr.Error)(nil); err == nil || errors.As(err, &e) && !e.Retriable {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
 }

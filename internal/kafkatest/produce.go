@@ -5,7 +5,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // Codecs are the names of all compressions, for Compressed.
@@ -16,10 +18,17 @@ type ProduceOption func(*producing)
 
 type producing struct {
 	opts []kgo.Opt
-	txn  bool
-	end  kgo.TransactionEndTry
-	open bool
+	txn  string // empty: none
+	end  outcome
 }
+
+type outcome uint8
+
+const (
+	open outcome = iota
+	committed
+	aborted
+)
 
 // Compressed compresses with the codec of this name.
 func Compressed(codec string) ProduceOption {
@@ -33,26 +42,25 @@ func Compressed(codec string) ProduceOption {
 
 // Committed writes in a transaction, and commits it.
 func Committed(txnID string) ProduceOption {
-	return func(p *producing) { p.transactional(txnID, kgo.TryCommit) }
+	return func(p *producing) { p.transactional(txnID, committed) }
 }
 
 // Aborted writes in a transaction, and aborts it.
 func Aborted(txnID string) ProduceOption {
-	return func(p *producing) { p.transactional(txnID, kgo.TryAbort) }
+	return func(p *producing) { p.transactional(txnID, aborted) }
 }
 
 // LeftOpen writes in a transaction, and leaves it open: the broker aborts it after
 // timeout, or when txnID begins another one.
 func LeftOpen(txnID string, timeout time.Duration) ProduceOption {
 	return func(p *producing) {
-		p.transactional(txnID, kgo.TryAbort)
-		p.open = true
+		p.transactional(txnID, open)
 		p.opts = append(p.opts, kgo.TransactionTimeout(timeout))
 	}
 }
 
-func (p *producing) transactional(id string, end kgo.TransactionEndTry) {
-	p.txn, p.end = true, end
+func (p *producing) transactional(id string, end outcome) {
+	p.txn, p.end = id, end
 	p.opts = append(p.opts, kgo.TransactionalID(id))
 }
 
@@ -80,7 +88,7 @@ func Produce(t testing.TB, addrs []string, topic string, records []Record, opts 
 }
 
 func (p *producing) run(ctx context.Context, kc *kgo.Client, topic string, records []Record) ([]Record, error) {
-	if p.txn {
+	if p.txn != "" {
 		if err := kc.BeginTransaction(); err != nil {
 			return nil, err
 		}
@@ -103,8 +111,8 @@ func (p *producing) run(ctx context.Context, kc *kgo.Client, topic string, recor
 		return nil, err
 	default:
 	}
-	if p.txn && !p.open {
-		if err := kc.EndTransaction(ctx, p.end); err != nil {
+	if p.end != open {
+		if err := p.endTxn(ctx, kc); err != nil {
 			return nil, err
 		}
 	}
@@ -113,4 +121,23 @@ func (p *producing) run(ctx context.Context, kc *kgo.Client, topic string, recor
 		out[i] = fromKgo(r)
 	}
 	return out, nil
+}
+
+// endTxn ends the transaction by a request of its own: EndTransaction of franz-go 1.22 now
+// and then doesn't see that something was produced, aborts what it was told to commit, or
+// leaves it open, and reports success.
+func (p *producing) endTxn(ctx context.Context, kc *kgo.Client) error {
+	id, epoch, err := kc.ProducerID(ctx)
+	if err != nil {
+		return err
+	}
+	req := kmsg.NewPtrEndTxnRequest()
+	req.TransactionalID, req.ProducerID, req.ProducerEpoch, req.Commit = p.txn, id, epoch, p.end == committed
+	return again(ctx, func() error {
+		resp, err := req.RequestWith(ctx, kc)
+		if err != nil {
+			return err
+		}
+		return kerr.ErrorForCode(resp.ErrorCode)
+	})
 }
