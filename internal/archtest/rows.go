@@ -33,6 +33,7 @@ var rows = []row{
 	{"6b: backends of state", []string{"runners/local/pebble"}},
 	{"7: a runner by flag", []string{"runners"}},
 	{"8: users' tests", []string{"pipelinetest/..."}},
+	{"8a: brokers for tests", []string{"internal/kafkatest/..."}},
 	{"9: programs", []string{"cmd/...", "examples/...", "bench/...", "internal/archtest"}},
 }
 
@@ -69,7 +70,7 @@ type library struct {
 var libraries = []library{
 	{"github.com/nats-io/", []string{"internal/natsbus", "runners/distributed"}},
 	{"github.com/segmentio/kafka-go", []string{"io/kafka/..."}},
-	{"github.com/twmb/franz-go", []string{"io/kafka"}},
+	{"github.com/twmb/franz-go", []string{"internal/kafkatest", "bench/kafka", "examples/kafka"}},
 	{"github.com/apache/beam", []string{"runners/beam"}},
 	{"gocloud.dev/", []string{"io/filesystem/blob/..."}},
 	{"github.com/parquet-go/", []string{"io/parquet"}},
