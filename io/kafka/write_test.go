@@ -69,7 +69,7 @@ func readTopic(ctx context.Context, addrs []string, topic string, want int) ([]*
 	return all, nil
 }
 
-func read(t *testing.T, k *kfake.Cluster, topic string, want int) []*kgo.Record {
+func recordsOf(t *testing.T, k *kfake.Cluster, topic string, want int) []*kgo.Record {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
@@ -78,7 +78,7 @@ func read(t *testing.T, k *kfake.Cluster, topic string, want int) []*kgo.Record 
 	return all
 }
 
-func texts(records []*kgo.Record) []string {
+func keyedTexts(records []*kgo.Record) []string {
 	var all []string
 	for _, r := range records {
 		text := string(r.Value)
@@ -101,7 +101,7 @@ func keyed(n, keys int) []string {
 	return all
 }
 
-func run(t *testing.T, p *pipeline.Pipeline, cfg local.Config) error {
+func runToEnd(t *testing.T, p *pipeline.Pipeline, cfg local.Config) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
@@ -117,9 +117,9 @@ func TestWrite(t *testing.T) {
 		all := keyed(5000, 37)
 		Write(pipeline.Create(p, all...), urlOf(k, "made-"+codec+"?batch=2000&linger=1ms&compression="+codec), words,
 			CreateTopic(6, 1, map[string]string{"cleanup.policy": "compact"}))
-		require.NoError(t, run(t, p, local.Config{Parallelism: lanes}))
-		records := read(t, k, "made-"+codec, len(all))
-		require.Equal(t, all, texts(records))
+		require.NoError(t, runToEnd(t, p, local.Config{Parallelism: lanes}))
+		records := recordsOf(t, k, "made-"+codec, len(all))
+		require.Equal(t, all, keyedTexts(records))
 		order := map[string]string{}
 		for _, r := range records {
 			assert.GreaterOrEqual(t, r.ProducerID, int64(0), "idempotent")
@@ -141,9 +141,9 @@ func TestWrite_withoutKeys(t *testing.T) {
 		all = append(all, fmt.Sprintf("%05d", i))
 	}
 	Write(pipeline.Create(p, all...), urlOf(k, "t"), words, BatchBytes(1000), Linger(time.Millisecond))
-	require.NoError(t, run(t, p, local.Config{Parallelism: 1}))
-	records := read(t, k, "t", len(all))
-	require.Equal(t, all, texts(records))
+	require.NoError(t, runToEnd(t, p, local.Config{Parallelism: 1}))
+	records := recordsOf(t, k, "t", len(all))
+	require.Equal(t, all, keyedTexts(records))
 	n := map[int32]int{}
 	for _, r := range records {
 		n[r.Partition]++
@@ -175,10 +175,10 @@ func TestWrite_allOfARecord(t *testing.T) {
 	in = append(in, pipeline.Timestamped[int]{Value: 4, Time: time.UnixMilli(window.MinTime)})
 	Write(pipeline.CreateTimestamped(p, in...), urlOf(k, "t"), full, ByPartition())
 	began := time.Now()
-	require.NoError(t, run(t, p, local.Config{Parallelism: 1}))
-	others := read(t, k, "other", 1)
+	require.NoError(t, runToEnd(t, p, local.Config{Parallelism: 1}))
+	others := recordsOf(t, k, "other", 1)
 	assert.Equal(t, "0", string(others[0].Key))
-	for _, r := range append(others, read(t, k, "t", 4)...) {
+	for _, r := range append(others, recordsOf(t, k, "t", 4)...) {
 		var i int
 		_, err := fmt.Sscan(string(r.Key), &i)
 		require.NoError(t, err)
@@ -246,7 +246,7 @@ func TestWrite_saysWhatIsWrong(t *testing.T) {
 		t.Run(tt.story, func(t *testing.T) {
 			p := pipeline.New()
 			Write(pipeline.Create(p, tt.values...), urlOf(k, tt.rest), words, tt.opts...)
-			err := run(t, p, local.Config{Parallelism: 1})
+			err := runToEnd(t, p, local.Config{Parallelism: 1})
 			for _, want := range tt.want {
 				require.ErrorContains(t, err, want)
 			}
