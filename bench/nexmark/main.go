@@ -3,6 +3,7 @@
 //
 //	go run ./bench/nexmark -q w2 -n 10000000 -parallelism 2
 //	go run ./bench/nexmark -q w2 -n 1000000 -parallelism 2 -rate 100000
+//	go run ./bench/nexmark -q w2 -n 200000000 -parallelism 2 -compare-checkpoints 1s
 //
 // With -rate, events are released by the wall clock, as if they came over a
 // network, and the line tells how long after an event was due its output came:
@@ -61,6 +62,9 @@ func main() {
 	stateDir := flag.String("state-dir", "", "folder for checkpoints; default one that is removed")
 	stateMemory := flag.Int64("state-memory", 0, "bytes that state may take which is on disk, too; 0: the default")
 	crash := flag.Bool("crash", false, "kill the run with -9 in the middle, and go on from its last checkpoint in another process")
+	compared := flag.Duration("compare-checkpoints", 0, "tell what checkpoints at this interval cost, in medians over -rounds of runs without and with them")
+	rounds := flag.Int("rounds", 3, "rounds of -compare-checkpoints")
+	tallied := flag.Bool("tally", false, "count outputs in a sink that keeps its counts in checkpoints, also where there are none")
 	batch := flag.Int("batch", 0, "elements in a batch; 0: the default")
 	rate := flag.Float64("rate", 0, "events a second, of all lanes together, and tell how late outputs are; 0: as fast as can be")
 	profile := flag.String("cpuprofile", "", "write a CPU profile here")
@@ -68,6 +72,16 @@ func main() {
 	if *runner != "local" {
 		fmt.Fprintf(os.Stderr, "nexmark: no runner %q: there is local\n", *runner)
 		os.Exit(2)
+	}
+	if *compared > 0 {
+		program, err := os.Executable()
+		fatal(err)
+		c, err := compare(program, []string{"-q=" + *q, fmt.Sprint("-n=", *n), fmt.Sprint("-parallelism=", *par), fmt.Sprint("-state-memory=", *stateMemory)}, *state, *compared, *rounds)
+		fatal(err)
+		line, err := json.Marshal(c)
+		fatal(err)
+		fmt.Println(string(line))
+		return
 	}
 	if (*state != "" || *crash) && *checkpoint == 0 {
 		*checkpoint = time.Second
@@ -88,7 +102,7 @@ func main() {
 	}
 	debug.SetGCPercent(400)
 	cfg := local.Config{Parallelism: *par, NoFusion: *noFusion, Checkpoint: *checkpoint, StateDir: *stateDir, State: *state, StateMemory: *stateMemory, Batch: *batch}
-	res, err := run(*q, *n, *rate, cfg, *profile)
+	res, err := run(*q, *n, *rate, *tallied, cfg, *profile)
 	fatal(err)
 	atExit()
 	line, err := json.Marshal(res)
@@ -113,12 +127,12 @@ func fatal(err error) {
 }
 
 // run runs one query.
-func run(q string, n uint64, rate float64, cfg local.Config, profile string) (*result, error) {
+func run(q string, n uint64, rate float64, tallied bool, cfg local.Config, profile string) (*result, error) {
 	build, ok := queries[q]
 	if !ok {
 		return nil, fmt.Errorf("no query %q: there is %s", q, strings.Join(slices.Sorted(maps.Keys(queries)), ", "))
 	}
-	w := workload{events: n, durable: cfg.StateDir != ""}
+	w := workload{events: n, tallied: tallied || cfg.StateDir != ""}
 	if os.Getenv(crashVar) == "true" {
 		w.kill = &killer{}
 		cfg.Progress = func(o *local.Observer) { w.kill.seen.Store(o) }

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/millrace/millrace/runners/local"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -21,7 +23,7 @@ func TestQueries_asExpected(t *testing.T) {
 		}
 		for _, cfg := range []local.Config{{Parallelism: 1}, {Parallelism: 2}, {Parallelism: 7}, {Parallelism: 2, NoFusion: true}, {Parallelism: 2, Checkpoint: 10_000_000}} {
 			t.Run(fmt.Sprint(q, " on ", cfg.Parallelism, " lanes"), func(t *testing.T) {
-				res, err := run(q, n, 0, cfg, "")
+				res, err := run(q, n, 0, false, cfg, "")
 				require.NoError(t, err)
 				require.NotNil(t, res.AsExpected, "an expectation is on file")
 				require.True(t, *res.AsExpected, "%+v", res)
@@ -67,7 +69,23 @@ func TestQueries_crash(t *testing.T) {
 	}
 }
 
+// What is compared is the same query with the same result, and the shares are of medians.
+func TestCompare(t *testing.T) {
+	t.Setenv(asCommand, "yes")
+	program, err := os.Executable()
+	require.NoError(t, err)
+	c, err := compare(program, []string{"-q=w2", "-n=1000000", "-parallelism=2"}, "pebble", 5*time.Millisecond, 2)
+	require.NoError(t, err)
+	assert.Equal(t, comparison{Engine: "millrace", Query: "w2", Par: 2, Events: 1_000_000, State: "pebble", IntervalMs: 5, Rounds: 2,
+		Without: c.Without, With: c.With, Cost: c.Cost, NsWithout: c.NsWithout, NsWith: c.NsWith, CostCPU: c.CostCPU}, *c)
+	assert.Positive(t, c.With)
+	assert.InDelta(t, 1-c.With/c.Without, c.Cost, 1e-3)
+	_, err = compare(program, []string{"-q=q99"}, "", time.Second, 1)
+	assert.ErrorContains(t, err, "exit status 1")
+	assert.Equal(t, 2.5, median([]float64{4, 1, 3, 2}))
+}
+
 func TestRun_unknownQuery(t *testing.T) {
-	_, err := run("q99", 1, 0, local.Config{}, "")
+	_, err := run("q99", 1, 0, false, local.Config{}, "")
 	require.EqualError(t, err, `no query "q99": there is q0, q1, q2, q3, q5, q7, w1, w2, w3`)
 }

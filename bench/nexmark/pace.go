@@ -12,7 +12,7 @@ import (
 // workload is what a query reads, and how fast.
 type workload struct {
 	events  uint64
-	durable bool    // outputs are counted in the checkpoints
+	tallied bool    // outputs are counted in a sink that keeps its counts in checkpoints
 	kill    *killer // nil: it lives on
 	pace    *pace   // nil: as fast as can be
 }

@@ -30,13 +30,13 @@ func TestHistogram_goodToASixtyFourth(t *testing.T) {
 // Goal: a pace changes no result, and every query tells how late its outputs are.
 func TestRate_sameResultAndLatency(t *testing.T) {
 	for _, q := range []string{"q0", "q3", "q5", "q7", "w2", "w3"} {
-		res, err := run(q, 1_000_000, 5e6, local.Config{Parallelism: 2}, "")
+		res, err := run(q, 1_000_000, 5e6, false, local.Config{Parallelism: 2}, "")
 		require.NoError(t, err)
 		require.True(t, *res.AsExpected, "%+v", res)
 		require.GreaterOrEqual(t, res.Seconds, 0.19)
 		require.Positive(t, res.P50Ms)
 		require.LessOrEqual(t, res.P50Ms, res.P99Ms)
 	}
-	_, err := run("w1", 1, 1, local.Config{}, "")
+	_, err := run("w1", 1, 1, false, local.Config{}, "")
 	require.ErrorContains(t, err, "-rate 1 of w1")
 }

@@ -33,7 +33,7 @@ func (w workload) check(c pipeline.PCollection[uint64], event func(ts int64) uin
 			}
 		})
 	}
-	if w.durable {
+	if w.tallied {
 		pipeline.Write[uint64](c, "nexmark.Tally", tally{&lanes})
 		return &lanes
 	}
