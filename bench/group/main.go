@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/bench/nexmark/gen"
+	"github.com/millrace/millrace/bench/internal/meter"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/runners/local"
 )
@@ -92,23 +93,8 @@ func run(mb, budget, par int) (r result, err error) {
 		r.Groups, r.Values = s.Groups, s.Values
 	}
 	r.DataMB, r.BudgetMB, r.Seconds = mb, budget, time.Since(start).Seconds()
-	r.SpilledMB, r.PeakRSSMB = res.Counter("spilledBytes")>>20, peakRSS()
+	r.SpilledMB, r.PeakRSSMB = res.Counter("spilledBytes")>>20, meter.PeakRSS()
 	return r, nil
 }
 
 var padding = strings.Repeat("x", valueSize-20)
-
-// peakRSS is the peak of resident memory in MiB; -1 where the system does not say.
-func peakRSS() int {
-	b, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return -1
-	}
-	for l := range strings.Lines(string(b)) {
-		var kb int
-		if _, err := fmt.Sscanf(l, "VmHWM: %d kB", &kb); err == nil {
-			return kb / 1024
-		}
-	}
-	return -1
-}

@@ -22,10 +22,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/millrace/millrace/bench/nexmark/gen"
+	"github.com/millrace/millrace/bench/internal/meter"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/runners/local"
 	_ "github.com/millrace/millrace/runners/local/pebble"
@@ -161,7 +161,7 @@ func run(q string, n uint64, rate float64, tallied bool, cfg local.Config, profi
 		return nil, err
 	}
 	s := time.Since(start).Seconds()
-	res := &result{Engine: "millrace", Query: q, Par: cfg.Parallelism, Events: n, Seconds: round(s), EventsPerS: round(float64(n) / s), RSSMB: peakRSS(), CPUS: cpuSeconds()}
+	res := &result{Engine: "millrace", Query: q, Par: cfg.Parallelism, Events: n, Seconds: round(s), EventsPerS: round(float64(n) / s), RSSMB: meter.PeakRSS(), CPUS: round(meter.CPU().Seconds())}
 	res.NsPerEvent = round(res.CPUS * 1e9 / float64(n))
 	var sum uint64
 	var late histogram
@@ -187,29 +187,4 @@ func run(q string, n uint64, rate float64, tallied bool, cfg local.Config, profi
 func round(x float64) float64 {
 	r, _ := strconv.ParseFloat(strconv.FormatFloat(x, 'f', 3, 64), 64)
 	return r
-}
-
-// cpuSeconds is what the process has used so far, start-up included.
-func cpuSeconds() float64 {
-	var ru syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &ru); err != nil {
-		return 0
-	}
-	return round(time.Duration(ru.Utime.Nano() + ru.Stime.Nano()).Seconds())
-}
-
-// peakRSS is the peak of resident memory in MiB; -1 where the system does not say.
-func peakRSS() int {
-	b, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return -1
-	}
-	for l := range strings.Lines(string(b)) {
-		if strings.HasPrefix(l, "VmHWM:") {
-			if kb, err := strconv.Atoi(strings.Fields(l)[1]); err == nil {
-				return kb / 1024
-			}
-		}
-	}
-	return -1
 }

@@ -13,18 +13,18 @@ import (
 	"github.com/millrace/millrace/runners/local"
 )
 
-// meter is the job: a source of keys, first each once and then at random, and a
+// load is the job: a source of keys, first each once and then at random, and a
 // transform that keeps a value for each.
-type meter struct {
+type load struct {
 	setting
 	seen  atomic.Pointer[local.Observer]
 	first chan bool // the first element that was handled, and whether its key had state
 }
 
-func newMeter(s setting) *meter { return &meter{setting: s, first: make(chan bool, 1)} }
+func newLoad(s setting) *load { return &load{setting: s, first: make(chan bool, 1)} }
 
 // run runs the job until ctx ends.
-func (m *meter) run(ctx context.Context, again bool) error {
+func (m *load) run(ctx context.Context, again bool) error {
 	p := pipeline.New()
 	keys := pipeline.KeyBy(pipeline.Read[uint64](p, "state.Keys", m), func(k uint64) uint64 { return k })
 	pad := strings.Repeat("x", max(m.value-8, 0))
@@ -56,9 +56,9 @@ func (m *meter) run(ctx context.Context, again bool) error {
 	return err
 }
 
-func (m *meter) Bounded() bool { return false }
+func (m *load) Bounded() bool { return false }
 
-func (m *meter) Splits(_ context.Context, lanes int) (out []pipeline.Split[uint64], _ error) {
+func (m *load) Splits(_ context.Context, lanes int) (out []pipeline.Split[uint64], _ error) {
 	for i := range lanes {
 		out = append(out, &share{m, uint64(i), uint64(lanes)})
 	}
@@ -67,7 +67,7 @@ func (m *meter) Splits(_ context.Context, lanes int) (out []pipeline.Split[uint6
 
 // share is one lane's part of the keys' first writes, and of the updates.
 type share struct {
-	*meter
+	*load
 	n, of uint64
 }
 

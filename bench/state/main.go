@@ -22,10 +22,9 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"runtime/pprof"
-	"strconv"
-	"strings"
 	"time"
 
+	"github.com/millrace/millrace/bench/internal/meter"
 	"github.com/millrace/millrace/runners/local"
 	_ "github.com/millrace/millrace/runners/local/pebble"
 )
@@ -145,7 +144,7 @@ func both(s setting, args []string, out io.Writer) error {
 // the checkpoint after that.
 func fill(s setting) error {
 	debug.SetGCPercent(100)
-	m := newMeter(s)
+	m := newLoad(s)
 	res := filled{Keys: s.keys, ValueBytes: s.value, State: s.state, Par: s.lanes}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -183,7 +182,7 @@ func fill(s setting) error {
 			break
 		}
 	}
-	res.Checkpoints, res.RSSMB = m.seen.Load().Checkpoint().Epoch, peakRSS()
+	res.Checkpoints, res.RSSMB = m.seen.Load().Checkpoint().Epoch, meter.PeakRSS()
 	if err := json.NewEncoder(os.Stdout).Encode(res); err != nil {
 		return err
 	}
@@ -196,7 +195,7 @@ func fill(s setting) error {
 
 // restore goes on, and stops at its first elements.
 func restore(s setting) error {
-	m := newMeter(s)
+	m := newLoad(s)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	ended := make(chan error, 1)
@@ -213,7 +212,7 @@ func restore(s setting) error {
 	if err := <-ended; !errors.Is(err, context.Canceled) {
 		return err
 	}
-	res.RestoreRSSMB = peakRSS()
+	res.RestoreRSSMB = meter.PeakRSS()
 	return json.NewEncoder(os.Stdout).Encode(res)
 }
 
@@ -232,21 +231,6 @@ func diskMB(dir string) int {
 	return int(sum >> 20)
 }
 
-// peakRSS is the peak of resident memory in MiB; -1 where the system does not say.
-func peakRSS() int {
-	b, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return -1
-	}
-	for l := range strings.Lines(string(b)) {
-		if strings.HasPrefix(l, "VmHWM:") {
-			if kb, err := strconv.Atoi(strings.Fields(l)[1]); err == nil {
-				return kb / 1024
-			}
-		}
-	}
-	return -1
-}
 
 // config is that of the run.
 func (s setting) config() local.Config {
