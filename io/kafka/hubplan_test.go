@@ -531,3 +531,65 @@ func TestPlan_twins(t *testing.T) {
 	none, _ := p.next(now)
 	assert.Empty(t, none)
 }
+
+// Goal: partitions whose batches are all larger than a fetch get their turns.
+func TestPlan_fair(t *testing.T) {
+	s := &sim{t: t, rnd: rand.New(rand.NewPCG(1, 1)), now: time.Unix(1000, 0), down: map[int32]bool{}}
+	s.plan = newPlan(&reading{budget: 1 << 20, wait: time.Second, patience: time.Hour}, false)
+	for i := range 5 {
+		l := &simLog{tp: client.TopicPartition{Topic: fmt.Sprint("t", i%2), Partition: int32(i)}, leader: 1}
+		for n := range int64(100) {
+			var b batch.Builder
+			b.Reset(nil)
+			b.Add(1, nil, make([]byte, 100_000), nil)
+			raw := b.Finish(batch.None)
+			raw[7] = byte(n)
+			l.raw, l.ends, l.end = append(l.raw, raw), append(l.ends, n+1), n+1
+		}
+		l.f = newFeed(l.tp, position{0, -1, -1})
+		s.logs = append(s.logs, l)
+		s.plan.add(l.f)
+	}
+	for range 50 {
+		jobs, _ := s.plan.next(s.now)
+		for _, j := range jobs {
+			s.finish(j)
+		}
+		for _, l := range s.logs {
+			s.readSome(l)
+			if l.held != nil {
+				s.readSome(l)
+			}
+		}
+	}
+	least, most := int64(1000), int64(0)
+	for _, l := range s.logs {
+		least, most = min(least, l.read), max(most, l.read)
+	}
+	assert.Greater(t, most, int64(3))
+	assert.LessOrEqual(t, most-least, int64(1), "from %d to %d batches", least, most)
+}
+
+// Goal: a partition that brings little does not hold the buffer of one that brings much.
+func TestPlan_memory(t *testing.T) {
+	p := newPlan(&reading{budget: 64 << 20, wait: time.Second, patience: time.Minute}, false)
+	now := time.Unix(1000, 0)
+	small := newFeed(client.TopicPartition{Topic: "t", Partition: 0}, position{0, -1, -1})
+	large := newFeed(client.TopicPartition{Topic: "t", Partition: 1}, position{0, -1, -1})
+	p.add(small)
+	p.add(large)
+	jobs, _ := p.next(now)
+	p.located(jobs[0], func(*feed) (int32, error) { return 1, nil }, now)
+	jobs, _ = p.next(now)
+	a, b := packed(batch.None, 1, "x"), packed(batch.None, 1, strings.Repeat("x", 1<<20))
+	buf := slices.Concat(a, b)
+	p.fetched(jobs[0], &client.FetchResponse{Buf: buf, Parts: []client.FetchedPart{
+		{Topic: "t", Partition: 0, Raw: buf[:len(a)]}, {Topic: "t", Partition: 1, Raw: buf[len(a):]},
+	}}, nil, now)
+	assert.Equal(t, cap(buf)+len(a), p.used)
+	p.release(large.queue, now)
+	assert.Equal(t, len(a), p.used)
+	require.Len(t, p.free, 1)
+	clear(p.free[0][:cap(buf)]) // the next fetch writes there
+	assert.Equal(t, a, small.queue.raw)
+}
