@@ -22,11 +22,15 @@ import (
 // "lag topic/partition" of each; the gauge throttledMs, how long brokers have held this
 // process back; the counter bytes, as they came from brokers.
 func Read[T any](p *pipeline.Pipeline, url string, f Format[T], opts ...ReadOption) pipeline.PCollection[T] {
+	registerRecords()
 	return read(p, "kafka.Read", url, f, opts)
 }
 
 func read[T any](p *pipeline.Pipeline, kind, url string, f Format[T], opts []ReadOption) pipeline.PCollection[T] {
 	r, err := newReading(url, opts)
+	if err == nil {
+		err = f.Err
+	}
 	if err == nil && f.Decode == nil {
 		err = fmt.Errorf("the format %q can't be read: it has no Decode", f.Name)
 	}

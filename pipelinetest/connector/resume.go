@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"time"
 
 	"github.com/millrace/millrace/internal/graph"
 )
@@ -33,6 +34,7 @@ func (in *input[T]) points(sp graph.Split, total, quantum int) (out []point, all
 	if err := note(); err != nil {
 		return nil, nil, err
 	}
+	until := time.Now().Add(in.of.Wait)
 	for r.state != graph.Done && (in.bounded || len(r.got) < total) {
 		before := len(r.got)
 		if _, err := r.poll(quantum); err != nil {
@@ -41,10 +43,11 @@ func (in *input[T]) points(sp graph.Split, total, quantum int) (out []point, all
 		if err := note(); err != nil {
 			return nil, nil, err
 		}
-		if len(r.got) == before && r.state == graph.Idle {
-			if err := r.toEnd(total, 1); err != nil { // an unbounded one that takes its time
-				return nil, nil, err
+		if len(r.got) == before && r.state == graph.Idle { // it takes its time
+			if time.Now().After(until) {
+				return nil, nil, fmt.Errorf("it has nothing more after %d of %d elements", len(r.got), total)
 			}
+			<-time.After(time.Millisecond) // as an engine does it
 		}
 	}
 	return out, r, nil
