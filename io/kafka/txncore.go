@@ -265,3 +265,10 @@ func (c *txnCore) resume(p position, found bool) (in bool, err error) {
 func (c *txnCore) begin(p position) {
 	c.run, c.number, c.before = c.fresh, p.number, p.behind(c.fresh)
 }
+
+// assume goes on behind p where look did not know: the transaction of the state is
+// there, or not.
+func (c *txnCore) assume(p position, in bool) {
+	c.full = c.full && !in
+	c.begin(p)
+}
