@@ -16,6 +16,8 @@ const requestBytes = 8 << 20
 
 // sender brings the batches of one lane to the brokers: it has one request on its way
 // to each, with the batches of many partitions, and fills the next ones meanwhile.
+//
+// Everything that asks brokers is done by run, or by send, which run starts.
 type sender struct {
 	ctx    context.Context
 	client *client.Client
@@ -24,6 +26,8 @@ type sender struct {
 
 	mu       sync.Mutex // guards what follows, and the streams
 	streams  []*stream
+	byPart   map[client.TopicPartition]*stream
+	txn      *laneTxn       // nil: at least once
 	buffered int            // bytes of records that are not acknowledged
 	flushing bool           // batches go before they are full
 	asking   map[int32]bool // brokers to which a request is on its way
@@ -42,7 +46,7 @@ func newSender(ctx context.Context, c *client.Client, cfg *writeConfig, lanes in
 	ctx, cancel := context.WithCancel(ctx)
 	s := &sender{
 		ctx: ctx, client: c, cfg: cfg, budget: max(cfg.buffer/lanes, 2*cfg.batchBytes),
-		asking: map[int32]bool{}, producer: noProducer, wake: make(chan struct{}, 1),
+		byPart: map[client.TopicPartition]*stream{}, asking: map[int32]bool{}, producer: noProducer, wake: make(chan struct{}, 1),
 	}
 	s.changed = sync.NewCond(&s.mu)
 	unhook := context.AfterFunc(ctx, func() { s.fail(context.Cause(ctx)) })
@@ -51,23 +55,32 @@ func newSender(ctx context.Context, c *client.Client, cfg *writeConfig, lanes in
 		cancel()
 		s.fail(context.Canceled)
 	}
-	s.ended.Go(s.run)
 	return s
 }
 
-// close ends the sender; what was not acknowledged is lost.
+func (s *sender) start() { s.ended.Go(s.run) }
+
+// close ends the sender; what was not acknowledged, or not committed, is lost.
 func (s *sender) close() {
 	s.stop()
 	s.ended.Wait()
+	if s.txn != nil {
+		s.abort()
+	}
 }
 
-// stream makes the stream of a partition.
+// stream is the stream of a partition.
 func (s *sender) stream(topic string, partition int32) *stream {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st := &stream{topic: topic, partition: partition, producer: s.producer}
-	st.wants = s.cfg.acks == acksAll && st.producer == noProducer
-	s.streams = append(s.streams, st)
+	tp := client.TopicPartition{Topic: topic, Partition: partition}
+	st := s.byPart[tp]
+	if st == nil {
+		st = &stream{topic: topic, partition: partition, producer: s.producer}
+		st.wants = s.cfg.acks == acksAll && st.producer == noProducer && s.txn == nil
+		s.byPart[tp] = st
+		s.streams = append(s.streams, st)
+	}
 	return st
 }
 
@@ -76,10 +89,11 @@ func (s *sender) stream(topic string, partition int32) *stream {
 func (s *sender) add(st *stream, ts int64, key, value []byte, headers []batch.Header) (full bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for s.buffered > s.budget && s.err == nil {
+	for s.buffered > s.budget && s.err == nil && !s.txn.holds() {
 		s.flushing = true
 		s.rouse()
 		s.changed.Wait()
+		s.flushing = false
 	}
 	if s.err != nil {
 		return false, s.err
@@ -96,8 +110,18 @@ func (s *sender) add(st *stream, ts int64, key, value []byte, headers []batch.He
 	}
 	was := st.open.Size()
 	st.open.Add(ts, key, value, headers)
-	s.buffered += st.open.Size() - was
-	return full, nil
+	s.count(st.open.Size() - was)
+	return full, s.err
+}
+
+// count adds to the bytes that wait. mu is held.
+func (s *sender) count(n int) {
+	s.buffered += n
+	if s.txn != nil {
+		if err := s.txn.keeps(n); err != nil && s.err == nil {
+			s.err = err
+		}
+	}
 }
 
 // flush waits until everything is acknowledged.
@@ -136,7 +160,14 @@ func (s *sender) builder() *batch.Builder {
 
 // seal queues the batch that st fills. mu is held.
 func (s *sender) seal(st *stream) {
-	st.queue = append(st.queue, &parcel{builder: st.open, records: st.open.Len(), bytes: st.open.Size() - batch.HeaderSize})
+	p := &parcel{builder: st.open, records: st.open.Len(), bytes: st.open.Size() - batch.HeaderSize}
+	if t := s.txn; t != nil {
+		p.txn = t.filling
+		if !t.holds() {
+			t.core.wrote()
+		}
+	}
+	st.queue = append(st.queue, p)
 	st.open = nil
 }
 
@@ -158,11 +189,14 @@ func (s *sender) fail(err error) {
 	s.rouse()
 }
 
-// run sends what is due until the sender is closed or has failed.
+// run does what is to be done until the sender is closed or has failed.
 func (s *sender) run() {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
+		if s.txn != nil && s.advance() {
+			continue
+		}
 		due, wait, err := s.due(time.Now())
 		if err != nil {
 			return
@@ -182,8 +216,11 @@ func (s *sender) due(now time.Time) (due []*stream, wait time.Duration, err erro
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	wait = time.Minute
+	if s.txn.pauses(now, &wait) {
+		return nil, wait, s.err
+	}
 	for _, st := range s.streams {
-		if st.sent || st.open == nil && len(st.queue) == 0 {
+		if st.sent || st.open == nil && len(st.queue) == 0 || s.txn.holdsBack(st) {
 			continue
 		}
 		at := st.retryAt
@@ -280,10 +317,14 @@ func (s *sender) send(leader int32, heads []sending) {
 	parts := make([]client.ProducePart, len(heads))
 	for i, h := range heads {
 		s.finish(h.parcel)
-		h.stamp(h.parcel, false)
+		h.stamp(h.parcel, s.txn != nil)
 		parts[i] = client.ProducePart{Topic: h.topic, Partition: h.partition, Batch: h.parcel.batch}
 	}
-	out, err := s.client.Produce(s.ctx, "", s.cfg.acks, parts)
+	var out []client.Produced
+	err := s.join(heads)
+	if err == nil {
+		out, err = s.client.Produce(s.ctx, s.txn.name(), s.cfg.acks, parts)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.asking, leader)
@@ -307,9 +348,11 @@ func (s *sender) finish(p *parcel) {
 	p.batch = p.builder.Finish(s.cfg.codec)
 	p.builder.Reset(nil)
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.spare = append(s.spare, p.builder)
-	s.mu.Unlock()
 	p.builder = nil
+	s.count(len(p.batch) - p.bytes)
+	p.bytes = len(p.batch)
 }
 
 // answered takes in what became of a stream's head. mu is held.
@@ -318,8 +361,18 @@ func (s *sender) answered(st *stream, err error) {
 	switch st.answer(err) {
 	case acked:
 		s.buffered -= p.bytes
+		if s.txn != nil {
+			st.kept = append(st.kept, p)
+		}
 	case refused:
 		s.give(st, p, err)
+	case renewed:
+		if s.txn != nil {
+			st.wants = false
+			s.txn.note(err)
+			break
+		}
+		fallthrough
 	default:
 		now := time.Now()
 		if st.tries == 1 {

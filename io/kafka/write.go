@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/millrace/millrace/io/kafka/internal/client"
 	"github.com/millrace/millrace/pipeline"
@@ -18,10 +19,12 @@ import (
 // Each record is written at least once: a run that goes back to an earlier checkpoint
 // writes what came behind it again. Within a run no record is lost, none is written
 // twice by a retry, and those of a lane that go to one partition keep their order,
-// whatever becomes of brokers (but see [Acks]).
+// whatever becomes of brokers (but see [Acks]). With [ExactlyOnce] nothing is written
+// twice at all.
 //
 // Parameters of the URL, beside those of the connection: compression, batch, linger,
-// buffer, delivery and acks; see the options of the same names.
+// buffer, delivery, acks, exactly-once, transaction-timeout and transaction-bytes; see
+// the options of the same names.
 func Write[T any](c pipeline.PCollection[T], url string, f Format[T], opts ...WriteOption) {
 	cfg, err := newWriteConfig(url, opts)
 	if err == nil && f.Encode == nil {
@@ -31,7 +34,7 @@ func Write[T any](c pipeline.PCollection[T], url string, f Format[T], opts ...Wr
 		pipeline.FailAt(c, "kafka.Write: %w", err)
 		return
 	}
-	pipeline.Write[T](c, "kafka.Write", &typedSink[T]{writeSink{cfg: cfg}, f})
+	pipeline.Write[T](c, "kafka.Write", &typedSink[T]{writeSink: writeSink{cfg: cfg}, format: f})
 }
 
 // writeSink is where to write, whatever it is made of.
@@ -41,6 +44,8 @@ type writeSink struct {
 	mu     sync.Mutex     // guards what follows
 	client *client.Client // of all lanes that are open
 	users  int
+
+	kept atomic.Int64 // bytes that all lanes keep for transactions
 }
 
 // share returns the client of all lanes. Each call wants one of release.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/millrace/millrace/io/kafka/internal/batch"
 	"github.com/millrace/millrace/io/kafka/internal/client"
+	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/window"
 )
 
@@ -44,7 +45,10 @@ type laneWriter struct {
 	close   func()
 }
 
-func (w *laneWriter) open(ctx context.Context, s *writeSink, lane, lanes int, _ []byte) (err error) {
+func (w *laneWriter) open(ctx context.Context, s *writeSink, lane, lanes int, state []byte) (err error) {
+	if s.cfg.prefix != "" && !pipeline.Durable(ctx) {
+		return errors.New("kafka.ExactlyOnce wants a run that keeps its checkpoints: give it a folder (-state-dir), or write at least once")
+	}
 	if w.client, err = s.share(); err != nil {
 		return err
 	}
@@ -59,14 +63,33 @@ func (w *laneWriter) open(ctx context.Context, s *writeSink, lane, lanes int, _ 
 		unhook()
 		closing()
 	}
-	if s.cfg.to.Topic != "" { // a mistake is found here rather than with the first record
-		if w.topic, err = w.topicOf(s.cfg.to.Topic); err != nil {
-			w.close()
-			return err
-		}
+	if err := w.begin(lane, lanes, state); err != nil {
+		w.close()
+		return err
 	}
 	return nil
 }
+
+// begin looks for the topic, so that a mistake is found here rather than with the first
+// record, and goes on from state.
+func (w *laneWriter) begin(lane, lanes int, state []byte) (err error) {
+	if name := w.sink.cfg.to.Topic; name != "" {
+		if w.topic, err = w.topicOf(name); err != nil {
+			return err
+		}
+	}
+	if !w.exactly() {
+		w.sender.start()
+		return nil
+	}
+	if err := w.sender.openTxn(lane, lanes, &w.sink.kept, state); err != nil {
+		return err
+	}
+	w.sender.start()
+	return w.sender.opened()
+}
+
+func (w *laneWriter) exactly() bool { return w.sink.cfg.prefix != "" }
 
 // write adds a record to the batch of its partition. ts is the element's event time.
 func (w *laneWriter) write(r *Record, ts int64) error {
@@ -177,10 +200,20 @@ func (w *laneWriter) lookUp(name string) (client.Topic, error) {
 }
 
 // Prepare waits until everything is acknowledged.
-func (w *laneWriter) Prepare() ([]byte, error) { return nil, w.sender.flush() }
+func (w *laneWriter) Prepare() ([]byte, error) {
+	if w.exactly() {
+		return w.sender.prepare()
+	}
+	return nil, w.sender.flush()
+}
 
-// Commit has nothing to do.
-func (w *laneWriter) Commit() error { return nil }
+// Commit commits the transaction, if there is one.
+func (w *laneWriter) Commit() error {
+	if w.exactly() {
+		return w.sender.commit()
+	}
+	return nil
+}
 
 // Finish ends the lane's part.
 func (w *laneWriter) Finish() error {
@@ -188,5 +221,5 @@ func (w *laneWriter) Finish() error {
 	return nil
 }
 
-// Abort ends the lane's part; what was not acknowledged is lost.
+// Abort ends the lane's part; what was not acknowledged, or not committed, is lost.
 func (w *laneWriter) Abort(bool) { w.close() }

@@ -11,7 +11,7 @@ import (
 )
 
 // writeParams are the parameters of a URL that say how to write.
-var writeParams = []string{"compression", "batch", "linger", "buffer", "delivery", "acks", "exactly-once"}
+var writeParams = []string{"compression", "batch", "linger", "buffer", "delivery", "acks", "exactly-once", "transaction-timeout", "transaction-bytes"}
 
 // WriteOption configures [Write]: an [Option], or one that is only for writing.
 type WriteOption interface{ toWrite(*writeConfig) }
@@ -54,9 +54,6 @@ func Linger(d time.Duration) WriteOption { return setting("linger", d.String()) 
 // Buffer is how many bytes the records may take, in all lanes of a process, that are
 // not acknowledged yet; default 64 MiB, and two batches for each lane at least. When it
 // is used up writing waits. In the URL: buffer=1048576.
-//
-// With [ExactlyOnce] it is how much the records of one checkpoint may take, compressed,
-// as they are kept until it is committed: default 1 GiB, and more than that is an error.
 func Buffer(n int) WriteOption { return setting("buffer", strconv.Itoa(n)) }
 
 // DeliveryTimeout is how long a batch is tried again, while brokers are away, before
@@ -67,6 +64,39 @@ func DeliveryTimeout(d time.Duration) WriteOption { return setting("delivery", d
 // sync (the default), "1", the leader's, or "0", nobody's: then a crash of brokers
 // loses records, and trying again may write them twice. In the URL: acks=1.
 func Acks(whose string) WriteOption { return setting("acks", whose) }
+
+// ExactlyOnce writes in transactions: who reads committed records only sees those of
+// each checkpoint once, when it is committed, whatever crashes. prefix begins the
+// transactional ids, and the names of the groups in which the sink keeps how far it is
+// (PREFIX-LANES-LANE): no other job and no other sink may have the same. In the URL:
+// exactly-once=PREFIX.
+//
+// The run must keep its checkpoints where they outlive the process; it is refused
+// otherwise. What is written between two checkpoints is kept in memory until it is
+// committed, and is in the checkpoint: so nothing is lost if the brokers abort a
+// transaction that takes too long. The URL has to name a topic.
+func ExactlyOnce(prefix string) WriteOption { return setting("exactly-once", prefix) }
+
+// TransactionTimeout is after what time brokers abort a transaction: it should be longer
+// than the time between two checkpoints, as what was aborted is written again. Readers
+// wait so long for the transaction of a process that has died and is not started again.
+// Default 15m, which is the most that brokers allow by default
+// (transaction.max.timeout.ms). In the URL: transaction-timeout=1m.
+func TransactionTimeout(d time.Duration) WriteOption {
+	return setting("transaction-timeout", d.String())
+}
+
+// TransactionBytes is how much the records between two checkpoints may take in the
+// memory of a process, compressed: default 1 GiB, and more is an error. In the URL:
+// transaction-bytes=67108864.
+func TransactionBytes(n int) WriteOption { return setting("transaction-bytes", strconv.Itoa(n)) }
+
+// AssumeWritten answers what the brokers have forgotten (see the error that says so):
+// whether the records that the checkpoint holds are in the topic already. It is for one
+// start only.
+func AssumeWritten(yes bool) WriteOption {
+	return writeOption(func(c *writeConfig) { c.assume = &yes })
+}
 
 // setting is an option that a URL may hold as well.
 func setting(name, value string) WriteOption {
@@ -113,6 +143,9 @@ type writeConfig struct {
 	create         *newTopic
 	processingTime bool
 	prefix         string // of transactional ids; "" is at least once
+	txnTimeout     time.Duration
+	txnBytes       int
+	assume         *bool
 }
 
 func newWriteConfig(url string, opts []WriteOption) (*writeConfig, error) {
@@ -177,8 +210,35 @@ func (c *writeConfig) settings() (err error) {
 	if c.linger, err = c.duration("linger", "5ms", 0); err != nil {
 		return err
 	}
-	c.delivery, err = c.duration("delivery", "2m", 1)
-	return err
+	if c.delivery, err = c.duration("delivery", "2m", 1); err != nil {
+		return err
+	}
+	return c.transactions()
+}
+
+func (c *writeConfig) transactions() (err error) {
+	if c.txnTimeout, err = c.duration("transaction-timeout", "15m", time.Millisecond); err != nil {
+		return err
+	}
+	if c.txnBytes, err = c.bytes("transaction-bytes", 1<<30, 1<<40); err != nil {
+		return err
+	}
+	_, option := c.given["exactly-once"]
+	_, param := c.to.param("exactly-once")
+	c.prefix = c.param("exactly-once", "")
+	switch {
+	case !option && !param:
+		return nil
+	case c.prefix == "":
+		return fmt.Errorf("the prefix of ExactlyOnce is empty")
+	case len(c.prefix) > 200:
+		return fmt.Errorf("the prefix of ExactlyOnce is longer than 200 bytes: %.20s", c.prefix)
+	case c.acks != acksAll:
+		return fmt.Errorf("ExactlyOnce wants acks=all")
+	case c.to.Topic == "":
+		return fmt.Errorf("ExactlyOnce wants a topic in the URL, with which it keeps how far it is")
+	}
+	return nil
 }
 
 func (c *writeConfig) bytes(name string, otherwise, most int) (int, error) {

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/millrace/millrace/internal/graph"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/runners/local"
 )
@@ -17,6 +18,9 @@ type Sink[T any] struct {
 	New func(t testing.TB) Target[T]
 	// Input is what is written: at least six elements, which differ.
 	Input []T
+	// Durable says that the sink wants runs whose snapshots outlive the process, so that
+	// it is given no others.
+	Durable bool
 	// Memory says that what the sink writes lives in this process only, so that it
 	// owes nothing to one that takes over after a crash.
 	Memory bool
@@ -39,23 +43,37 @@ func TestSink[T any](t *testing.T, s Sink[T]) {
 	t.Helper()
 	for _, c := range s.checks() {
 		t.Run(c.name, func(t *testing.T) {
-			if err := c.run(t.Context(), s.New(t)); err != nil {
+			ctx := t.Context()
+			if s.Durable {
+				ctx = graph.Durable(ctx)
+			}
+			if err := c.run(ctx, s.New(t)); err != nil {
 				t.Fatal(err)
 			}
 		})
 	}
 	for _, w := range ways {
 		t.Run("pipeline: "+w.name, func(t *testing.T) {
+			w := s.inFolder(t, w)
 			if err := s.runPipeline(t.Context(), s.New(t), w); err != nil {
 				t.Fatal(err)
 			}
 		})
 		t.Run("pipeline that fails: "+w.name, func(t *testing.T) {
+			w := s.inFolder(t, w)
 			if err := s.runFailing(t.Context(), s.New(t), w); err != nil {
 				t.Fatal(err)
 			}
 		})
 	}
+}
+
+// inFolder gives a run a folder, if the sink wants one.
+func (s Sink[T]) inFolder(t *testing.T, w way) way {
+	if s.Durable {
+		w.cfg.StateDir = t.TempDir()
+	}
+	return w
 }
 
 // sinkCheck is one promise of the contract.

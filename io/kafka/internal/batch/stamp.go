@@ -16,10 +16,16 @@ type Producer struct {
 // partition, modulo 2^31 (see NextSequence). It may be done again, with another
 // producer. It costs a pass over the batch, for the sum.
 func Stamp(batch []byte, p Producer, sequence int32, transactional bool) {
-	if len(batch) < HeaderSize || header(batch).size() != int64(len(batch)) || batch[atMagic] != 2 {
+	if !Whole(batch) {
 		panic(fmt.Sprintf("BUG: batch: %d bytes to be stamped are not one batch", len(batch)))
 	}
 	stamp(batch, p, sequence, transactional)
+}
+
+// Whole reports that raw has the form of one batch, so that it can be stamped. It
+// looks at the header only.
+func Whole(raw []byte) bool {
+	return len(raw) >= HeaderSize && header(raw).size() == int64(len(raw)) && raw[atMagic] == 2
 }
 
 // NextSequence is the sequence of the batch behind one of n records whose
