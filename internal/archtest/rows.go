@@ -70,7 +70,8 @@ type library struct {
 var libraries = []library{
 	{"github.com/nats-io/", []string{"internal/natsbus", "runners/distributed"}},
 	{"github.com/segmentio/kafka-go", []string{"io/kafka/..."}},
-	{"github.com/twmb/franz-go", []string{"internal/kafkatest", "bench/kafka", "examples/kafka"}},
+	{"github.com/twmb/franz-go", []string{"io/kafka/registry/...", "internal/kafkatest", "bench/kafka", "examples/kafka"}},
+	{"github.com/twmb/avro", []string{"io/kafka/registry/..."}},
 	{"github.com/apache/beam", []string{"runners/beam"}},
 	{"gocloud.dev/", []string{"io/filesystem/blob/..."}},
 	{"github.com/parquet-go/", []string{"io/parquet"}},
