@@ -42,8 +42,8 @@ func TLS(cfg *tls.Config) Option { return func(c *schemas.Config) { c.TLS = cfg 
 func Timeout(d time.Duration) Option { return func(c *schemas.Config) { c.Timeout = d } }
 
 // Schema is the schema to read and to write by. Avro: what is read is made to fit it,
-// by Avro's rules of schema resolution. JSON Schema: what is read is checked by it, too.
-// Protobuf messages have their own, always.
+// by Avro's rules of schema resolution. JSON Schema: what is read is checked by it, in
+// place of the writer's. Protobuf: the text of the message's file, to be registered.
 func Schema(text string) Option { return func(c *schemas.Config) { c.Schema = text } }
 
 // Register registers the schema to write by, where it is not in the registry yet. The
