@@ -70,7 +70,11 @@ type library struct {
 var libraries = []library{
 	{"github.com/nats-io/", []string{"internal/natsbus", "runners/distributed"}},
 	{"github.com/segmentio/kafka-go", []string{"io/kafka/..."}},
-	{"github.com/twmb/franz-go", []string{"internal/kafkatest", "bench/kafka", "examples/kafka"}},
+	{"github.com/twmb/franz-go", []string{"io/kafka/registry/...", "internal/kafkatest", "bench/kafka", "examples/kafka"}},
+	{"github.com/twmb/avro", []string{"io/kafka/registry/avro", "io/kafka/registry/registrytest"}},
+	{"github.com/santhosh-tekuri/jsonschema", []string{"io/kafka/registry/jsonschema"}},
+	{"github.com/bufbuild/protocompile", []string{"io/kafka/registry/protobuf"}},
+	{"google.golang.org/protobuf", []string{"io/kafka/registry/protobuf", "runners/beam"}},
 	{"github.com/apache/beam", []string{"runners/beam"}},
 	{"gocloud.dev/", []string{"io/filesystem/blob/..."}},
 	{"github.com/parquet-go/", []string{"io/parquet"}},
