@@ -203,6 +203,7 @@ func (n *node) properties(controllers []int) string {
 		"log.initial.task.delay.ms=100",
 		"log.cleaner.backoff.ms=200",
 		"log.retention.check.interval.ms=500",
+		"log.retention.ms=-1", // records of long ago are for tests, too
 		// Less of everything.
 		"log.cleaner.dedupe.buffer.size=4194304",
 		"num.network.threads=2",

@@ -31,7 +31,7 @@ func Real(t testing.TB, nodes int) *RealCluster {
 	if nodes != 1 && nodes != 3 {
 		t.Fatalf("a cluster of %d nodes: have one or three", nodes)
 	}
-	c := real(t, func() (*fleet, error) { return launchInstalled(nodes) })
+	c := realCluster(t, func() (*fleet, error) { return launchInstalled(nodes) })
 	t.Cleanup(func() {
 		if t.Failed() {
 			for _, n := range c.fleet.nodes {
@@ -49,7 +49,7 @@ func Real(t testing.TB, nodes int) *RealCluster {
 // first call and ends with the process.
 func Shared(t testing.TB) *RealCluster {
 	t.Helper()
-	c := real(t, shared)
+	c := realCluster(t, shared)
 	c.shared = true
 	return c
 }
@@ -64,7 +64,7 @@ func launchInstalled(nodes int) (*fleet, error) {
 	return launch(lib, nodes)
 }
 
-func real(t testing.TB, start func() (*fleet, error)) *RealCluster {
+func realCluster(t testing.TB, start func() (*fleet, error)) *RealCluster {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("a real broker is not for -short")
