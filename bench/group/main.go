@@ -15,8 +15,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/millrace/millrace/bench/nexmark/gen"
 	"github.com/millrace/millrace/bench/internal/meter"
+	"github.com/millrace/millrace/bench/nexmark/gen"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/runners/local"
 )

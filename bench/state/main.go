@@ -231,7 +231,6 @@ func diskMB(dir string) int {
 	return int(sum >> 20)
 }
 
-
 // config is that of the run.
 func (s setting) config() local.Config {
 	return local.Config{Parallelism: s.lanes, Checkpoint: s.interval, StateDir: s.dir, State: s.state, StateMemory: s.stateMemory}
