@@ -1,10 +1,8 @@
 package kafka
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/millrace/millrace/io/kafka/internal/batch"
@@ -30,14 +28,13 @@ type feed struct {
 	need   int    // bytes of the next batch, if a fetch was too small for it
 	served uint64 // the turn in which something came
 
-	since  time.Time // when it began to fail; zero if it does not
-	fails  int       // in a row
-	after  time.Time // do nothing before
-	lost   bool      // the partition doesn't have next: ask what it has
-	err    error     // for good
-	wake   func()    // the reader
-	twin   bool      // others read the same partition
-	closed bool
+	since time.Time // when it began to fail; zero if it does not
+	fails int       // in a row
+	after time.Time // do nothing before
+	lost  bool      // the partition doesn't have next: ask what it has
+	err   error     // for good
+	wake  func()    // the reader
+	twin  bool      // others read the same partition
 }
 
 func newFeed(tp client.TopicPartition, at position) *feed {
@@ -140,8 +137,4 @@ func (f *feed) outOfRange(first, last int64) error {
 func (f *feed) seek(next int64) {
 	f.next, f.epoch, f.need, f.lost = next, -1, 0, false
 	f.asked, f.queue = nil, nil // an answer that is on its way is dropped
-}
-
-func compareParts(a, b client.TopicPartition) int {
-	return cmp.Or(strings.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
 }

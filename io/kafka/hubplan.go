@@ -41,13 +41,14 @@ type plan struct {
 const (
 	// fetches is how many may be under way to one broker: one may wait for partitions
 	// that have nothing new while others bring something.
-	fetches   = 3
-	fetchMost = 8 << 20 // bytes
-	partMost  = 2 << 20 // bytes that are asked for of a partition
-	partLeast = 4 << 10
-	batchMost = 1 << 29 // bytes; larger ones are not believed
-	stall     = 100 * time.Millisecond
-	quick     = 10 * time.Millisecond // how long the last fetch that may be under way waits
+	fetches    = 3
+	fetchMost  = 8 << 20 // bytes
+	fetchLeast = 16 << 10
+	partMost   = 2 << 20  // bytes that are asked for of a partition
+	partLeast  = 64 << 10 // less would be a request for each batch
+	batchMost  = 1 << 29  // bytes; larger ones are not believed
+	stall      = 100 * time.Millisecond
+	quick      = 10 * time.Millisecond // how long the last fetch that may be under way waits
 )
 
 func newPlan(r *reading, keeps bool) *plan {
@@ -89,7 +90,7 @@ func (p *plan) remove(f *feed, now time.Time) {
 	if f.queue != nil {
 		p.release(f.queue, now)
 	}
-	f.queue, f.asked, f.closed = nil, nil, true
+	f.queue, f.asked = nil, nil
 }
 
 // release gives back the memory of a chunk.
@@ -112,13 +113,13 @@ func (p *plan) recycle(buf []byte) {
 // most is how many bytes a fetch may bring: that all which may be under way take a
 // quarter of the budget.
 func (p *plan) most() int {
-	return max(partLeast, min(fetchMost, p.budget/4/fetches/max(1, p.leaders)))
+	return max(fetchLeast, min(fetchMost, p.budget/4/fetches/max(1, p.leaders)))
 }
 
 // share is how many bytes a partition may bring. Two chunks of each, one that is being
-// read and one that waits, should take half of the budget.
+// read and one that waits, take half of the budget, unless there are very many.
 func (p *plan) share() int {
-	return max(partLeast, min(partMost, p.most(), p.budget/4/max(1, len(p.feeds))))
+	return min(p.most(), max(partLeast, min(partMost, p.budget/4/max(1, len(p.feeds)))))
 }
 
 // next is what to do at now, and when to ask again at the latest; zero: when something

@@ -270,9 +270,9 @@ func (s *sim) check() {
 // Goal: whatever brokers, readers and the network do, each partition's batches come
 // whole, in order, once, and the plan's books are right. Method: all of it simulated.
 func TestPlan_simulated(t *testing.T) {
-	seeds := uint64(300)
+	seeds := uint64(150)
 	if testing.Short() {
-		seeds = 30
+		seeds = 20
 	}
 	for seed := range seeds {
 		rnd := rand.New(rand.NewPCG(seed, 1))

@@ -25,9 +25,10 @@ type reader[T any] struct {
 	batches batch.Reader
 	rec     batch.Record
 	record  Record
-	newest  int64 // time of a record, Unix ms; 0 before the first
-	quiet   int64 // since when there is nothing more, by the run's clock; 0: there is
-	again   int   // how often a chunk that is damaged was fetched anew
+	names   map[string]string // keys of headers
+	newest  int64             // time of a record, Unix ms; 0 before the first
+	quiet   int64             // since when there is nothing more, by the run's clock; 0: there is
+	again   int               // how often a chunk that is damaged was fetched anew
 
 	metrics *metrics
 }
@@ -58,6 +59,7 @@ func (r *reader[T]) Read(most int, out *pipeline.Output[T]) (pipeline.ReadState,
 	}
 	switch {
 	case r.ended():
+		r.measure()
 		return pipeline.Done, nil
 	case n > 0 || r.left:
 		return pipeline.More, nil
@@ -112,15 +114,36 @@ func (r *reader[T]) fill() {
 	if r.rec.Timestamp >= 0 {
 		r.record.Time = time.UnixMilli(r.rec.Timestamp)
 	}
+	r.record.Headers = r.record.Headers[:0]
 	if r.format.Keeps {
 		r.record.Headers = nil
-	}
-	r.record.Headers = r.record.Headers[:0]
-	if r.rec.HeaderCount() > 0 {
-		for k, v := range r.rec.Headers() {
-			r.record.Headers = append(r.record.Headers, Header{k, v})
+		if n := r.rec.HeaderCount(); n > 0 {
+			r.record.Headers = make([]Header, 0, n)
 		}
 	}
+	for h := r.rec.RawHeaders(); len(h) > 0; {
+		var key, value []byte
+		key, value, h = batch.CutHeader(h)
+		r.record.Headers = append(r.record.Headers, Header{r.name(key), value})
+	}
+}
+
+// namesMost is how many keys of headers a reader remembers.
+const namesMost = 100
+
+// name is the key of a header, which is likely one that came before.
+func (r *reader[T]) name(key []byte) string {
+	if s, ok := r.names[string(key)]; ok {
+		return s
+	}
+	s := string(key)
+	if r.names == nil {
+		r.names = map[string]string{}
+	}
+	if len(r.names) < namesMost {
+		r.names[s] = s
+	}
+	return s
 }
 
 // take goes on to what the hub has fetched, if there is anything.

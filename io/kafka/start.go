@@ -85,7 +85,7 @@ func (p Place) check(allowed ...placeKind) error {
 	}
 	switch {
 	case p.kind == nowhere:
-		return errors.New("a place is missing: want kafka.Earliest(), kafka.Latest(), ...")
+		return errors.New("a place is missing: want kafka.Earliest(), kafka.Latest() or another one")
 	case !ok:
 		return fmt.Errorf("%s is no place for this", p)
 	case p.otherwise == nil:

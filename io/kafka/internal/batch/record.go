@@ -35,6 +35,22 @@ func (r *Record) Headers() iter.Seq2[string, []byte] {
 	}
 }
 
+// RawHeaders is the headers for [CutHeader], which costs nothing:
+//
+//	for h := r.RawHeaders(); len(h) > 0; {
+//		key, value, h = batch.CutHeader(h)
+//	}
+func (r *Record) RawHeaders() []byte {
+	if r.n == 0 {
+		return nil
+	}
+	return r.headers
+}
+
+// CutHeader cuts one header from the front of what RawHeaders gave, which is not
+// empty. Key and value lie there; a null value is nil.
+func CutHeader(raw []byte) (key, value, rest []byte) { return takeHeader(raw) }
+
 // Header returns the last value of key, as Kafka's own clients do, and whether
 // there is one. It does not allocate.
 func (r *Record) Header(key string) (value []byte, ok bool) {
