@@ -98,7 +98,7 @@ func openLetter(r *Record) (l deadLetter, err error) {
 	if err != nil {
 		return deadLetter{}, err
 	}
-	n, err1 := strconv.ParseInt(partition, 10, 32)
+	n, err1 := strconv.ParseUint(partition, 10, 31)
 	l.Partition = int32(n)
 	var err2, err3, err4 error
 	l.Offset, err2 = strconv.ParseInt(offset, 10, 64)
