@@ -13,17 +13,12 @@ import (
 )
 
 func TestReal_one(t *testing.T) {
+	t.Parallel()
 	c := Real(t, 1)
 	t.Run("records", func(t *testing.T) { records(t, c) })
 	t.Run("transactions", func(t *testing.T) { transactions(t, c) })
 	t.Run("topics", func(t *testing.T) { topics(t, c) })
-	t.Run("killed and restarted", func(t *testing.T) { restart(t, c, c.Kill) })
-	t.Run("stopped in good order", func(t *testing.T) {
-		c.Stop(0)
-		refused(t, c.Addrs()[0])
-		c.Start(0)
-		assert.NotEmpty(t, ReadAll(t, c.Addrs(), "restart"))
-	})
+	t.Run("killed, stopped in good order, and restarted", func(t *testing.T) { restart(t, c, c.Kill, c.Stop) })
 	t.Run("paused", func(t *testing.T) {
 		c.Pause(0)
 		assert.True(t, silent(t, c.Addrs()[0]))
@@ -33,6 +28,7 @@ func TestReal_one(t *testing.T) {
 }
 
 func TestReal_three(t *testing.T) {
+	t.Parallel()
 	c := Real(t, 3)
 	t.Run("leaders move", func(t *testing.T) { leaders(t, c) })
 	t.Run("one is killed and comes back", func(t *testing.T) { failover(t, c, c.Kill) })
