@@ -7,7 +7,7 @@ GO_NEWEST := go1.27.3
 GO_FILES    := find . -name '*.go' -not -path './.git/*' -not -path '*/testdata/*'
 NEWER_FILES := '/([^/]*_go127|methods)\.go$$'
 
-.PHONY: check fmt-check fmt vet staticcheck archtest race test newest fuzz simulate size tools bench-peers
+.PHONY: check fmt-check fmt vet staticcheck archtest race test newest fuzz simulate size tools bench-peers kafka
 
 # check is what has to pass before a commit.
 check: fmt-check vet staticcheck archtest race
@@ -63,3 +63,7 @@ tools:
 # bench-peers runs the benchmark queries beside other engines: ARGS='-q w2 -runs 3' and so on.
 bench-peers:
 	go run ./bench/peers/compare $(ARGS)
+
+# kafka runs a real Apache Kafka in the foreground and prints its address: NODES=3 for three.
+kafka:
+	go run ./internal/kafkatest/cmd/kafka -nodes $(or $(NODES),1)

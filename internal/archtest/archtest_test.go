@@ -88,7 +88,7 @@ func TestCheck(t *testing.T) {
 		{
 			name:  "flags in the middle",
 			files: map[string]string{"transforms/top.go": doc("transforms", "flag")},
-			want:  []string{"transforms imports flag, which is for runners, runners/local, runners/distributed, runners/beam, internal/runner, pipelinetest, cmd/..., examples/..., bench/... only"},
+			want:  []string{"transforms imports flag, which is for runners, runners/local, runners/distributed, runners/beam, internal/runner, pipelinetest, internal/kafkatest/cmd/..., cmd/..., examples/..., bench/... only"},
 		},
 		{
 			name: "everybody's program links Kafka",

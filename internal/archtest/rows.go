@@ -82,7 +82,7 @@ var libraries = []library{
 	{"github.com/cockroachdb/pebble", []string{"internal/statepebble"}},
 	{"github.com/stretchr/testify", []string{"pipelinetest/..."}},
 	// Flags are read where programs begin, never in the middle.
-	{"flag", []string{"runners", "runners/local", "runners/distributed", "runners/beam", "internal/runner", "pipelinetest", "cmd/...", "examples/...", "bench/..."}},
+	{"flag", []string{"runners", "runners/local", "runners/distributed", "runners/beam", "internal/runner", "pipelinetest", "internal/kafkatest/cmd/...", "cmd/...", "examples/...", "bench/..."}},
 }
 
 // leanRoots and heavy: nothing that a leanRoot imports, directly or not, may

@@ -12,8 +12,12 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// patience is how long an operation may take before the test fails.
-const patience = 30 * time.Second
+// patience is how long an operation may take before the test fails, pause how long it
+// waits before it is tried again.
+const (
+	patience = 30 * time.Second
+	pause    = 20 * time.Millisecond
+)
 
 // Brokers is what a test can do with brokers of every kind.
 type Brokers interface {
@@ -49,7 +53,8 @@ func connect(t testing.TB, addrs []string, opts ...kgo.Opt) *kgo.Client {
 	kc, err := kgo.NewClient(append([]kgo.Opt{
 		kgo.SeedBrokers(addrs...),
 		kgo.RequestTimeoutOverhead(5 * time.Second),
-		kgo.MetadataMinAge(20 * time.Millisecond),
+		kgo.MetadataMinAge(pause),
+		kgo.RetryBackoffFn(func(int) time.Duration { return pause }),
 	}, opts...)...)
 	if err != nil {
 		t.Fatalf("a client for %v: %v", addrs, err)
@@ -233,7 +238,7 @@ func again(ctx context.Context, f func() error) error {
 		select {
 		case <-ctx.Done():
 			return err
-		case <-time.After(10 * time.Millisecond):
+		case <-time.After(pause):
 		}
 	}
 }

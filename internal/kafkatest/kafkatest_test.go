@@ -15,7 +15,7 @@ func TestFake(t *testing.T) {
 	t.Run("records", func(t *testing.T) { records(t, one) })
 	t.Run("transactions", func(t *testing.T) { transactions(t, one) })
 	t.Run("topics", func(t *testing.T) { topics(t, one) })
-	t.Run("one node goes and comes back", func(t *testing.T) { restart(t, one, one.Stop) })
+	t.Run("one node goes and comes back", func(t *testing.T) { restart(t, one, one.Stop, one.Kill) })
 	t.Run("leaders move", func(t *testing.T) { leaders(t, three) })
 	t.Run("one of three nodes goes and comes back", func(t *testing.T) { failover(t, three, three.Stop) })
 }
@@ -78,11 +78,12 @@ func topics(t *testing.T, b Brokers) {
 	assert.EqualValues(t, 2, got[0].Offset)
 }
 
-// restart: what was acknowledged or committed is there after the only node went.
-func restart(t *testing.T, b Brokers, stop func(node int32)) {
+// restart: what was acknowledged or committed is there after the only node went, in each
+// of these ways.
+func restart(t *testing.T, b Brokers, stops ...func(node int32)) {
 	b.CreateTopic("restart", 1, 1, nil)
 	var want []string
-	for i := range 3 {
+	for i, stop := range stops {
 		v := strconv.Itoa(i)
 		Produce(t, b.Addrs(), "restart", Strings(0, v))
 		Produce(t, b.Addrs(), "restart", Strings(0, v), Committed("id"))

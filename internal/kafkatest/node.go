@@ -63,7 +63,12 @@ func (n *node) start() error {
 		close(gone)
 	}()
 	n.cmd, n.gone = cmd, gone
-	return os.WriteFile(n.pidPath(), []byte(strconv.Itoa(cmd.Process.Pid)), 0o666)
+	return n.writePid()
+}
+
+// writePid is for the janitor.
+func (n *node) writePid() error {
+	return os.WriteFile(n.pidPath(), []byte(strconv.Itoa(n.cmd.Process.Pid)), 0o666)
 }
 
 // ready waits until the node serves clients.

@@ -68,15 +68,12 @@ func (p *producing) transactional(id string, end outcome) {
 // returns them with their offsets. It waits until all replicas in sync have them.
 func Produce(t testing.TB, addrs []string, topic string, records []Record, opts ...ProduceOption) []Record {
 	t.Helper()
-	p := producing{opts: []kgo.Opt{kgo.SeedBrokers(addrs...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ManualFlushing(),
-		kgo.MaxBufferedRecords(len(records) + 1), kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.MetadataMinAge(20 * time.Millisecond)}}
+	p := producing{opts: []kgo.Opt{kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ManualFlushing(),
+		kgo.MaxBufferedRecords(len(records) + 1), kgo.ProducerBatchCompression(kgo.NoCompression())}}
 	for _, o := range opts {
 		o(&p)
 	}
-	kc, err := kgo.NewClient(p.opts...)
-	if err != nil {
-		t.Fatalf("a producer for %v: %v", addrs, err)
-	}
+	kc := connect(t, addrs, p.opts...)
 	defer kc.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()

@@ -56,6 +56,22 @@ func Shared(t testing.TB) *RealCluster {
 
 var shared = sync.OnceValues(func() (*fleet, error) { return launchInstalled(1) })
 
+// Need skips a test that needs a real broker where none can be had: see the package.
+func Need(t testing.TB) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("a real broker is not for -short")
+	}
+	_, err := install()
+	switch {
+	case err == nil:
+	case errors.Is(err, errUnavailable) && os.Getenv("CI") != "true":
+		t.Skip(err)
+	default:
+		t.Fatal(err)
+	}
+}
+
 func launchInstalled(nodes int) (*fleet, error) {
 	lib, err := install()
 	if err != nil {
@@ -66,15 +82,9 @@ func launchInstalled(nodes int) (*fleet, error) {
 
 func realCluster(t testing.TB, start func() (*fleet, error)) *RealCluster {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("a real broker is not for -short")
-	}
+	Need(t)
 	f, err := start()
-	switch {
-	case err == nil:
-	case errors.Is(err, errUnavailable) && os.Getenv("CI") != "true":
-		t.Skip(err)
-	default:
+	if err != nil {
 		t.Fatal(err)
 	}
 	return &RealCluster{admin: newAdmin(t, f.addrs()), fleet: f}
