@@ -158,7 +158,27 @@ func (a *admin) topic(ctx context.Context, w work) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("no topic could be made at %v: %w", a.c.SeedBrokers(), errors.Join(err, context.Cause(ctx)))
 	}
-	return name, kerr.ErrorForCode(resp.Topics[0].ErrorCode)
+	if err := kerr.ErrorForCode(resp.Topics[0].ErrorCode); err != nil {
+		return "", err
+	}
+	return name, a.await(ctx, name, w.partitions)
+}
+
+// await waits until the broker that is asked knows the topic's partitions, which the
+// controller has made.
+func (a *admin) await(ctx context.Context, topic string, partitions int) error {
+	for ctx.Err() == nil {
+		r := kmsg.NewPtrMetadataRequest()
+		t := kmsg.NewMetadataRequestTopic()
+		t.Topic = &topic
+		r.Topics = append(r.Topics, t)
+		resp, err := r.RequestWith(ctx, a.c)
+		if err == nil && resp.Topics[0].ErrorCode == 0 && len(resp.Topics[0].Partitions) == partitions {
+			return nil
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return fmt.Errorf("topic %s was made, and nobody knows it: %w", topic, ctx.Err())
 }
 
 // remove deletes a topic; the broker's disk should not fill up.

@@ -74,6 +74,7 @@ func main() {
 	flag.DurationVar(&w.every, "every", 500*time.Millisecond, "time between the ends of transactions")
 	ops := flag.String("ops", "read,write,transactions", "what to measure")
 	rounds := flag.Int("rounds", 3, "how often each is measured, in turns; the medians are printed")
+	keep := flag.Bool("keep", false, "leave the topic that was read, to read it again with -one and -topic")
 	one := flag.String("one", "", "measure this client alone, in this process (for the command itself)")
 	flag.StringVar(&w.topic, "topic", "", "topic of -one")
 	profile := flag.String("cpuprofile", "", "write a CPU profile of -one here")
@@ -87,7 +88,7 @@ func main() {
 	case *one != "":
 		err = measure(ctx, w, *ops, *one, *profile)
 	default:
-		err = compare(ctx, w, strings.Split(*ops, ","), *rounds)
+		err = compare(ctx, w, strings.Split(*ops, ","), *rounds, *keep)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "kafka:", err)
@@ -120,7 +121,7 @@ func measure(ctx context.Context, w work, op, client, profile string) error {
 }
 
 // compare measures all clients in turns, and prints the medians.
-func compare(ctx context.Context, w work, ops []string, rounds int) error {
+func compare(ctx context.Context, w work, ops []string, rounds int, keep bool) error {
 	if rounds < 1 || w.records < 1 || w.size < 1 || w.partitions < 1 {
 		return errors.New("-rounds, -records, -size and -partitions have to be above 0")
 	}
@@ -133,22 +134,25 @@ func compare(ctx context.Context, w work, ops []string, rounds int) error {
 		if runs[op] == nil {
 			return fmt.Errorf("-ops %q: there are read, write, transactions", op)
 		}
-		if err := a.compare(ctx, w, op, rounds); err != nil {
+		if err := a.compare(ctx, w, op, rounds, keep); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (a *admin) compare(ctx context.Context, w work, op string, rounds int) error {
+func (a *admin) compare(ctx context.Context, w work, op string, rounds int, keep bool) error {
 	fmt.Fprintf(os.Stderr, "%s: %d records of %d bytes, %d partitions, %s\n", op, w.records, w.size, w.partitions, w.codec)
 	if op == "read" {
 		topic, err := a.topic(ctx, w)
 		if err != nil {
 			return err
 		}
-		defer a.remove(topic)
-		w.topic = topic
+		if w.topic = topic; keep {
+			fmt.Fprintln(os.Stderr, "  topic:", topic)
+		} else {
+			defer a.remove(topic)
+		}
 		if _, err := writeFranz(ctx, w); err != nil {
 			return fmt.Errorf("filling the topic: %w", err)
 		}
