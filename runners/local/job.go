@@ -128,7 +128,7 @@ func (j *job) Savepoint(ctx context.Context, name string) (string, error) {
 				return fmt.Errorf("make the folder of savepoints: %w", err)
 			}
 			if _, err := os.Stat(path); err == nil {
-				return fmt.Errorf("there is a savepoint %q already", name)
+				return fs.ErrExist
 			} else if !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}

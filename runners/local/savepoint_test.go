@@ -10,6 +10,7 @@ import (
 	"github.com/millrace/millrace/internal/control"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/runners/local"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -47,6 +48,8 @@ func TestRun_savepoint(t *testing.T) {
 				for err != nil && ctx.Err() == nil { // it is not there yet
 					p, err = control.In(dir).Savepoint(ctx, "half")
 				}
+				_, err = control.In(dir).Savepoint(ctx, "half")
+				assert.EqualError(t, err, `there is a savepoint "half" already`)
 				path <- p
 			}()
 			p := pipeline.New()
