@@ -3,22 +3,23 @@ package kafka
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/millrace/millrace/internal/kafkatest"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipelinetest/connector"
 )
 
-// committed is what another client reads in a topic at present, as read_committed.
-func committed(ctx context.Context, addrs []string, topic string) ([]string, error) {
+// shownIn is what another client reads in a topic at present, as read_committed.
+func shownIn(ctx context.Context, addrs []string, topic string) ([]string, error) {
 	c, err := kgo.NewClient(kgo.SeedBrokers(addrs...), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(50*time.Millisecond), kgo.KeepControlRecords())
 	if err != nil {
@@ -44,7 +45,7 @@ func committed(ctx context.Context, addrs []string, topic string) ([]string, err
 			}
 		})
 	}
-	return texts(all), nil
+	return keyedTexts(all), nil
 }
 
 // stableEnds is the end of what is committed in each partition that is not empty.
@@ -97,26 +98,33 @@ func openTxns(ctx context.Context, addrs []string) ([]string, error) {
 	return all, nil
 }
 
-func exactlyOnce(t testing.TB, addrs []string, url func(rest string) string, topic string) connector.Target[string] {
+func exactlyOnce(b kafkatest.Brokers, topic string) connector.Target[string] {
 	return connector.Target[string]{
 		Write: func(c pipeline.PCollection[string]) {
-			Write(c, url(topic+"?linger=1ms&timeout=20s"), words, ExactlyOnce("sink-"+topic))
+			Write(c, urlTo(b, topic+"?linger=1ms&timeout=20s"), words, ExactlyOnce("sink-"+topic))
 		},
-		Shown:      func(ctx context.Context) ([]string, error) { return committed(ctx, addrs, topic) },
-		Unfinished: func(ctx context.Context) ([]string, error) { return openTxns(ctx, addrs) },
+		Shown:      func(ctx context.Context) ([]string, error) { return shownIn(ctx, b.Addrs(), topic) },
+		Unfinished: func(ctx context.Context) ([]string, error) { return openTxns(ctx, b.Addrs()) },
 	}
 }
 
+func urlTo(b kafkatest.Brokers, rest string) string {
+	return "kafka://" + strings.Join(b.Addrs(), ",") + "/" + rest
+}
+
 func TestExactlyOnce_conformance(t *testing.T) {
-	k, err := kfake.NewCluster(kfake.NumBrokers(3), kfake.SleepOutOfOrder())
-	require.NoError(t, err)
-	t.Cleanup(k.Close)
+	b := kafkatest.Fake(t, kfake.NumBrokers(3))
+	conform(t, b)
+}
+
+// conform tests the sink with brokers of some kind.
+func conform(t *testing.T, b kafkatest.Brokers) {
 	var n atomic.Int64
 	connector.TestSink(t, connector.Sink[string]{
 		New: func(t testing.TB) connector.Target[string] {
 			topic := fmt.Sprint("t", n.Add(1))
-			require.NoError(t, k.CreateTopic(topic, 4, nil))
-			return exactlyOnce(t, k.ListenAddrs(), func(rest string) string { return urlOf(k, rest) }, topic)
+			b.CreateTopic(topic, 4, 1, nil)
+			return exactlyOnce(b, topic)
 		},
 		Input:   keyed(30, 30),
 		Durable: true,

@@ -19,10 +19,13 @@ const requestBytes = 8 << 20
 //
 // Everything that asks brokers is done by run, or by send, which run starts.
 type sender struct {
-	ctx    context.Context
-	client *client.Client
+	sink   *writeSink
 	cfg    *writeConfig
 	budget int // bytes that may wait, before the lane does
+
+	ctx    context.Context // of all requests
+	client *client.Client
+	end    func() // of all requests; it waits for those on their way
 
 	mu       sync.Mutex // guards what follows, and the streams
 	streams  []*stream
@@ -39,33 +42,49 @@ type sender struct {
 
 	wake  chan struct{} // holds one
 	ended sync.WaitGroup
-	stop  func() // ends everything
 }
 
-func newSender(ctx context.Context, c *client.Client, cfg *writeConfig, lanes int) *sender {
-	ctx, cancel := context.WithCancel(ctx)
+func newSender(sink *writeSink, lanes int) *sender {
 	s := &sender{
-		ctx: ctx, client: c, cfg: cfg, budget: max(cfg.buffer/lanes, 2*cfg.batchBytes),
+		sink: sink, cfg: sink.cfg, budget: max(sink.cfg.buffer/lanes, 2*sink.cfg.batchBytes),
 		byPart: map[client.TopicPartition]*stream{}, asking: map[int32]bool{}, producer: noProducer, wake: make(chan struct{}, 1),
 	}
 	s.changed = sync.NewCond(&s.mu)
-	unhook := context.AfterFunc(ctx, func() { s.fail(context.Cause(ctx)) })
-	s.stop = func() {
-		unhook()
-		cancel()
-		s.fail(context.Canceled)
-	}
 	return s
+}
+
+// connect lets the sender ask brokers until ctx ends, or end is called. Then it lets go
+// of the client by itself, as perhaps nobody calls close.
+func (s *sender) connect(ctx context.Context) (err error) {
+	if s.client, err = s.sink.share(); err != nil {
+		return err
+	}
+	var cancel context.CancelFunc
+	s.ctx, cancel = context.WithCancel(ctx)
+	end := sync.OnceFunc(func() {
+		cancel()
+		s.fail(context.Cause(s.ctx))
+		s.ended.Wait()
+		s.sink.release()
+	})
+	unhook := context.AfterFunc(ctx, end)
+	s.end = func() { unhook(); end() }
+	return nil
 }
 
 func (s *sender) start() { s.ended.Go(s.run) }
 
 // close ends the sender; what was not acknowledged, or not committed, is lost.
 func (s *sender) close() {
-	s.stop()
-	s.ended.Wait()
-	if s.txn != nil {
-		s.abort()
+	if s.txn == nil {
+		s.end()
+		return
+	}
+	c, err := s.sink.share() // that its connections stay until the end
+	s.end()
+	if err == nil {
+		s.abort(c)
+		s.sink.release()
 	}
 }
 
@@ -328,6 +347,9 @@ func (s *sender) send(leader int32, heads []sending) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.asking, leader)
+	if s.txn != nil && s.ctx.Err() != nil {
+		s.txn.adrift = true
+	}
 	s.flying--
 	for i, h := range heads {
 		if err == nil {

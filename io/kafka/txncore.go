@@ -21,7 +21,7 @@ var errForeign = errors.New("another run has written with this prefix of Exactly
 type token [8]byte
 
 // position is what the group of a lane holds, committed together with the records.
-type position struct {
+type txnPosition struct {
 	number int64 // of the newest transaction that is committed
 	run    token // whose number it is
 	life   token // of the writer that wrote it
@@ -41,7 +41,7 @@ type fork struct {
 type lineage [8]fork
 
 // behind is the lineage of a run that begins, or goes on, behind p.
-func (p position) behind(run token) lineage {
+func (p txnPosition) behind(run token) lineage {
 	var l lineage
 	n := 0
 	for _, f := range append([]fork{{p.run, p.number}}, p.before[:]...) {
@@ -54,7 +54,7 @@ func (p position) behind(run token) lineage {
 }
 
 // last is the newest number of a run that is committed.
-func (p position) last(run token) (number int64, known bool) {
+func (p txnPosition) last(run token) (number int64, known bool) {
 	if run == p.run {
 		return p.number, true
 	}
@@ -170,8 +170,8 @@ func (c *txnCore) want(g goal) {
 }
 
 // target is the position that the transaction at hand commits.
-func (c *txnCore) target() position {
-	p := position{c.number, c.run, c.life, c.before}
+func (c *txnCore) target() txnPosition {
+	p := txnPosition{c.number, c.run, c.life, c.before}
 	if c.full {
 		p.number++
 	}
@@ -208,7 +208,7 @@ func (c *txnCore) lost(s step) {
 
 // look says what was found behind the fence. in says that the batches of the
 // transaction at hand are in the log, and must not be sent again.
-func (c *txnCore) look(p position, found bool) (in bool, err error) {
+func (c *txnCore) look(p txnPosition, found bool) (in bool, err error) {
 	c.looked = true
 	switch {
 	case found && p.life == c.life: // the newest is our own
@@ -230,7 +230,7 @@ func (c *txnCore) look(p position, found bool) (in bool, err error) {
 }
 
 // resume finds out what became of the transaction that the state holds.
-func (c *txnCore) resume(p position, found bool) (in bool, err error) {
+func (c *txnCore) resume(p txnPosition, found bool) (in bool, err error) {
 	from := c.from
 	if from == nil {
 		c.begin(p)
@@ -262,13 +262,13 @@ func (c *txnCore) resume(p position, found bool) (in bool, err error) {
 }
 
 // begin begins a run behind the one that p is of.
-func (c *txnCore) begin(p position) {
+func (c *txnCore) begin(p txnPosition) {
 	c.run, c.number, c.before = c.fresh, p.number, p.behind(c.fresh)
 }
 
 // assume goes on behind p where look did not know: the transaction of the state is
 // there, or not.
-func (c *txnCore) assume(p position, in bool) {
+func (c *txnCore) assume(p txnPosition, in bool) {
 	c.full = c.full && !in
 	c.begin(p)
 }

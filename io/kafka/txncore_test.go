@@ -32,34 +32,34 @@ func TestTxn_resume(t *testing.T) {
 	for _, tt := range []struct {
 		story  string
 		from   *saved
-		at     position
+		at     txnPosition
 		in     bool
 		err    error
-		target position
+		target txnPosition
 	}{
-		{"a first run", nil, position{}, false, nil, position{0, fresh, life, none}},
-		{"a new run behind another", nil, position{7, other, other, none}, false, nil, position{7, fresh, life, lineage{{other, 7}}}},
-		{"a new run behind others", nil, position{7, other, other, lineage{{run, 7}}}, false, nil, position{7, fresh, life, lineage{{other, 7}, {run, 7}}}},
-		{"died behind the snapshot", &saved{run, 5, true}, position{4, run, other, none}, false, nil, position{5, run, life, none}},
-		{"died behind the commit", &saved{run, 5, true}, position{5, run, other, none}, true, nil, position{5, run, life, none}},
-		{"goes back to an old checkpoint", &saved{run, 5, true}, position{9, run, other, none}, true, nil, position{9, fresh, life, lineage{{run, 9}}}},
-		{"another run came between, behind the commit", &saved{run, 5, true}, position{9, other, other, lineage{{run, 5}}}, true, nil,
-			position{9, fresh, life, lineage{{other, 9}, {run, 5}}}},
-		{"another run came between, before the commit", &saved{run, 6, true}, position{9, other, other, lineage{{run, 5}}}, false, nil,
-			position{6, run, life, lineage{{other, 9}}}},
-		{"too many others came between", &saved{run, 5, true}, position{9, other, other, lineage{{life, 5}}}, false, errForeign, position{}},
-		{"the position has expired", &saved{run, 5, true}, position{}, false, errForgotten, position{}},
-		{"the position was set back", &saved{run, 5, true}, position{3, run, other, none}, false, errForgotten, position{}},
-		{"nothing is open", &saved{run, 5, false}, position{5, run, other, none}, false, nil, position{5, run, life, none}},
-		{"nothing is open, and the position has expired", &saved{run, 5, false}, position{}, false, nil, position{5, run, life, none}},
-		{"nothing is open, and another has written", &saved{run, 5, false}, position{9, other, other, none}, false, nil, position{9, fresh, life, lineage{{other, 9}}}},
-		{"nothing is open, and an old checkpoint", &saved{run, 5, false}, position{9, run, other, none}, false, nil, position{9, fresh, life, lineage{{run, 9}}}},
+		{"a first run", nil, txnPosition{}, false, nil, txnPosition{0, fresh, life, none}},
+		{"a new run behind another", nil, txnPosition{7, other, other, none}, false, nil, txnPosition{7, fresh, life, lineage{{other, 7}}}},
+		{"a new run behind others", nil, txnPosition{7, other, other, lineage{{run, 7}}}, false, nil, txnPosition{7, fresh, life, lineage{{other, 7}, {run, 7}}}},
+		{"died behind the snapshot", &saved{run, 5, true}, txnPosition{4, run, other, none}, false, nil, txnPosition{5, run, life, none}},
+		{"died behind the commit", &saved{run, 5, true}, txnPosition{5, run, other, none}, true, nil, txnPosition{5, run, life, none}},
+		{"goes back to an old checkpoint", &saved{run, 5, true}, txnPosition{9, run, other, none}, true, nil, txnPosition{9, fresh, life, lineage{{run, 9}}}},
+		{"another run came between, behind the commit", &saved{run, 5, true}, txnPosition{9, other, other, lineage{{run, 5}}}, true, nil,
+			txnPosition{9, fresh, life, lineage{{other, 9}, {run, 5}}}},
+		{"another run came between, before the commit", &saved{run, 6, true}, txnPosition{9, other, other, lineage{{run, 5}}}, false, nil,
+			txnPosition{6, run, life, lineage{{other, 9}}}},
+		{"too many others came between", &saved{run, 5, true}, txnPosition{9, other, other, lineage{{life, 5}}}, false, errForeign, txnPosition{}},
+		{"the position has expired", &saved{run, 5, true}, txnPosition{}, false, errForgotten, txnPosition{}},
+		{"the position was set back", &saved{run, 5, true}, txnPosition{3, run, other, none}, false, errForgotten, txnPosition{}},
+		{"nothing is open", &saved{run, 5, false}, txnPosition{5, run, other, none}, false, nil, txnPosition{5, run, life, none}},
+		{"nothing is open, and the position has expired", &saved{run, 5, false}, txnPosition{}, false, nil, txnPosition{5, run, life, none}},
+		{"nothing is open, and another has written", &saved{run, 5, false}, txnPosition{9, other, other, none}, false, nil, txnPosition{9, fresh, life, lineage{{other, 9}}}},
+		{"nothing is open, and an old checkpoint", &saved{run, 5, false}, txnPosition{9, run, other, none}, false, nil, txnPosition{9, fresh, life, lineage{{run, 9}}}},
 	} {
 		c := newTxnCore(tt.from, fresh, life)
 		assert.Equal(t, stepFence, c.next(false), tt.story)
 		c.done(stepFence)
 		assert.Equal(t, stepLook, c.next(false), tt.story)
-		in, err := c.look(tt.at, tt.at != position{})
+		in, err := c.look(tt.at, tt.at != txnPosition{})
 		assert.ErrorIs(t, err, tt.err, tt.story)
 		if tt.err != nil {
 			continue

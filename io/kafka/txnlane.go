@@ -31,15 +31,22 @@ type laneTxn struct {
 	producer         batch.Producer
 	filling, sending int64
 	kept             int   // bytes, of this lane
+	begun            bool  // there may be a transaction open at the brokers
+	adrift           bool  // requests that got no answer may still arrive there
 	lost             error // the transaction is no more, and requests may still be on their way
 	troubles         int
 	since            time.Time // of the first of these troubles
 	retryAt          time.Time
 }
 
-// abortTimeout is how long closing a lane may wait until its transaction is aborted:
-// if it is not, readers wait until its time is over, or the lane is opened again.
-const abortTimeout = 2 * time.Second
+const (
+	// lastTimeout is how long a commit may take when the run is over. What is not
+	// committed then is so by the next run.
+	lastTimeout = 10 * time.Second
+	// abortTimeout is how long closing a lane may wait until its transaction is aborted:
+	// if it is not, readers wait until its time is over, or the lane is opened again.
+	abortTimeout = 2 * time.Second
+)
 
 func (t *laneTxn) name() string {
 	if t == nil {
@@ -91,7 +98,7 @@ func (t *laneTxn) pauses(now time.Time, wait *time.Duration) bool {
 }
 
 // openTxn makes s write in transactions, and goes on from state, if it is not nil.
-func (s *sender) openTxn(lane, lanes int, all *atomic.Int64, state []byte) error {
+func (s *sender) openTxn(lane, lanes int, state []byte) error {
 	var from *txnState
 	if state != nil {
 		var err error
@@ -102,7 +109,7 @@ func (s *sender) openTxn(lane, lanes int, all *atomic.Int64, state []byte) error
 	t := &laneTxn{
 		id:   fmt.Sprintf("%s-%d-%d", s.cfg.prefix, lanes, lane),
 		home: client.TopicPartition{Topic: s.cfg.to.Topic},
-		all:  all, most: int64(s.cfg.txnBytes),
+		all:  &s.sink.kept, most: int64(s.cfg.txnBytes),
 	}
 	var fresh, life token
 	rand.Read(fresh[:])
@@ -174,7 +181,14 @@ func (s *sender) commit() error {
 	defer s.mu.Unlock()
 	t := s.txn
 	if !t.holds() {
-		return s.err
+		return nil
+	}
+	if s.ctx.Err() != nil {
+		end, err := s.revive()
+		if err != nil {
+			return err
+		}
+		defer end()
 	}
 	t.core.want(toCommit)
 	s.rouse()
@@ -192,6 +206,28 @@ func (s *sender) commit() error {
 	}
 	s.rouse()
 	return nil
+}
+
+// revive lets the sender go on behind the end of its run, to commit what is in a
+// checkpoint, until end is called. mu is held, and nothing is to be sent that is not in
+// the checkpoint.
+func (s *sender) revive() (end func(), err error) {
+	s.mu.Unlock()
+	defer s.mu.Lock()
+	s.end()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), lastTimeout)
+	if err := s.connect(ctx); err != nil {
+		cancel()
+		return nil, err
+	}
+	s.err = nil
+	s.start()
+	return func() {
+		s.mu.Unlock()
+		defer s.mu.Lock()
+		s.end()
+		cancel()
+	}, nil
 }
 
 // sent says whether all of the transaction at hand is acknowledged. mu is held.
@@ -221,6 +257,7 @@ func (s *sender) advance() bool {
 	}
 	next := t.core.next(s.sent())
 	target := t.core.target()
+	t.begun = t.begun || next == stepMark
 	s.mu.Unlock()
 	if next == stepNone || next == stepSend {
 		return false
@@ -230,6 +267,7 @@ func (s *sender) advance() bool {
 	defer s.mu.Unlock()
 	switch {
 	case err != nil:
+		t.adrift = true
 		s.troubled(next, err)
 	case next == stepLook:
 		s.found(p, found)
@@ -241,7 +279,7 @@ func (s *sender) advance() bool {
 }
 
 // do asks the brokers for a step.
-func (s *sender) do(next step, target position) (p position, found bool, err error) {
+func (s *sender) do(next step, target txnPosition) (p txnPosition, found bool, err error) {
 	t := s.txn
 	switch next {
 	case stepFence:
@@ -253,7 +291,7 @@ func (s *sender) do(next step, target position) (p position, found bool, err err
 		}
 		var at client.GroupOffset
 		if at, found = all[t.home]; found {
-			if p, err = parsePosition(at.Offset, at.Metadata); err != nil {
+			if p, err = parseTxnPosition(at.Offset, at.Metadata); err != nil {
 				err = fmt.Errorf("group %s: %w", t.id, err)
 			}
 		}
@@ -273,19 +311,20 @@ func (s *sender) stepped(done step) {
 	t.core.done(done)
 	switch done {
 	case stepFence:
+		t.begun, t.adrift = false, false
 		for _, st := range s.streams {
 			st.renew(t.producer)
 			st.in = false
 		}
 		s.producer = t.producer
 	case stepEnd:
-		t.troubles = 0
+		t.troubles, t.begun = 0, false
 		s.drop()
 	}
 }
 
 // found takes in the position. mu is held.
-func (s *sender) found(p position, found bool) {
+func (s *sender) found(p txnPosition, found bool) {
 	c := s.txn.core
 	in, err := c.look(p, found)
 	if a := s.cfg.assume; a != nil && (errors.Is(err, errForgotten) || errors.Is(err, errForeign)) {
@@ -373,6 +412,9 @@ func (s *sender) join(heads []sending) error {
 	if len(parts) == 0 {
 		return nil
 	}
+	s.mu.Lock()
+	s.txn.begun = true
+	s.mu.Unlock()
 	if err := s.client.AddPartitions(s.ctx, s.txn.id, s.txn.producer, parts); err != nil {
 		return err
 	}
@@ -384,18 +426,19 @@ func (s *sender) join(heads []sending) error {
 	return nil
 }
 
-// abort aborts the transaction that is open, if there is one. The sender is closed.
-func (s *sender) abort() {
+// abort aborts the transaction that is open, if there is one. The sender has ended.
+func (s *sender) abort(c *client.Client) {
 	t := s.txn
 	t.all.Add(-int64(t.kept))
-	open := t.core.marked
-	for _, st := range s.streams {
-		open = open || st.in
-	}
-	if !open {
+	if !t.begun {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), abortTimeout)
 	defer cancel()
-	_ = s.client.EndTxn(ctx, t.id, t.producer, false) // if it can't be done, time or the next one does it
+	// If neither can be done, time or the next one who opens does it.
+	if t.adrift { // behind a fence nothing that arrives late begins another one
+		_, _ = c.InitProducer(ctx, t.id, s.cfg.txnTimeout)
+		return
+	}
+	_ = c.EndTxn(ctx, t.id, t.producer, false)
 }

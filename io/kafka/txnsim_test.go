@@ -14,17 +14,16 @@ import (
 type simID struct {
 	epoch  int
 	open   bool
-	writes []int     // of the open transaction
-	mark   *position // of the open transaction
-	log    []int     // as read_committed
-	at     position
+	writes []int        // of the open transaction
+	mark   *txnPosition // of the open transaction
+	log    []int        // as read_committed
+	at     txnPosition
 	found  bool
 }
 
 var (
 	errSimFenced   = errors.New("fenced")
 	errSimUnstable = errors.New("the position is in an open transaction")
-	errSimUnknown  = errors.New("no answer")
 )
 
 func (b *simID) fence() int {
@@ -48,7 +47,7 @@ func (b *simID) produce(epoch, v int) error {
 	return nil
 }
 
-func (b *simID) commitOffset(epoch int, p position) error {
+func (b *simID) commitOffset(epoch int, p txnPosition) error {
 	if epoch != b.epoch {
 		return errSimFenced
 	}
@@ -68,9 +67,9 @@ func (b *simID) end(epoch int) error {
 	return nil
 }
 
-func (b *simID) look() (position, bool, error) {
+func (b *simID) look() (txnPosition, bool, error) {
 	if b.mark != nil {
-		return position{}, false, errSimUnstable
+		return txnPosition{}, false, errSimUnstable
 	}
 	return b.at, b.found, nil
 }
@@ -196,7 +195,7 @@ func (s *sim) step(w *simWriter) error {
 		return nil
 	}
 	var err error
-	var p position
+	var p txnPosition
 	var found bool
 	switch st {
 	case stepNone:

@@ -155,13 +155,13 @@ func (r *stateReader) bytes(n uint64) []byte {
 	return b
 }
 
-// positionVersion begins the metadata in which a position is kept, beside its number,
+// txnPositionVersion begins the metadata in which a position is kept, beside its number,
 // which is the offset: "1 RUN LIFE RUN:NUMBER RUN:NUMBER ...", tokens in hex.
-const positionVersion = "1"
+const txnPositionVersion = "1"
 
-func (p position) metadata() string {
+func (p txnPosition) metadata() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s %x %x", positionVersion, p.run, p.life)
+	fmt.Fprintf(&b, "%s %x %x", txnPositionVersion, p.run, p.life)
 	for _, f := range p.before {
 		if f.run != (token{}) {
 			fmt.Fprintf(&b, " %x:%d", f.run, f.number)
@@ -170,11 +170,11 @@ func (p position) metadata() string {
 	return b.String()
 }
 
-// parsePosition reads what metadata wrote.
-func parsePosition(number int64, metadata string) (p position, err error) {
+// parseTxnPosition reads what metadata wrote.
+func parseTxnPosition(number int64, metadata string) (p txnPosition, err error) {
 	fields := strings.Fields(metadata)
 	p.number = number
-	ok := len(fields) >= 3 && fields[0] == positionVersion && len(fields)-3 <= len(p.before) && number >= 0
+	ok := len(fields) >= 3 && fields[0] == txnPositionVersion && len(fields)-3 <= len(p.before) && number >= 0
 	if ok {
 		ok = parseToken(&p.run, fields[1]) && parseToken(&p.life, fields[2])
 	}
@@ -185,7 +185,7 @@ func parsePosition(number int64, metadata string) (p position, err error) {
 		ok = parseToken(&f.run, run) && err == nil
 	}
 	if !ok {
-		return position{}, fmt.Errorf("it holds offset %d with %q, which is no position of a sink: the group is used for something else, or by another version of this program", number, metadata)
+		return txnPosition{}, fmt.Errorf("it holds offset %d with %q, which is no position of a sink: the group is used for something else, or by another version of this program", number, metadata)
 	}
 	return p, nil
 }

@@ -81,14 +81,14 @@ func FuzzTxnState(f *testing.F) {
 }
 
 func TestPosition(t *testing.T) {
-	p := position{7, token{1}, token{2}, lineage{{token{3}, 6}, {token{4}, 0}}}
+	p := txnPosition{7, token{1}, token{2}, lineage{{token{3}, 6}, {token{4}, 0}}}
 	assert.Equal(t, "1 0100000000000000 0200000000000000 0300000000000000:6 0400000000000000:0", p.metadata())
-	got, err := parsePosition(7, p.metadata())
+	got, err := parseTxnPosition(7, p.metadata())
 	require.NoError(t, err)
 	require.Equal(t, p, got)
 	for _, bad := range []string{"", "2 0100000000000000 0200000000000000", "1 01 02", "1 0100000000000000 x", p.metadata() + " 0300000000000000",
 		p.metadata() + strings.Repeat(" 0300000000000000:1", 7), "1 010000000000000000 0200000000000000"} {
-		_, err := parsePosition(7, bad)
+		_, err := parseTxnPosition(7, bad)
 		require.ErrorContains(t, err, "the group is used for something else", bad)
 	}
 }

@@ -37,8 +37,6 @@ func (w *lineWriter[T]) WriteAt(v T, ts int64) error {
 type laneWriter struct {
 	sink    *writeSink
 	sender  *sender
-	client  *client.Client
-	ctx     context.Context
 	topics  map[string]*topicWriter
 	topic   *topicWriter // that was written to last
 	headers []batch.Header
@@ -49,20 +47,11 @@ func (w *laneWriter) open(ctx context.Context, s *writeSink, lane, lanes int, st
 	if s.cfg.prefix != "" && !pipeline.Durable(ctx) {
 		return errors.New("kafka.ExactlyOnce wants a run that keeps its checkpoints: give it a folder (-state-dir), or write at least once")
 	}
-	if w.client, err = s.share(); err != nil {
+	w.sink, w.topics, w.sender = s, map[string]*topicWriter{}, newSender(s, lanes)
+	if err := w.sender.connect(ctx); err != nil {
 		return err
 	}
-	w.sink, w.ctx, w.topics = s, ctx, map[string]*topicWriter{}
-	w.sender = newSender(ctx, w.client, s.cfg, lanes)
-	closing := sync.OnceFunc(func() {
-		w.sender.close()
-		s.release()
-	})
-	unhook := context.AfterFunc(ctx, closing) // perhaps nobody calls Abort
-	w.close = func() {
-		unhook()
-		closing()
-	}
+	w.close = sync.OnceFunc(w.sender.close)
 	if err := w.begin(lane, lanes, state); err != nil {
 		w.close()
 		return err
@@ -82,7 +71,7 @@ func (w *laneWriter) begin(lane, lanes int, state []byte) (err error) {
 		w.sender.start()
 		return nil
 	}
-	if err := w.sender.openTxn(lane, lanes, &w.sink.kept, state); err != nil {
+	if err := w.sender.openTxn(lane, lanes, state); err != nil {
 		return err
 	}
 	w.sender.start()
@@ -187,14 +176,15 @@ func (w *laneWriter) topicOf(name string) (*topicWriter, error) {
 }
 
 func (w *laneWriter) lookUp(name string) (client.Topic, error) {
-	info, err := w.client.Topic(w.ctx, name)
+	ctx, c := w.sender.ctx, w.sender.client
+	info, err := c.Topic(ctx, name)
 	e, ok := errors.AsType[*client.Error](err)
 	if create := w.sink.cfg.create; ok && e.UnknownTopic() && create != nil {
-		err := w.client.CreateTopic(w.ctx, name, create.partitions, create.replicas, create.config)
+		err := c.CreateTopic(ctx, name, create.partitions, create.replicas, create.config)
 		if e, ok := errors.AsType[*client.Error](err); err != nil && (!ok || !e.Exists()) { // another lane was faster
 			return info, err
 		}
-		return w.client.Topic(w.ctx, name)
+		return c.Topic(ctx, name)
 	}
 	return info, err
 }
