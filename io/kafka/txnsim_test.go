@@ -106,8 +106,8 @@ const (
 
 const simPerCut = 3 // values of a cut
 
-// sim is a run of one lane: processes that follow one another, and perhaps do not know.
-type sim struct {
+// txnSim is a run of one lane: processes that follow one another, and perhaps do not know.
+type txnSim struct {
 	rnd     *rand.Rand
 	id      simID
 	writers []*simWriter // the last one is the process that is meant to be
@@ -117,13 +117,13 @@ type sim struct {
 	trouble int // of 100 steps so many go wrong
 }
 
-func (s *sim) token() token {
+func (s *txnSim) token() token {
 	s.tokens++
 	return token{s.tokens}
 }
 
 // start begins a process from the last snapshot.
-func (s *sim) start() {
+func (s *txnSim) start() {
 	w := &simWriter{cut: s.taken + 1}
 	var from *saved
 	if s.state != nil {
@@ -135,7 +135,7 @@ func (s *sim) start() {
 }
 
 // act lets a process do one thing.
-func (s *sim) act(w *simWriter, current bool) error {
+func (s *txnSim) act(w *simWriter, current bool) error {
 	switch w.phase {
 	case simOpening, simCommitting:
 		if w.core.goal == toWrite {
@@ -187,7 +187,7 @@ func (w *simWriter) write(to *[]int) {
 }
 
 // step does the core's next step. It may go wrong: before it is done, or behind it.
-func (s *sim) step(w *simWriter) error {
+func (s *txnSim) step(w *simWriter) error {
 	st := w.core.next(w.sent == len(w.values))
 	wrong := s.rnd.IntN(100)
 	if wrong < s.trouble/2 {
@@ -235,7 +235,7 @@ func (s *sim) step(w *simWriter) error {
 	return nil
 }
 
-func (s *sim) lost(w *simWriter, st step) {
+func (s *txnSim) lost(w *simWriter, st step) {
 	w.core.lost(st)
 	if !plant.Is(plant.AbortedDropped) {
 		w.sent = 0
@@ -243,7 +243,7 @@ func (s *sim) lost(w *simWriter, st step) {
 }
 
 // run goes on until so many snapshots are taken and committed, and then compares.
-func (s *sim) run(cuts int) error {
+func (s *txnSim) run(cuts int) error {
 	s.start()
 	crashes := 6
 	at, burst := 0, 0
@@ -296,7 +296,7 @@ func (s *sim) run(cuts int) error {
 // simulate runs one seed.
 func simulate(seed uint64) error {
 	rnd := rand.New(rand.NewPCG(seed, 2))
-	s := &sim{rnd: rnd, trouble: rnd.IntN(25)}
+	s := &txnSim{rnd: rnd, trouble: rnd.IntN(25)}
 	if err := s.run(1 + rnd.IntN(5)); err != nil {
 		return fmt.Errorf("seed %d: %w", seed, err)
 	}
