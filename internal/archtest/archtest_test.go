@@ -97,7 +97,7 @@ func TestCheck(t *testing.T) {
 				"runners/distributed/kafka.go": doc("distributed", "github.com/segmentio/kafka-go"),
 			},
 			want: []string{
-				"runners/distributed imports github.com/segmentio/kafka-go, which is for io/kafka/... only",
+				"runners/distributed imports github.com/segmentio/kafka-go, which is for io/kafka/..., bench/kafka only",
 				"runners > runners/distributed > github.com/segmentio/kafka-go: every program would link it",
 			},
 		},

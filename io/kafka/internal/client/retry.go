@@ -24,13 +24,19 @@ func pause(n int) time.Duration {
 }
 
 // retry runs f until it succeeds, fails for good, or the time of a call is over.
-// What it then returns is the last failure, and the caller's ctx error if that is
-// what ended it.
+// What it then returns is the last failure that says why, rather than that time was over
+// in the middle of a try; and the caller's ctx error if that is what ended it.
 func (c *Client) retry(ctx context.Context, f func(context.Context) error) error {
 	limited, cancel := context.WithTimeout(ctx, c.cfg.RequestTimeout)
 	defer cancel()
+	var why error
 	for n := 1; ; n++ {
 		err := f(limited)
+		if why == nil || !errors.Is(err, context.DeadlineExceeded) {
+			why = err
+		} else if err != nil {
+			err = why
+		}
 		if err == nil || !again(err) {
 			return err
 		}
