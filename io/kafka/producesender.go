@@ -36,6 +36,7 @@ type sender struct {
 	asking   map[int32]bool // brokers to which a request is on its way
 	flying   int            // requests
 	spare    []*batch.Builder
+	memory   recycled // of batches that were acknowledged, and committed
 	producer batch.Producer // the newest, which new streams get
 	err      error          // the first that ends all
 	changed  *sync.Cond
@@ -45,8 +46,9 @@ type sender struct {
 }
 
 func newSender(sink *writeSink, lanes int) *sender {
+	budget := max(sink.cfg.buffer/lanes, 2*sink.cfg.batchBytes)
 	s := &sender{
-		sink: sink, cfg: sink.cfg, budget: max(sink.cfg.buffer/lanes, 2*sink.cfg.batchBytes),
+		sink: sink, cfg: sink.cfg, budget: budget, memory: recycled{most: budget},
 		byPart: map[client.TopicPartition]*stream{}, asking: map[int32]bool{}, producer: noProducer, wake: make(chan struct{}, 1),
 	}
 	s.changed = sync.NewCond(&s.mu)
@@ -170,10 +172,11 @@ func (s *sender) builder() *batch.Builder {
 	if n := len(s.spare); n > 0 {
 		b := s.spare[n-1]
 		s.spare = s.spare[:n-1]
+		b.Reset(s.memory.get())
 		return b
 	}
 	b := &batch.Builder{}
-	b.Reset(nil)
+	b.Reset(s.memory.get())
 	return b
 }
 
@@ -367,8 +370,7 @@ func (s *sender) finish(p *parcel) {
 	if p.builder == nil {
 		return
 	}
-	p.batch = p.builder.Finish(s.cfg.codec)
-	p.builder.Reset(nil)
+	p.batch, p.own = p.builder.Finish(s.cfg.codec), true
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.spare = append(s.spare, p.builder)
@@ -380,11 +382,14 @@ func (s *sender) finish(p *parcel) {
 // answered takes in what became of a stream's head. mu is held.
 func (s *sender) answered(st *stream, err error) {
 	p := st.queue[0]
+	p.own = p.own && err == nil // a request that got no answer may still be reading it
 	switch st.answer(err) {
 	case acked:
 		s.buffered -= p.bytes
 		if s.txn != nil {
 			st.kept = append(st.kept, p)
+		} else {
+			s.recycle(p)
 		}
 	case refused:
 		s.give(st, p, err)
@@ -404,6 +409,13 @@ func (s *sender) answered(st *stream, err error) {
 		if now.Sub(st.first) >= patience(s.cfg.delivery, err) {
 			s.give(st, p, fmt.Errorf("tried %d times in %v: %w", st.tries, now.Sub(st.first).Round(time.Second), err))
 		}
+	}
+}
+
+// recycle takes the memory of a batch that nobody needs any more. mu is held.
+func (s *sender) recycle(p *parcel) {
+	if p.own {
+		s.memory.put(p.batch)
 	}
 }
 

@@ -15,6 +15,7 @@ var noProducer = batch.Producer{ID: -1, Epoch: -1}
 type parcel struct {
 	builder *batch.Builder // until it is finished
 	batch   []byte         // from then on
+	own     bool           // its memory is nobody else's
 	records int
 	bytes   int   // that count against the buffer
 	txn     int64 // number of the transaction that it belongs to; 0 without

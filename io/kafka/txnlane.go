@@ -359,6 +359,7 @@ func (s *sender) drop() {
 	for _, st := range s.streams {
 		for _, p := range st.kept {
 			t.keeps(-p.bytes)
+			s.recycle(p)
 		}
 		st.kept, st.in = nil, false
 		n := 0
