@@ -42,7 +42,7 @@ type Successor interface {
 type Writer[T any] interface {
 	Write(v T) error
 	// Prepare makes what was written durable but not visible, and returns what
-	// Open needs to go on from here.
+	// Open needs to go on from here. The next Prepare may use the same memory.
 	Prepare() (state []byte, err error)
 	// Commit is called when the snapshot that holds the state is taken. What was
 	// written behind the Prepare is not meant: it belongs to the next one. Commit may be

@@ -72,6 +72,7 @@ type sink[T any] struct {
 	w           *Writer[T] // nil where the sink has no part
 	lane, lanes int        // of w
 	state       []byte     // of the last Prepare
+	row         []byte     // memory of the last Delta
 	was         []lanePart // what was loaded
 }
 
@@ -173,9 +174,10 @@ func (s *sink[T]) Delta(w graph.DeltaWriter) {
 	if s.state == nil {
 		return
 	}
-	row := binary.AppendUvarint(nil, uint64(s.lane))
-	row = binary.AppendUvarint(row, uint64(s.lanes))
-	w.Put(graph.EveryLane, []byte("writer"), append(row, s.state...))
+	s.row = binary.AppendUvarint(s.row[:0], uint64(s.lane))
+	s.row = binary.AppendUvarint(s.row, uint64(s.lanes))
+	s.row = append(s.row, s.state...)
+	w.Put(graph.EveryLane, []byte("writer"), s.row)
 }
 
 func (s *sink[T]) Load(_, val []byte) error {

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -30,10 +31,11 @@ type laneTxn struct {
 	core             *txnCore
 	producer         batch.Producer
 	filling, sending int64
-	kept             int   // bytes, of this lane
-	begun            bool  // there may be a transaction open at the brokers
-	adrift           bool  // requests that got no answer may still arrive there
-	lost             error // the transaction is no more, and requests may still be on their way
+	kept             int    // bytes, of this lane
+	encoded          []byte // memory of the last state
+	begun            bool   // there may be a transaction open at the brokers
+	adrift           bool   // requests that got no answer may still arrive there
+	lost             error  // the transaction is no more, and requests may still be on their way
 	troubles         int
 	since            time.Time // of the first of these troubles
 	retryAt          time.Time
@@ -172,7 +174,8 @@ func (s *sender) prepare() ([]byte, error) {
 		}
 		state.parts = append(state.parts, part)
 	}
-	return state.encode(make([]byte, 0, t.kept+1024)), nil
+	t.encoded = state.encode(slices.Grow(t.encoded[:0], t.kept+1024))
+	return t.encoded, nil
 }
 
 // commit commits what was prepared; if that was done already, it does nothing.
