@@ -44,7 +44,7 @@ func committed(ctx context.Context, addrs []string, topic string) ([]string, err
 			}
 		})
 	}
-	return texts(all), nil
+	return keyedTexts(all), nil
 }
 
 // stableEnds is the end of what is committed in each partition that is not empty.

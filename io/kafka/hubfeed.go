@@ -37,7 +37,7 @@ type feed struct {
 	twin  bool      // others read the same partition
 }
 
-func newFeed(tp client.TopicPartition, at position) *feed {
+func newFeed(tp client.TopicPartition, at spot) *feed {
 	return &feed{tp: tp, next: at.next, end: at.end, epoch: at.epoch, leader: -1, spare: -1, high: -1, start: -1}
 }
 

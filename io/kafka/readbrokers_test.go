@@ -30,7 +30,7 @@ func brokersURL(b kafkatest.Brokers, rest string) string {
 	return "kafka://" + strings.Join(b.Addrs(), ",") + "/" + rest
 }
 
-// numbered is n texts of a kind.
+// numbered is n lines of a kind.
 func numbered(kind string, n int) (out []string) {
 	for i := range n {
 		out = append(out, fmt.Sprint(kind, i))
@@ -157,7 +157,7 @@ func TestRead_leadersMove(t *testing.T) {
 		b.CreateTopic("t", 6, 3, nil)
 		w := newPen(t, b)
 		r := start(t, local.Config{Parallelism: 2}, func(p *pipeline.Pipeline) pipeline.PCollection[string] {
-			return Read(p, brokersURL(b, "t"), texts)
+			return Read(p, brokersURL(b, "t"), lines)
 		})
 		var want []string
 		for round := range 5 {
@@ -177,7 +177,7 @@ func TestRead_brokersRestart(t *testing.T) {
 		b.CreateTopic("t", 6, 3, nil)
 		w := newPen(t, b)
 		r := start(t, local.Config{Parallelism: 2}, func(p *pipeline.Pipeline) pipeline.PCollection[string] {
-			return Read(p, brokersURL(b, "t"), texts)
+			return Read(p, brokersURL(b, "t"), lines)
 		})
 		want := w.send("t", 6, 30)
 		r.await(want...)
@@ -196,7 +196,7 @@ func TestRead_brokersRestart(t *testing.T) {
 		b.CreateTopic("t", 2, 1, nil)
 		w := newPen(t, b)
 		r := start(t, local.Config{Parallelism: 2}, func(p *pipeline.Pipeline) pipeline.PCollection[string] {
-			return Read(p, brokersURL(b, "t"), texts)
+			return Read(p, brokersURL(b, "t"), lines)
 		})
 		want := w.send("t", 2, 10)
 		r.await(want...)
@@ -221,7 +221,7 @@ func TestRead_grows(t *testing.T) {
 		produce(t, b, "orders-a", 0, numbered("old", 10))
 		produce(t, b, "others", 0, numbered("other", 10))
 		r := start(t, local.Config{Parallelism: 3}, func(p *pipeline.Pipeline) pipeline.PCollection[string] {
-			return Read(p, brokersURL(b, ""), texts, Pattern("orders-.*"), Start(Latest()), Discover(20*time.Millisecond))
+			return Read(p, brokersURL(b, ""), lines, Pattern("orders-.*"), Start(Latest()), Discover(20*time.Millisecond))
 		})
 		want := awaitsBegin(t, r, b, "orders-a")
 		b.AddPartitions("orders-a", 3)
@@ -361,7 +361,7 @@ func TestRead_group(t *testing.T) {
 		produce(t, b, "t", 0, numbered("a", 10))
 		produce(t, b, "t", 1, numbered("b", 10))
 		read := func(p *pipeline.Pipeline) pipeline.PCollection[string] {
-			return Read(p, brokersURL(b, "t?group=g"), texts)
+			return Read(p, brokersURL(b, "t?group=g"), lines)
 		}
 		r := start(t, local.Config{Parallelism: 2, Checkpoint: time.Millisecond}, read)
 		r.await(append(numbered("a", 10), numbered("b", 10)...)...)
@@ -414,7 +414,7 @@ func TestRead_places(t *testing.T) {
 					want = append(want, fmt.Sprint(i))
 				}
 				assert.ElementsMatch(t, want, all(t, func(p *pipeline.Pipeline) pipeline.PCollection[string] {
-					return Read(p, brokersURL(b, "t"), texts, Start(tc.start), Stop(tc.stop))
+					return Read(p, brokersURL(b, "t"), lines, Start(tc.start), Stop(tc.stop))
 				}))
 			})
 		}
@@ -431,7 +431,7 @@ func TestRead_idlePartitions(t *testing.T) {
 		write(0)
 		write(1)
 		r := start(t, local.Config{Parallelism: 2}, func(p *pipeline.Pipeline) pipeline.PCollection[string] {
-			keyed := pipeline.KeyBy(Read(p, brokersURL(b, "t"), texts, IdleAfter(20*time.Millisecond)), func(string) string { return "all" })
+			keyed := pipeline.KeyBy(Read(p, brokersURL(b, "t"), lines, IdleAfter(20*time.Millisecond)), func(string) string { return "all" })
 			lists := pipeline.GroupByKey(keyed.Windowed(window.Fixed(2 * time.Second)))
 			return pipeline.MapKV(lists, func(_ string, vs iter.Seq[string]) string {
 				n := 0
