@@ -481,6 +481,21 @@ func TestPlan_recovers(t *testing.T) {
 	assert.True(t, f.caughtUp())
 }
 
+// Goal: after a lost connection leaders are asked for anew: the client believes in the
+// old ones.
+func TestPlan_refreshes(t *testing.T) {
+	p, f, j, now := fetchPlan(t, nowhere)
+	p.fetched(j, nil, &client.Error{Code: client.CodeNetwork, Op: "fetch", Partition: -1, Err: errors.New("EOF")}, now)
+	jobs, again := p.next(now)
+	require.Empty(t, jobs)
+	jobs, _ = p.next(again)
+	require.Len(t, jobs, 1)
+	assert.True(t, jobs[0].refresh)
+	p.located(jobs[0], func(*feed) (int32, error) { return 2, nil }, again)
+	assert.False(t, f.stale)
+	assert.False(t, f.since.IsZero(), "it has not been reached yet")
+}
+
 // Goal: a broker that only sends what was asked for, even if it is a piece of a batch,
 // is asked for more; one that says too much is not believed.
 func TestPlan_largeBatch(t *testing.T) {

@@ -87,36 +87,36 @@ func TestRead_credentials(t *testing.T) {
 }
 
 func TestRead_topicIsNotThere(t *testing.T) {
-	onBrokers(t, 1, func(t *testing.T, b kafkatest.Brokers) {
+	onBrokers(t, 1, func(t *testing.T, b kafkatest.Brokers, topic string) {
 		require.ErrorContains(t, failure(t, brokersURL(b, "nowhere")), "topic nowhere: there is no such topic")
 		assert.Empty(t, all(t, func(p *pipeline.Pipeline) pipeline.PCollection[string] {
 			return Read(p, brokersURL(b, "?pattern=no.*&stop=latest"), lines)
 		}), "a pattern may match nothing")
 
-		b.CreateTopic("t", 2, 1, nil)
-		produce(t, b, "t", 0, []string{"a"})
+		b.CreateTopic(topic, 2, 1, nil)
+		produce(t, b, topic, 0, []string{"a"})
 		r := start(t, local.Config{Parallelism: 1}, func(p *pipeline.Pipeline) pipeline.PCollection[string] {
-			return Read(p, brokersURL(b, "t"), lines, Patience(300*time.Millisecond))
+			return Read(p, brokersURL(b, topic), lines, Patience(300*time.Millisecond))
 		})
 		r.await("a")
-		b.DeleteTopic("t")
+		b.DeleteTopic(topic)
 		require.ErrorContains(t, r.fails(), "the topic was deleted, or this user may not see it any more")
 	})
 }
 
 // Goal: a position that retention has overtaken.
 func TestRead_retention(t *testing.T) {
-	onBrokers(t, 1, func(t *testing.T, b kafkatest.Brokers) {
-		b.CreateTopic("t", 1, 1, nil)
-		produce(t, b, "t", 0, numbered("v", 10))
-		b.DeleteRecords("t", 0, 6)
-		place := Start(AtOffsets(map[TopicPartition]int64{{"t", 0}: 3}, Earliest()))
-		err := failure(t, brokersURL(b, "t"), place)
-		require.ErrorContains(t, err, "read t/0: offset 3 is to be read next, and the partition has offsets from 6 to 10: the records were deleted")
+	onBrokers(t, 1, func(t *testing.T, b kafkatest.Brokers, topic string) {
+		b.CreateTopic(topic, 1, 1, nil)
+		produce(t, b, topic, 0, numbered("v", 10))
+		b.DeleteRecords(topic, 0, 6)
+		place := Start(AtOffsets(map[TopicPartition]int64{{topic, 0}: 3}, Earliest()))
+		err := failure(t, brokersURL(b, topic), place)
+		require.ErrorContains(t, err, "read "+topic+"/0: offset 3 is to be read next, and the partition has offsets from 6 to 10: the records were deleted")
 		require.ErrorContains(t, err, "kafka.Reset")
 		for reset, want := range map[string][]string{"earliest": {"v6", "v7", "v8", "v9"}, "latest": nil} {
 			assert.Equal(t, want, all(t, func(p *pipeline.Pipeline) pipeline.PCollection[string] {
-				return Read(p, brokersURL(b, "t?stop=latest&reset="+reset), lines, place)
+				return Read(p, brokersURL(b, topic+"?stop=latest&reset="+reset), lines, place)
 			}), reset)
 		}
 	})
