@@ -31,7 +31,7 @@ func TestReadWithBad(t *testing.T) {
 	for _, cfg := range []local.Config{{Parallelism: 1}, {Parallelism: 2, NoFusion: true}} {
 		before := time.Now()
 		p := pipeline.New()
-		good, bad := ReadWithBad(p, w.url("t?stop=latest"), texts)
+		good, bad := ReadWithBad(p, w.url("t?stop=latest"), lines)
 		goods, bads := pipeline.Collect(good), pipeline.Collect(bad)
 		_, err := local.Run(t.Context(), p, cfg)
 		require.NoError(t, err)
@@ -54,7 +54,7 @@ func TestRead_bad(t *testing.T) {
 	w.topic("t", 2)
 	w.write("t", 1, packed(batch.None, 1000, "good", "bad", "good"))
 	p := pipeline.New()
-	pipeline.ForEach(Read(p, w.url("t"), texts), func(context.Context, string) error { return nil })
+	pipeline.ForEach(Read(p, w.url("t"), lines), func(context.Context, string) error { return nil })
 	_, err := local.Run(t.Context(), p, local.Config{Parallelism: 1})
 	require.ErrorContains(t, err, "t/1:1")
 	require.ErrorContains(t, err, "decode text: it is bad")

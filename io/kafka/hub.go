@@ -95,11 +95,7 @@ func (h *hub) do(ctx context.Context, j *job) {
 		}
 		h.tell(ctx, func(now time.Time) []*feed { return h.plan.fetched(j, got, err, now) })
 	case locate:
-		leaders := make(map[*feed]leader, len(j.feeds))
-		for _, f := range j.feeds {
-			id, _, err := h.client.Leader(ctx, f.tp.Topic, f.tp.Partition)
-			leaders[f] = leader{id, err}
-		}
+		leaders := h.locate(ctx, j)
 		h.tell(ctx, func(now time.Time) []*feed {
 			return h.plan.located(j, func(f *feed) (int32, error) { return leaders[f].id, leaders[f].err }, now)
 		})
@@ -107,6 +103,23 @@ func (h *hub) do(ctx context.Context, j *job) {
 		first, last, err := h.bounds(ctx, j.feeds)
 		h.tell(ctx, func(now time.Time) []*feed { return h.plan.bounded(j, first, last, err, now) })
 	}
+}
+
+// locate looks up who leads the partitions of a job.
+func (h *hub) locate(ctx context.Context, j *job) map[*feed]leader {
+	leaders := make(map[*feed]leader, len(j.feeds))
+	var err error
+	if j.refresh {
+		err = h.client.Refresh(ctx)
+	}
+	for _, f := range j.feeds {
+		l := leader{-1, err}
+		if err == nil {
+			l.id, _, l.err = h.client.Leader(ctx, f.tp.Topic, f.tp.Partition)
+		}
+		leaders[f] = l
+	}
+	return leaders
 }
 
 type leader struct {

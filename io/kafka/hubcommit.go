@@ -37,7 +37,7 @@ func newCommitter(c offsetCommitter, group string) *committer {
 }
 
 // add has an offset committed soon. It does not wait.
-func (c *committer) add(tp client.TopicPartition, at position) {
+func (c *committer) add(tp client.TopicPartition, at spot) {
 	c.mu.Lock()
 	c.next[tp] = client.GroupOffset{Offset: at.next, Epoch: at.epoch}
 	c.mu.Unlock()

@@ -32,12 +32,13 @@ type feed struct {
 	fails int       // in a row
 	after time.Time // do nothing before
 	lost  bool      // the partition doesn't have next: ask what it has
+	stale bool      // what the client knows of its leader may be wrong
 	err   error     // for good
 	wake  func()    // the reader
 	twin  bool      // others read the same partition
 }
 
-func newFeed(tp client.TopicPartition, at position) *feed {
+func newFeed(tp client.TopicPartition, at spot) *feed {
 	return &feed{tp: tp, next: at.next, end: at.end, epoch: at.epoch, leader: -1, spare: -1, high: -1, start: -1}
 }
 
@@ -108,7 +109,7 @@ func (f *feed) failed(err error, now time.Time, patience time.Duration) {
 	default:
 		f.err = fmt.Errorf("read %s: it can't be reached, for %v now (kafka.Patience): %w", f, now.Sub(f.since).Round(time.Millisecond), err)
 	}
-	f.leader, f.spare = -1, -1
+	f.leader, f.spare, f.stale = -1, -1, !e.NotLeader() // which the client has seen
 	f.after = now.Add(min(backoffLeast<<min(f.fails, 10), backoffMost))
 	if f.fails == 0 && e.NotLeader() {
 		f.after = now // the answer says who leads, or the metadata know it already

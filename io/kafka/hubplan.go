@@ -65,7 +65,8 @@ type job struct {
 	broker  int32
 	request *client.FetchRequest
 	buf     []byte
-	room    int // bytes set aside
+	room    int  // bytes set aside
+	refresh bool // ask for the leaders anew
 }
 
 type jobKind uint8
@@ -180,6 +181,7 @@ func (p *plan) ask(kind jobKind, feeds []*feed) []*job {
 	j := &job{kind: kind, feeds: feeds}
 	for _, f := range feeds {
 		f.asked = j
+		j.refresh = j.refresh || f.stale
 	}
 	return []*job{j}
 }
@@ -382,7 +384,7 @@ func (p *plan) located(j *job, leader func(*feed) (int32, error), now time.Time)
 			f.failed(err, now, p.patience)
 			continue
 		}
-		f.leader = id
+		f.leader, f.stale = id, false
 	}
 	return withNews(j.feeds)
 }

@@ -16,20 +16,20 @@ import (
 	"github.com/millrace/millrace/io/kafka/internal/client"
 )
 
-// A sim is brokers, readers and a clock that all obey one random source.
-type sim struct {
+// A fetchSim is brokers, readers and a clock that all obey one random source.
+type fetchSim struct {
 	t    *testing.T
 	rnd  *rand.Rand
 	now  time.Time
 	plan *plan
-	logs []*simLog
+	logs []*fetchLog
 	down map[int32]bool
-	due  []simJob
+	due  []fetchJob
 	seed uint64
 }
 
-// simLog is a partition.
-type simLog struct {
+// fetchLog is a partition.
+type fetchLog struct {
 	tp     client.TopicPartition
 	leader int32
 	raw    [][]byte // batches
@@ -41,12 +41,12 @@ type simLog struct {
 	read int64  // up to where the reader has read
 }
 
-type simJob struct {
+type fetchJob struct {
 	*job
 	at time.Time
 }
 
-func (s *sim) append(l *simLog) {
+func (s *fetchSim) append(l *fetchLog) {
 	var b batch.Builder
 	b.Reset(nil)
 	for range 1 + s.rnd.IntN(3) {
@@ -67,7 +67,7 @@ func (s *sim) append(l *simLog) {
 
 // answer is a broker's to a fetch, with its rules: never more than was asked for, but
 // at least the first batch.
-func (s *sim) answer(j *job) (*client.FetchResponse, error) {
+func (s *fetchSim) answer(j *job) (*client.FetchResponse, error) {
 	if s.down[j.broker] {
 		return nil, &client.Error{Code: client.CodeNetwork, Op: "fetch", Partition: -1, Broker: fmt.Sprint("broker", j.broker), Err: errors.New("refused")}
 	}
@@ -106,7 +106,7 @@ func (s *sim) answer(j *job) (*client.FetchResponse, error) {
 	return got, nil
 }
 
-func (s *sim) log(topic string, partition int32) *simLog {
+func (s *fetchSim) log(topic string, partition int32) *fetchLog {
 	for _, l := range s.logs {
 		if l.tp.Topic == topic && l.tp.Partition == partition {
 			return l
@@ -117,14 +117,14 @@ func (s *sim) log(topic string, partition int32) *simLog {
 }
 
 // step lets one thing happen.
-func (s *sim) step(calm bool) {
+func (s *fetchSim) step(calm bool) {
 	jobs, again := s.plan.next(s.now)
 	for _, j := range jobs {
 		wait := time.Duration(s.rnd.IntN(30)) * time.Millisecond
 		if j.kind == fetch && !s.hasNews(j) {
 			wait += j.request.MaxWait
 		}
-		s.due = append(s.due, simJob{j, s.now.Add(wait)})
+		s.due = append(s.due, fetchJob{j, s.now.Add(wait)})
 	}
 	s.check()
 	switch k := s.rnd.IntN(10); {
@@ -164,7 +164,7 @@ func maxTime(a, b time.Time) time.Time {
 }
 
 // pass lets time pass until something is due.
-func (s *sim) pass(again time.Time) {
+func (s *fetchSim) pass(again time.Time) {
 	next := again
 	for _, j := range s.due {
 		if next.IsZero() || j.at.Before(next) {
@@ -182,7 +182,7 @@ func (s *sim) pass(again time.Time) {
 	}
 }
 
-func (s *sim) hasNews(j *job) bool {
+func (s *fetchSim) hasNews(j *job) bool {
 	for _, q := range j.request.Parts {
 		if l := s.log(q.Topic, q.Partition); l.end > q.Offset || l.leader != j.broker {
 			return true
@@ -191,7 +191,7 @@ func (s *sim) hasNews(j *job) bool {
 	return s.down[j.broker]
 }
 
-func (s *sim) finish(j *job) {
+func (s *fetchSim) finish(j *job) {
 	switch j.kind {
 	case fetch:
 		got, err := s.answer(j)
@@ -209,7 +209,7 @@ func (s *sim) finish(j *job) {
 }
 
 // readSome is a reader that takes a chunk, or gives it back, having read it.
-func (s *sim) readSome(l *simLog) {
+func (s *fetchSim) readSome(l *fetchLog) {
 	require.NoError(s.t, l.f.err, "seed %d", s.seed)
 	if l.held != nil {
 		s.plan.release(l.held, s.now)
@@ -232,7 +232,7 @@ func (s *sim) readSome(l *simLog) {
 }
 
 // check compares what the plan believes with what is.
-func (s *sim) check() {
+func (s *fetchSim) check() {
 	used, under := 0, map[int32]int{}
 	mems := map[*memory]int{}
 	for _, j := range s.due {
@@ -276,12 +276,12 @@ func TestPlan_simulated(t *testing.T) {
 	}
 	for seed := range seeds {
 		rnd := rand.New(rand.NewPCG(seed, 1))
-		s := &sim{t: t, rnd: rnd, now: time.Unix(1000, 0), down: map[int32]bool{}, seed: seed}
+		s := &fetchSim{t: t, rnd: rnd, now: time.Unix(1000, 0), down: map[int32]bool{}, seed: seed}
 		r := &reading{budget: 100_000 << rnd.IntN(8), wait: 500 * time.Millisecond, patience: 24 * time.Hour}
 		s.plan = newPlan(r, rnd.IntN(2) == 0)
 		for i := range 1 + rnd.IntN(12) {
-			l := &simLog{tp: client.TopicPartition{Topic: fmt.Sprint("t", rnd.IntN(3)), Partition: int32(i)}, leader: rnd.Int32N(3)}
-			l.f = newFeed(l.tp, position{0, -1, -1})
+			l := &fetchLog{tp: client.TopicPartition{Topic: fmt.Sprint("t", rnd.IntN(3)), Partition: int32(i)}, leader: rnd.Int32N(3)}
+			l.f = newFeed(l.tp, spot{0, -1, -1})
 			s.logs = append(s.logs, l)
 			s.plan.add(l.f)
 		}
@@ -289,7 +289,7 @@ func TestPlan_simulated(t *testing.T) {
 			s.step(false)
 		}
 		clear(s.down)
-		lags := func() bool { return slices.ContainsFunc(s.logs, func(l *simLog) bool { return l.read < l.end }) }
+		lags := func() bool { return slices.ContainsFunc(s.logs, func(l *fetchLog) bool { return l.read < l.end }) }
 		for n := 0; lags(); n++ {
 			if n > 100_000 {
 				t.Fatalf("seed %d: it does not get to the end", seed)
@@ -303,10 +303,10 @@ func TestPlan_simulated(t *testing.T) {
 // those that have nothing get something nevertheless, but slowly.
 func TestPlan_budget(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 1))
-	s := &sim{t: t, rnd: rnd, now: time.Unix(1000, 0), down: map[int32]bool{}}
+	s := &fetchSim{t: t, rnd: rnd, now: time.Unix(1000, 0), down: map[int32]bool{}}
 	s.plan = newPlan(&reading{budget: 1 << 20, wait: 500 * time.Millisecond, patience: time.Hour}, false)
 	for i := range 100 {
-		l := &simLog{tp: client.TopicPartition{Topic: "t", Partition: int32(i)}, leader: int32(i % 3)}
+		l := &fetchLog{tp: client.TopicPartition{Topic: "t", Partition: int32(i)}, leader: int32(i % 3)}
 		for range 3 {
 			var b batch.Builder
 			b.Reset(nil)
@@ -316,7 +316,7 @@ func TestPlan_budget(t *testing.T) {
 			l.end++
 			l.raw, l.ends = append(l.raw, raw), append(l.ends, l.end)
 		}
-		l.f = newFeed(l.tp, position{0, -1, -1})
+		l.f = newFeed(l.tp, spot{0, -1, -1})
 		s.logs = append(s.logs, l)
 		s.plan.add(l.f)
 	}
@@ -324,7 +324,7 @@ func TestPlan_budget(t *testing.T) {
 	for range 20_000 {
 		jobs, again := s.plan.next(s.now)
 		for _, j := range jobs {
-			s.due = append(s.due, simJob{j, s.now.Add(time.Millisecond)})
+			s.due = append(s.due, fetchJob{j, s.now.Add(time.Millisecond)})
 		}
 		s.pass(again)
 		s.check()
@@ -351,7 +351,7 @@ func fetchPlan(t *testing.T, reset placeKind) (*plan, *feed, *job, time.Time) {
 	t.Helper()
 	now := time.Unix(1000, 0)
 	p := newPlan(&reading{budget: 64 << 20, wait: time.Second, patience: time.Minute, reset: Place{kind: reset}}, false)
-	f := newFeed(client.TopicPartition{Topic: "orders", Partition: 3}, position{42, 5, -1})
+	f := newFeed(client.TopicPartition{Topic: "orders", Partition: 3}, spot{42, 5, -1})
 	p.add(f)
 	jobs, _ := p.next(now)
 	require.Len(t, jobs, 1)
@@ -481,6 +481,21 @@ func TestPlan_recovers(t *testing.T) {
 	assert.True(t, f.caughtUp())
 }
 
+// Goal: after a lost connection leaders are asked for anew: the client believes in the
+// old ones.
+func TestPlan_refreshes(t *testing.T) {
+	p, f, j, now := fetchPlan(t, nowhere)
+	p.fetched(j, nil, &client.Error{Code: client.CodeNetwork, Op: "fetch", Partition: -1, Err: errors.New("EOF")}, now)
+	jobs, again := p.next(now)
+	require.Empty(t, jobs)
+	jobs, _ = p.next(again)
+	require.Len(t, jobs, 1)
+	assert.True(t, jobs[0].refresh)
+	p.located(jobs[0], func(*feed) (int32, error) { return 2, nil }, again)
+	assert.False(t, f.stale)
+	assert.False(t, f.since.IsZero(), "it has not been reached yet")
+}
+
 // Goal: a broker that only sends what was asked for, even if it is a piece of a batch,
 // is asked for more; one that says too much is not believed.
 func TestPlan_largeBatch(t *testing.T) {
@@ -510,16 +525,16 @@ func TestPlan_largeBatch(t *testing.T) {
 // not keep others from being sent.
 func TestPlan_twins(t *testing.T) {
 	p, f, j, now := fetchPlan(t, nowhere)
-	twin := newFeed(f.tp, position{7, -1, -1})
+	twin := newFeed(f.tp, spot{7, -1, -1})
 	p.add(twin)
 	jobs, _ := p.next(now)
 	p.located(jobs[0], func(*feed) (int32, error) { return 1, nil }, now)
 	jobs, _ = p.next(now)
 	require.Len(t, jobs, 1)
 	assert.EqualValues(t, 7, jobs[0].request.Parts[0].Offset)
-	third := newFeed(f.tp, position{8, -1, -1})
+	third := newFeed(f.tp, spot{8, -1, -1})
 	p.add(third)
-	fourth := newFeed(f.tp, position{9, -1, -1})
+	fourth := newFeed(f.tp, spot{9, -1, -1})
 	p.add(fourth)
 	located, _ := p.next(now)
 	p.located(located[0], func(*feed) (int32, error) { return 1, nil }, now)
@@ -534,10 +549,10 @@ func TestPlan_twins(t *testing.T) {
 
 // Goal: partitions whose batches are all larger than a fetch get their turns.
 func TestPlan_fair(t *testing.T) {
-	s := &sim{t: t, rnd: rand.New(rand.NewPCG(1, 1)), now: time.Unix(1000, 0), down: map[int32]bool{}}
+	s := &fetchSim{t: t, rnd: rand.New(rand.NewPCG(1, 1)), now: time.Unix(1000, 0), down: map[int32]bool{}}
 	s.plan = newPlan(&reading{budget: 1 << 20, wait: time.Second, patience: time.Hour}, false)
 	for i := range 5 {
-		l := &simLog{tp: client.TopicPartition{Topic: fmt.Sprint("t", i%2), Partition: int32(i)}, leader: 1}
+		l := &fetchLog{tp: client.TopicPartition{Topic: fmt.Sprint("t", i%2), Partition: int32(i)}, leader: 1}
 		for n := range int64(100) {
 			var b batch.Builder
 			b.Reset(nil)
@@ -546,7 +561,7 @@ func TestPlan_fair(t *testing.T) {
 			raw[7] = byte(n)
 			l.raw, l.ends, l.end = append(l.raw, raw), append(l.ends, n+1), n+1
 		}
-		l.f = newFeed(l.tp, position{0, -1, -1})
+		l.f = newFeed(l.tp, spot{0, -1, -1})
 		s.logs = append(s.logs, l)
 		s.plan.add(l.f)
 	}
@@ -574,8 +589,8 @@ func TestPlan_fair(t *testing.T) {
 func TestPlan_memory(t *testing.T) {
 	p := newPlan(&reading{budget: 64 << 20, wait: time.Second, patience: time.Minute}, false)
 	now := time.Unix(1000, 0)
-	small := newFeed(client.TopicPartition{Topic: "t", Partition: 0}, position{0, -1, -1})
-	large := newFeed(client.TopicPartition{Topic: "t", Partition: 1}, position{0, -1, -1})
+	small := newFeed(client.TopicPartition{Topic: "t", Partition: 0}, spot{0, -1, -1})
+	large := newFeed(client.TopicPartition{Topic: "t", Partition: 1}, spot{0, -1, -1})
 	p.add(small)
 	p.add(large)
 	jobs, _ := p.next(now)

@@ -11,12 +11,12 @@ import (
 // Goal: the bytes of version 1, which snapshots hold.
 func TestPosition_golden(t *testing.T) {
 	for _, tc := range []struct {
-		p    position
+		p    spot
 		want string
 	}{
-		{position{0, -1, -1}, "\x01\x00\x00\x00"},
-		{position{300, 6, 0}, "\x01\xac\x02\x07\x01"},
-		{position{math.MaxInt64, math.MaxInt32 - 1, math.MaxInt64 - 1}, "\x01\xff\xff\xff\xff\xff\xff\xff\xff\x7f\xff\xff\xff\xff\x07\xff\xff\xff\xff\xff\xff\xff\xff\x7f"},
+		{spot{0, -1, -1}, "\x01\x00\x00\x00"},
+		{spot{300, 6, 0}, "\x01\xac\x02\x07\x01"},
+		{spot{math.MaxInt64, math.MaxInt32 - 1, math.MaxInt64 - 1}, "\x01\xff\xff\xff\xff\xff\xff\xff\xff\x7f\xff\xff\xff\xff\x07\xff\xff\xff\xff\xff\xff\xff\xff\x7f"},
 	} {
 		assert.Equal(t, tc.want, string(tc.p.append(nil)))
 		got, err := readPosition([]byte(tc.want))
@@ -26,7 +26,7 @@ func TestPosition_golden(t *testing.T) {
 }
 
 func FuzzPosition(f *testing.F) {
-	f.Add(position{300, 6, 0}.append(nil))
+	f.Add(spot{300, 6, 0}.append(nil))
 	f.Add([]byte{2, 0, 0, 0})
 	f.Add([]byte{1, 0x80, 0, 0, 0})
 	f.Fuzz(func(t *testing.T, b []byte) {

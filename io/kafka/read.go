@@ -103,7 +103,7 @@ func (s *source[T]) place(ctx context.Context, c *client.Client, parts []client.
 	if err != nil {
 		return nil, err
 	}
-	first, end := begin, map[client.TopicPartition]position{}
+	first, end := begin, map[client.TopicPartition]spot{}
 	if s.Bounded() {
 		end, err = s.stop.find(ctx, c, s.group, s.uncommitted, parts)
 	} else if s.start.kind != earliest {
@@ -182,8 +182,8 @@ func (s *source[T]) grown(ctx context.Context, c *client.Client, known map[clien
 type split[T any] struct {
 	*source[T]
 	tp    client.TopicPartition
-	start position // where the user wants it to be begun
-	first position // where it begins
+	start spot // where the user wants it to be begun
+	first spot // where it begins
 }
 
 func (s *split[T]) ID() string { return partitionName(s.tp) }
@@ -219,7 +219,7 @@ func (s *split[T]) Open(_ context.Context, pos []byte) (pipeline.Reader[T], erro
 // OpenNew begins where the partition begins.
 func (s *split[T]) OpenNew(context.Context) (pipeline.Reader[T], error) { return s.open(s.first) }
 
-func (s *split[T]) open(at position) (pipeline.Reader[T], error) {
+func (s *split[T]) open(at spot) (pipeline.Reader[T], error) {
 	h, done, err := s.hubs.use(s.reading, s.format.Keeps)
 	if err != nil {
 		return nil, err

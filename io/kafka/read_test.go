@@ -65,8 +65,8 @@ func (w *town) write(topic string, partition int, raw []byte) int64 {
 	return out[0].Offset
 }
 
-// texts is a format of values that have to say they are good.
-var texts = Format[string]{Name: "text", Decode: func(r *Record) (string, error) {
+// lines is a format of values that have to say they are good.
+var lines = Format[string]{Name: "text", Decode: func(r *Record) (string, error) {
 	if string(r.Value) == "bad" {
 		return "", errors.New("it is bad")
 	}
@@ -91,7 +91,7 @@ func TestRead_conformance(t *testing.T) {
 		t.Run(fmt.Sprint(len(opts), " options"), func(t *testing.T) {
 			connector.TestSource(t, connector.Source[string]{
 				Read: func(p *pipeline.Pipeline) pipeline.PCollection[string] {
-					return Read(p, w.url("t"), texts, append(opts, IdleAfter(time.Millisecond))...)
+					return Read(p, w.url("t"), lines, append(opts, IdleAfter(time.Millisecond))...)
 				},
 				Want: want, Times: times,
 			})

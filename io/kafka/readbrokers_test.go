@@ -21,16 +21,24 @@ import (
 	"github.com/millrace/millrace/window"
 )
 
-// onBrokers runs a test on brokers of each kind.
-func onBrokers(t *testing.T, nodes int, test func(t *testing.T, b kafkatest.Brokers)) {
-	t.Run("fake", func(t *testing.T) { test(t, kafkatest.Fake(t, kfake.NumBrokers(nodes))) })
+// onBrokers runs a test on brokers of each kind, with a topic that is not made yet.
+// Single real brokers are shared.
+func onBrokers(t *testing.T, nodes int, test func(t *testing.T, b kafkatest.Brokers, topic string)) {
+	t.Run("fake", func(t *testing.T) { test(t, kafkatest.Fake(t, kfake.NumBrokers(nodes)), "t") })
+	t.Run("real", func(t *testing.T) {
+		if nodes == 1 {
+			test(t, kafkatest.Shared(t), "read-"+strings.ReplaceAll(t.Name(), "/", "-"))
+		} else {
+			test(t, kafkatest.Real(t, nodes), "t")
+		}
+	})
 }
 
 func brokersURL(b kafkatest.Brokers, rest string) string {
 	return "kafka://" + strings.Join(b.Addrs(), ",") + "/" + rest
 }
 
-// numbered is n texts of a kind.
+// numbered is n lines of a kind.
 func numbered(kind string, n int) (out []string) {
 	for i := range n {
 		out = append(out, fmt.Sprint(kind, i))
@@ -84,37 +92,37 @@ func TestRead_compacted(t *testing.T) {
 // Goal: transactions that were committed, aborted or are still open, alone and mixed,
 // with their markers at the end.
 func TestRead_transactions(t *testing.T) {
-	onBrokers(t, 1, func(t *testing.T, b kafkatest.Brokers) {
-		b.CreateTopic("t", 3, 1, nil)
-		produce(t, b, "t", 0, numbered("plain", 5))
-		produce(t, b, "t", 0, numbered("committed", 5), kafkatest.Committed("a"))
-		produce(t, b, "t", 0, numbered("aborted", 5), kafkatest.Aborted("b"))
-		produce(t, b, "t", 1, numbered("aborted", 5), kafkatest.Aborted("b"))
-		produce(t, b, "t", 2, numbered("first", 5))
-		produce(t, b, "t", 2, numbered("open", 5), kafkatest.LeftOpen("c", time.Minute))
-		produce(t, b, "t", 2, numbered("behind", 5), kafkatest.Aborted("b"))
-		produce(t, b, "t", 2, numbered("behind", 5))
-		sameAs(t, kafkatest.ReadAll(t, b.Addrs(), "t"), brokersURL(b, "t"))
-		sameAs(t, kafkatest.ReadUncommitted(t, b.Addrs(), "t"), brokersURL(b, "t"), Uncommitted())
+	onBrokers(t, 1, func(t *testing.T, b kafkatest.Brokers, topic string) {
+		b.CreateTopic(topic, 3, 1, nil)
+		produce(t, b, topic, 0, numbered("plain", 5))
+		produce(t, b, topic, 0, numbered("committed", 5), kafkatest.Committed("a"))
+		produce(t, b, topic, 0, numbered("aborted", 5), kafkatest.Aborted("b"))
+		produce(t, b, topic, 1, numbered("aborted", 5), kafkatest.Aborted("b"))
+		produce(t, b, topic, 2, numbered("first", 5))
+		produce(t, b, topic, 2, numbered("open", 5), kafkatest.LeftOpen("c", time.Minute))
+		produce(t, b, topic, 2, numbered("behind", 5), kafkatest.Aborted("b"))
+		produce(t, b, topic, 2, numbered("behind", 5))
+		sameAs(t, kafkatest.ReadAll(t, b.Addrs(), topic), brokersURL(b, topic))
+		sameAs(t, kafkatest.ReadUncommitted(t, b.Addrs(), topic), brokersURL(b, topic), Uncommitted())
 	})
 }
 
 // Goal: all compressions, and records that are larger than a fetch.
 func TestRead_codecsAndSizes(t *testing.T) {
-	onBrokers(t, 1, func(t *testing.T, b kafkatest.Brokers) {
-		b.CreateTopic("t", 5, 1, map[string]string{"max.message.bytes": "10000000"})
+	onBrokers(t, 1, func(t *testing.T, b kafkatest.Brokers, topic string) {
+		b.CreateTopic(topic, 5, 1, map[string]string{"max.message.bytes": "10000000"})
 		for i, codec := range kafkatest.Codecs {
 			for n := range 20 {
-				produce(t, b, "t", int32(i), numbered(fmt.Sprint(codec, n, "."), 10), kafkatest.Compressed(codec))
+				produce(t, b, topic, int32(i), numbered(fmt.Sprint(codec, n, "."), 10), kafkatest.Compressed(codec))
 			}
 		}
 		for i := range 5 {
-			produce(t, b, "t", int32(i), []string{strings.Repeat("0123456789", 80_000+10*i)})
-			produce(t, b, "t", int32(i), []string{"last"})
+			produce(t, b, topic, int32(i), []string{strings.Repeat("0123456789", 80_000+10*i)})
+			produce(t, b, topic, int32(i), []string{"last"})
 		}
-		want := kafkatest.ReadAll(t, b.Addrs(), "t")
+		want := kafkatest.ReadAll(t, b.Addrs(), topic)
 		for _, budget := range []int{budgetLeast, 64 << 20} {
-			sameAs(t, want, brokersURL(b, "t"), FetchBudget(budget))
+			sameAs(t, want, brokersURL(b, topic), FetchBudget(budget))
 		}
 	})
 }
@@ -153,17 +161,17 @@ func (s pen) send(topic string, partitions, n int) []string {
 
 // Goal: leaders move while it is read, again and again, of all partitions.
 func TestRead_leadersMove(t *testing.T) {
-	onBrokers(t, 3, func(t *testing.T, b kafkatest.Brokers) {
-		b.CreateTopic("t", 6, 3, nil)
+	onBrokers(t, 3, func(t *testing.T, b kafkatest.Brokers, topic string) {
+		b.CreateTopic(topic, 3, 3, nil)
 		w := newPen(t, b)
 		r := start(t, local.Config{Parallelism: 2}, func(p *pipeline.Pipeline) pipeline.PCollection[string] {
-			return Read(p, brokersURL(b, "t"), texts)
+			return Read(p, brokersURL(b, topic), lines)
 		})
 		var want []string
-		for round := range 5 {
-			want = append(want, w.send("t", 6, 30)...)
-			for i := range int32(6) {
-				b.MoveLeader("t", i, (b.Leader("t", i)+1+int32(round%2))%3)
+		for round := range 3 {
+			want = append(want, w.send(topic, 3, 30)...)
+			for i := range int32(3) {
+				b.MoveLeader(topic, i, (b.Leader(topic, i)+1+int32(round%2))%3)
 			}
 			r.await(want...)
 		}
@@ -173,20 +181,20 @@ func TestRead_leadersMove(t *testing.T) {
 
 // Goal: a broker goes away and comes back; with it, all of them.
 func TestRead_brokersRestart(t *testing.T) {
-	onBrokers(t, 3, func(t *testing.T, b kafkatest.Brokers) {
-		b.CreateTopic("t", 6, 3, nil)
+	onBrokers(t, 3, func(t *testing.T, b kafkatest.Brokers, topic string) {
+		b.CreateTopic(topic, 6, 3, nil)
 		w := newPen(t, b)
 		r := start(t, local.Config{Parallelism: 2}, func(p *pipeline.Pipeline) pipeline.PCollection[string] {
-			return Read(p, brokersURL(b, "t"), texts)
+			return Read(p, brokersURL(b, topic), lines)
 		})
-		want := w.send("t", 6, 30)
+		want := w.send(topic, 6, 30)
 		r.await(want...)
 		for node := range int32(3) {
 			b.Kill(node)
-			want = append(want, w.send("t", 6, 30)...)
+			want = append(want, w.send(topic, 6, 30)...)
 			r.await(want...)
 			b.Start(node)
-			want = append(want, w.send("t", 6, 30)...)
+			want = append(want, w.send(topic, 6, 30)...)
 			r.await(want...)
 		}
 		r.end()
@@ -196,7 +204,7 @@ func TestRead_brokersRestart(t *testing.T) {
 		b.CreateTopic("t", 2, 1, nil)
 		w := newPen(t, b)
 		r := start(t, local.Config{Parallelism: 2}, func(p *pipeline.Pipeline) pipeline.PCollection[string] {
-			return Read(p, brokersURL(b, "t"), texts)
+			return Read(p, brokersURL(b, "t"), lines)
 		})
 		want := w.send("t", 2, 10)
 		r.await(want...)
@@ -215,22 +223,22 @@ func TestRead_brokersRestart(t *testing.T) {
 // Goal: partitions that are added, and topics of a pattern, are read from their
 // beginning, although the start is the end of what was there.
 func TestRead_grows(t *testing.T) {
-	onBrokers(t, 2, func(t *testing.T, b kafkatest.Brokers) {
-		b.CreateTopic("orders-a", 1, 1, nil)
-		b.CreateTopic("others", 1, 1, nil)
-		produce(t, b, "orders-a", 0, numbered("old", 10))
-		produce(t, b, "others", 0, numbered("other", 10))
+	onBrokers(t, 1, func(t *testing.T, b kafkatest.Brokers, topic string) {
+		b.CreateTopic(topic+"-a", 1, 1, nil)
+		b.CreateTopic("others-"+topic, 1, 1, nil)
+		produce(t, b, topic+"-a", 0, numbered("old", 10))
+		produce(t, b, "others-"+topic, 0, numbered("other", 10))
 		r := start(t, local.Config{Parallelism: 3}, func(p *pipeline.Pipeline) pipeline.PCollection[string] {
-			return Read(p, brokersURL(b, ""), texts, Pattern("orders-.*"), Start(Latest()), Discover(20*time.Millisecond))
+			return Read(p, brokersURL(b, ""), lines, Pattern(topic+"-.*"), Start(Latest()), Discover(20*time.Millisecond))
 		})
-		want := awaitsBegin(t, r, b, "orders-a")
-		b.AddPartitions("orders-a", 3)
+		want := awaitsBegin(t, r, b, topic+"-a")
+		b.AddPartitions(topic+"-a", 3)
 		for i := range int32(3) {
-			produce(t, b, "orders-a", i, numbered(fmt.Sprint("grown", i, "."), 5))
+			produce(t, b, topic+"-a", i, numbered(fmt.Sprint("grown", i, "."), 5))
 			want = append(want, numbered(fmt.Sprint("grown", i, "."), 5)...)
 		}
-		b.CreateTopic("orders-b", 2, 1, nil)
-		produce(t, b, "orders-b", 1, numbered("made", 5))
+		b.CreateTopic(topic+"-b", 2, 1, nil)
+		produce(t, b, topic+"-b", 1, numbered("made", 5))
 		want = append(want, numbered("made", 5)...)
 		r.await(want...)
 		r.end()
@@ -257,15 +265,15 @@ func awaitsBegin(t *testing.T, r *run, b kafkatest.Brokers, topic string) []stri
 // Goal: a job goes on exactly where its snapshot was, also if partitions were added
 // meanwhile.
 func TestRead_goesOn(t *testing.T) {
-	onBrokers(t, 1, func(t *testing.T, b kafkatest.Brokers) {
-		b.CreateTopic("t", 3, 1, nil)
+	onBrokers(t, 1, func(t *testing.T, b kafkatest.Brokers, topic string) {
+		b.CreateTopic(topic, 3, 1, nil)
 		cfg := local.Config{Parallelism: 2, StateDir: t.TempDir(), Checkpoint: 5 * time.Millisecond}
 		var want []string
 		sum := &kept{}
 		for round := range 3 {
 			ctx, cancel := context.WithCancel(t.Context())
 			p := pipeline.New()
-			pipeline.Write(Read(p, brokersURL(b, "t?group=g"), String(), Start(Latest())), "test.Kept", sum)
+			pipeline.Write(Read(p, brokersURL(b, topic+"?group=g"), String(), Start(Latest())), "test.Kept", sum)
 			ended := make(chan error, 1)
 			go func() {
 				_, err := local.Run(ctx, p, cfg)
@@ -273,14 +281,14 @@ func TestRead_goesOn(t *testing.T) {
 			}()
 			if round == 0 { // until it has begun, nobody knows where
 				for n := 0; len(sum.committed()) == 0; n++ {
-					produce(t, b, "t", 0, []string{fmt.Sprint("begin", n)})
+					produce(t, b, topic, 0, []string{fmt.Sprint("begin", n)})
 					<-time.After(10 * time.Millisecond)
 				}
 				want = append(want, sum.committed()[0])
 				var first int
 				_, err := fmt.Sscanf(want[0], "begin%d", &first)
 				require.NoError(t, err)
-				for _, r := range kafkatest.ReadAll(t, b.Addrs(), "t") {
+				for _, r := range kafkatest.ReadAll(t, b.Addrs(), topic) {
 					var n int
 					if _, err := fmt.Sscanf(string(r.Value), "begin%d", &n); err == nil && n > first {
 						want = append(want, string(r.Value))
@@ -289,7 +297,7 @@ func TestRead_goesOn(t *testing.T) {
 			}
 			for i := range int32(3) {
 				values := numbered(fmt.Sprint("round", round, ".", i, "."), 10)
-				produce(t, b, "t", i, values)
+				produce(t, b, topic, i, values)
 				want = append(want, values...)
 			}
 			awaitLen(t, func() int { return len(sum.committed()) }, len(want))
@@ -297,7 +305,7 @@ func TestRead_goesOn(t *testing.T) {
 			require.ErrorIs(t, <-ended, context.Canceled)
 			for i := range int32(3) { // while nothing runs
 				values := numbered(fmt.Sprint("between", round, ".", i, "."), 10)
-				produce(t, b, "t", i, values)
+				produce(t, b, topic, i, values)
 				if round < 2 {
 					want = append(want, values...)
 				}
@@ -356,19 +364,19 @@ func (w *keptWriter) Abort(bool)    { w.open, w.prepared = nil, nil }
 
 // Goal: offsets of snapshots are in the group, where another job can begin.
 func TestRead_group(t *testing.T) {
-	onBrokers(t, 1, func(t *testing.T, b kafkatest.Brokers) {
-		b.CreateTopic("t", 2, 1, nil)
-		produce(t, b, "t", 0, numbered("a", 10))
-		produce(t, b, "t", 1, numbered("b", 10))
+	onBrokers(t, 1, func(t *testing.T, b kafkatest.Brokers, topic string) {
+		b.CreateTopic(topic, 2, 1, nil)
+		produce(t, b, topic, 0, numbered("a", 10))
+		produce(t, b, topic, 1, numbered("b", 10))
 		read := func(p *pipeline.Pipeline) pipeline.PCollection[string] {
-			return Read(p, brokersURL(b, "t?group=g"), texts)
+			return Read(p, brokersURL(b, topic+"?group=g"), lines)
 		}
 		r := start(t, local.Config{Parallelism: 2, Checkpoint: time.Millisecond}, read)
 		r.await(append(numbered("a", 10), numbered("b", 10)...)...)
 		c, err := client.New(client.Config{Brokers: b.Addrs()})
 		require.NoError(t, err)
 		defer c.Close()
-		parts := []client.TopicPartition{{Topic: "t", Partition: 0}, {Topic: "t", Partition: 1}}
+		parts := []client.TopicPartition{{Topic: topic, Partition: 0}, {Topic: topic, Partition: 1}}
 		lag := func() (n int64) {
 			offsets, err := c.GroupOffsets(t.Context(), "g", parts)
 			require.NoError(t, err)
@@ -379,7 +387,7 @@ func TestRead_group(t *testing.T) {
 			<-time.After(time.Millisecond)
 		}
 		r.end()
-		produce(t, b, "t", 1, numbered("c", 10))
+		produce(t, b, topic, 1, numbered("c", 10))
 		again := start(t, local.Config{Parallelism: 2}, read)
 		again.await(numbered("c", 10)...)
 		again.end()
@@ -388,13 +396,13 @@ func TestRead_group(t *testing.T) {
 
 // Goal: where reading begins and ends, by time and by offsets.
 func TestRead_places(t *testing.T) {
-	onBrokers(t, 1, func(t *testing.T, b kafkatest.Brokers) {
-		b.CreateTopic("t", 2, 1, nil)
+	onBrokers(t, 1, func(t *testing.T, b kafkatest.Brokers, topic string) {
+		b.CreateTopic(topic, 2, 1, nil)
 		var records []kafkatest.Record
 		for i := range 20 {
 			records = append(records, kafkatest.Record{Partition: int32(i % 2), Value: fmt.Append(nil, i), Timestamp: time.UnixMilli(int64(1_700_000_000_000 + 1000*i))})
 		}
-		kafkatest.Produce(t, b.Addrs(), "t", records)
+		kafkatest.Produce(t, b.Addrs(), topic, records)
 		at := func(second int) time.Time { return time.UnixMilli(int64(1_700_000_000_000 + 1000*second)) }
 		for _, tc := range []struct {
 			story       string
@@ -405,7 +413,7 @@ func TestRead_places(t *testing.T) {
 			{"by time", AtTime(at(4)), AtTime(at(10)), 4, 10},
 			{"behind all times", AtTime(at(40)), Latest(), 0, 0},
 			{"to a time that has not come", Earliest(), AtTime(at(40)), 0, 20},
-			{"by offsets", AtOffsets(map[TopicPartition]int64{{"t", 0}: 3, {"t", 1}: 3}, Earliest()), AtOffsets(map[TopicPartition]int64{{"t", 0}: 5}, AtTime(at(10))), 6, 10},
+			{"by offsets", AtOffsets(map[TopicPartition]int64{{topic, 0}: 3, {topic, 1}: 3}, Earliest()), AtOffsets(map[TopicPartition]int64{{topic, 0}: 5}, AtTime(at(10))), 6, 10},
 			{"the end is before the start", Latest(), AtTime(at(1)), 0, 0},
 		} {
 			t.Run(tc.story, func(t *testing.T) {
@@ -414,7 +422,7 @@ func TestRead_places(t *testing.T) {
 					want = append(want, fmt.Sprint(i))
 				}
 				assert.ElementsMatch(t, want, all(t, func(p *pipeline.Pipeline) pipeline.PCollection[string] {
-					return Read(p, brokersURL(b, "t"), texts, Start(tc.start), Stop(tc.stop))
+					return Read(p, brokersURL(b, topic), lines, Start(tc.start), Stop(tc.stop))
 				}))
 			})
 		}
@@ -423,15 +431,15 @@ func TestRead_places(t *testing.T) {
 
 // Goal: partitions that are empty do not hold windows up.
 func TestRead_idlePartitions(t *testing.T) {
-	onBrokers(t, 1, func(t *testing.T, b kafkatest.Brokers) {
-		b.CreateTopic("t", 4, 1, nil)
+	onBrokers(t, 1, func(t *testing.T, b kafkatest.Brokers, topic string) {
+		b.CreateTopic(topic, 4, 1, nil)
 		write := func(second int) {
-			kafkatest.Produce(t, b.Addrs(), "t", []kafkatest.Record{{Value: []byte("x"), Timestamp: time.UnixMilli(int64(1_700_000_000_000 + 1000*second))}})
+			kafkatest.Produce(t, b.Addrs(), topic, []kafkatest.Record{{Value: []byte("x"), Timestamp: time.UnixMilli(int64(1_700_000_000_000 + 1000*second))}})
 		}
 		write(0)
 		write(1)
 		r := start(t, local.Config{Parallelism: 2}, func(p *pipeline.Pipeline) pipeline.PCollection[string] {
-			keyed := pipeline.KeyBy(Read(p, brokersURL(b, "t"), texts, IdleAfter(20*time.Millisecond)), func(string) string { return "all" })
+			keyed := pipeline.KeyBy(Read(p, brokersURL(b, topic), lines, IdleAfter(20*time.Millisecond)), func(string) string { return "all" })
 			lists := pipeline.GroupByKey(keyed.Windowed(window.Fixed(2 * time.Second)))
 			return pipeline.MapKV(lists, func(_ string, vs iter.Seq[string]) string {
 				n := 0

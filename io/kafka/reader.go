@@ -16,9 +16,9 @@ type reader[T any] struct {
 	done func() // lets go of the hub
 	feed *feed
 
-	at      position // behind what was emitted
-	asked   position // at, when it was asked for last
-	last    int64    // offset of what was emitted last, for people
+	at      spot  // behind what was emitted
+	asked   spot  // at, when it was asked for last
+	last    int64 // offset of what was emitted last, for people
 	emitted int64
 	left    bool // a chunk is being read
 	got     taken

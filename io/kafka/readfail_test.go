@@ -25,7 +25,7 @@ import (
 func failure(t *testing.T, url string, opts ...ReadOption) error {
 	t.Helper()
 	return start(t, local.Config{Parallelism: 1}, func(p *pipeline.Pipeline) pipeline.PCollection[string] {
-		return Read(p, url, texts, opts...)
+		return Read(p, url, lines, opts...)
 	}).fails()
 }
 
@@ -36,10 +36,10 @@ func TestRead_sentences(t *testing.T) {
 		f    Format[string]
 		want string
 	}{
-		{"kafka://a/x?acks=all", texts, `kafka.Read: the URL has the parameter "acks"`},
+		{"kafka://a/x?acks=all", lines, `kafka.Read: the URL has the parameter "acks"`},
 		{"kafka://a/x", Format[string]{Name: "none"}, `kafka.Read: the format "none" can't be read: it has no Decode`},
 		{"kafka://a/x", Format[string]{Name: "none", Err: errors.New("no schema")}, "kafka.Read: no schema"},
-		{"kafka://a/x?start=group", texts, "kafka.Read: Start is what a group has committed"},
+		{"kafka://a/x?start=group", lines, "kafka.Read: Start is what a group has committed"},
 	} {
 		p := pipeline.New()
 		Read(p, tc.url, tc.f)
@@ -47,7 +47,7 @@ func TestRead_sentences(t *testing.T) {
 		require.ErrorContains(t, p.Err(), "readfail_test.go:")
 	}
 	p := pipeline.New()
-	ReadWithBad(p, "kafka://a", texts)
+	ReadWithBad(p, "kafka://a", lines)
 	require.ErrorContains(t, p.Err(), "kafka.ReadWithBad: no topic is named")
 	require.ErrorContains(t, p.Err(), "readfail_test.go:")
 }
@@ -66,7 +66,7 @@ func TestRead_unreachable(t *testing.T) {
 	k.CreateTopic("t", 2, 1, nil)
 	produce(t, k, "t", 0, []string{"a"})
 	r := start(t, local.Config{Parallelism: 1}, func(p *pipeline.Pipeline) pipeline.PCollection[string] {
-		return Read(p, brokersURL(k, "t?timeout=200ms"), texts, Patience(300*time.Millisecond))
+		return Read(p, brokersURL(k, "t?timeout=200ms"), lines, Patience(300*time.Millisecond))
 	})
 	r.await("a")
 	k.Stop(0)
@@ -78,7 +78,7 @@ func TestRead_unreachable(t *testing.T) {
 func TestRead_credentials(t *testing.T) {
 	k := kafkatest.Fake(t, kfake.EnableSASL(), kfake.SeedTopics(1, "t"), kfake.User("PLAIN", "ann", "right"))
 	got := all(t, func(p *pipeline.Pipeline) pipeline.PCollection[string] {
-		return Read(p, "kafka://ann:right@"+k.Addrs()[0]+"/t?stop=latest", texts)
+		return Read(p, "kafka://ann:right@"+k.Addrs()[0]+"/t?stop=latest", lines)
 	})
 	assert.Empty(t, got)
 	err := failure(t, "kafka://ann:wrong@"+k.Addrs()[0]+"/t?timeout=500ms")
@@ -87,36 +87,36 @@ func TestRead_credentials(t *testing.T) {
 }
 
 func TestRead_topicIsNotThere(t *testing.T) {
-	onBrokers(t, 1, func(t *testing.T, b kafkatest.Brokers) {
+	onBrokers(t, 1, func(t *testing.T, b kafkatest.Brokers, topic string) {
 		require.ErrorContains(t, failure(t, brokersURL(b, "nowhere")), "topic nowhere: there is no such topic")
 		assert.Empty(t, all(t, func(p *pipeline.Pipeline) pipeline.PCollection[string] {
-			return Read(p, brokersURL(b, "?pattern=no.*&stop=latest"), texts)
+			return Read(p, brokersURL(b, "?pattern=no.*&stop=latest"), lines)
 		}), "a pattern may match nothing")
 
-		b.CreateTopic("t", 2, 1, nil)
-		produce(t, b, "t", 0, []string{"a"})
+		b.CreateTopic(topic, 2, 1, nil)
+		produce(t, b, topic, 0, []string{"a"})
 		r := start(t, local.Config{Parallelism: 1}, func(p *pipeline.Pipeline) pipeline.PCollection[string] {
-			return Read(p, brokersURL(b, "t"), texts, Patience(300*time.Millisecond))
+			return Read(p, brokersURL(b, topic), lines, Patience(300*time.Millisecond))
 		})
 		r.await("a")
-		b.DeleteTopic("t")
+		b.DeleteTopic(topic)
 		require.ErrorContains(t, r.fails(), "the topic was deleted, or this user may not see it any more")
 	})
 }
 
 // Goal: a position that retention has overtaken.
 func TestRead_retention(t *testing.T) {
-	onBrokers(t, 1, func(t *testing.T, b kafkatest.Brokers) {
-		b.CreateTopic("t", 1, 1, nil)
-		produce(t, b, "t", 0, numbered("v", 10))
-		b.DeleteRecords("t", 0, 6)
-		place := Start(AtOffsets(map[TopicPartition]int64{{"t", 0}: 3}, Earliest()))
-		err := failure(t, brokersURL(b, "t"), place)
-		require.ErrorContains(t, err, "read t/0: offset 3 is to be read next, and the partition has offsets from 6 to 10: the records were deleted")
+	onBrokers(t, 1, func(t *testing.T, b kafkatest.Brokers, topic string) {
+		b.CreateTopic(topic, 1, 1, nil)
+		produce(t, b, topic, 0, numbered("v", 10))
+		b.DeleteRecords(topic, 0, 6)
+		place := Start(AtOffsets(map[TopicPartition]int64{{topic, 0}: 3}, Earliest()))
+		err := failure(t, brokersURL(b, topic), place)
+		require.ErrorContains(t, err, "read "+topic+"/0: offset 3 is to be read next, and the partition has offsets from 6 to 10: the records were deleted")
 		require.ErrorContains(t, err, "kafka.Reset")
 		for reset, want := range map[string][]string{"earliest": {"v6", "v7", "v8", "v9"}, "latest": nil} {
 			assert.Equal(t, want, all(t, func(p *pipeline.Pipeline) pipeline.PCollection[string] {
-				return Read(p, brokersURL(b, "t?stop=latest&reset="+reset), texts, place)
+				return Read(p, brokersURL(b, topic+"?stop=latest&reset="+reset), lines, place)
 			}), reset)
 		}
 	})
@@ -149,7 +149,7 @@ func TestRead_damaged(t *testing.T) {
 	})
 	damage.Store(damagedTries - 1)
 	assert.Equal(t, []string{"a", "b"}, all(t, func(p *pipeline.Pipeline) pipeline.PCollection[string] {
-		return Read(p, w.url("t?stop=latest"), texts)
+		return Read(p, w.url("t?stop=latest"), lines)
 	}))
 	damage.Store(1000)
 	err := failure(t, w.url("t"))
@@ -181,7 +181,7 @@ func TestRead_budget(t *testing.T) {
 	}{{4 << 20, nil}, {64 << 20, nil}, {4 << 20, []ReadOption{Stop(Latest())}}} {
 		r, err := newReading(w.url("t"), append(tc.stop, FetchBudget(tc.budget)))
 		require.NoError(t, err)
-		src := &source[string]{reading: r, format: texts}
+		src := &source[string]{reading: r, format: lines}
 		ctx, cancel := context.WithCancelCause(t.Context())
 		p := pipeline.New()
 		var n, most atomic.Int64

@@ -21,7 +21,7 @@ func TestRead_metrics(t *testing.T) {
 	}
 	p := pipeline.New()
 	stop := Stop(AtOffsets(map[TopicPartition]int64{{"t", 0}: 4, {"t", 1}: 7}, Latest()))
-	pipeline.ForEach(Read(p, brokersURL(k, "t"), texts, stop), func(context.Context, string) error { return nil })
+	pipeline.ForEach(Read(p, brokersURL(k, "t"), lines, stop), func(context.Context, string) error { return nil })
 	res, err := local.Run(t.Context(), p, local.Config{Parallelism: 3})
 	require.NoError(t, err)
 	got := map[string]int64{}

@@ -226,10 +226,10 @@ func (r *reading) checkPlaces() error {
 	} else if r.start.kind == nowhere {
 		r.start = Earliest()
 	}
-	if err := r.start.check(earliest, latest, atTime, atOffsets, committed); err != nil {
+	if err := r.start.check(earliest, latest, atTime, atOffsets, byGroup); err != nil {
 		return fmt.Errorf("Start: %w", err)
 	}
-	if r.start.needs(committed) && r.group == "" {
+	if r.start.needs(byGroup) && r.group == "" {
 		return fmt.Errorf("Start is what a group has committed, and there is no group: want kafka.Group, or group= in the URL")
 	}
 	if r.stop.kind != nowhere {

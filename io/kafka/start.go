@@ -26,7 +26,7 @@ const (
 	latest
 	atTime
 	atOffsets
-	committed
+	byGroup
 )
 
 // TopicPartition names a partition.
@@ -54,7 +54,7 @@ func AtOffsets(offsets map[TopicPartition]int64, otherwise Place) Place {
 
 // Committed is what the group has committed (see [Group]); for partitions of which it
 // has committed nothing it is otherwise.
-func Committed(otherwise Place) Place { return Place{kind: committed, otherwise: &otherwise} }
+func Committed(otherwise Place) Place { return Place{kind: byGroup, otherwise: &otherwise} }
 
 // parsePlace reads a place of a URL: earliest, latest, a time as 2026-01-02T15:04:05Z,
 // group, or group,latest.
@@ -128,8 +128,8 @@ type locator interface {
 }
 
 // find asks where p is in each of parts. Uncommitted records count if open is set.
-func (p Place) find(ctx context.Context, c locator, group string, open bool, parts []client.TopicPartition) (map[client.TopicPartition]position, error) {
-	found := map[client.TopicPartition]position{}
+func (p Place) find(ctx context.Context, c locator, group string, open bool, parts []client.TopicPartition) (map[client.TopicPartition]spot, error) {
+	found := map[client.TopicPartition]spot{}
 	switch p.kind {
 	case earliest:
 		return found, askOffsets(ctx, c, parts, client.Earliest(), found)
@@ -145,23 +145,23 @@ func (p Place) find(ctx context.Context, c locator, group string, open bool, par
 	case atOffsets:
 		for _, tp := range parts {
 			if o, ok := p.offsets[TopicPartition(tp)]; ok {
-				found[tp] = position{o, -1, -1}
+				found[tp] = spot{o, -1, -1}
 			}
 		}
-	case committed:
+	case byGroup:
 		offsets, err := c.GroupOffsets(ctx, group, parts)
 		if err != nil {
 			return nil, fmt.Errorf("look up what group %s has committed: %w", group, err)
 		}
 		for tp, o := range offsets {
-			found[tp] = position{o.Offset, o.Epoch, -1}
+			found[tp] = spot{o.Offset, o.Epoch, -1}
 		}
 	}
 	return found, p.otherwise.fill(ctx, c, group, open, parts, found)
 }
 
 // fill finds those of parts that found does not have yet.
-func (p Place) fill(ctx context.Context, c locator, group string, open bool, parts []client.TopicPartition, found map[client.TopicPartition]position) error {
+func (p Place) fill(ctx context.Context, c locator, group string, open bool, parts []client.TopicPartition, found map[client.TopicPartition]spot) error {
 	var missing []client.TopicPartition
 	for _, tp := range parts {
 		if _, ok := found[tp]; !ok {
@@ -178,14 +178,14 @@ func (p Place) fill(ctx context.Context, c locator, group string, open bool, par
 	return err
 }
 
-func askOffsets(ctx context.Context, c locator, parts []client.TopicPartition, at client.OffsetAt, found map[client.TopicPartition]position) error {
+func askOffsets(ctx context.Context, c locator, parts []client.TopicPartition, at client.OffsetAt, found map[client.TopicPartition]spot) error {
 	offsets, err := c.Offsets(ctx, parts, at)
 	if err != nil {
 		return fmt.Errorf("look up offsets: %w", err)
 	}
 	for tp, o := range offsets {
 		if o.Offset >= 0 {
-			found[tp] = position{o.Offset, -1, -1}
+			found[tp] = spot{o.Offset, -1, -1}
 		}
 	}
 	return nil

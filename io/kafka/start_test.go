@@ -63,21 +63,21 @@ func TestPlace_find(t *testing.T) {
 		story string
 		at    Place
 		open  bool
-		want  [2]position
+		want  [2]spot
 	}{
-		{"earliest", Earliest(), false, [2]position{{10, -1, -1}, {10, -1, -1}}},
-		{"latest", Latest(), false, [2]position{{80, -1, -1}, {80, -1, -1}}},
-		{"latest of all", Latest(), true, [2]position{{90, -1, -1}, {90, -1, -1}}},
-		{"a time", AtTime(time.UnixMilli(500)), false, [2]position{{50, -1, -1}, {50, -1, -1}}},
-		{"a time behind all", AtTime(time.UnixMilli(9000)), false, [2]position{{80, -1, -1}, {80, -1, -1}}},
-		{"offsets", AtOffsets(given, Latest()), true, [2]position{{5, -1, -1}, {90, -1, -1}}},
-		{"the group", Committed(Earliest()), false, [2]position{{10, -1, -1}, {33, 7, -1}}},
-		{"offsets, else the group", AtOffsets(given, Committed(Earliest())), false, [2]position{{5, -1, -1}, {33, 7, -1}}},
+		{"earliest", Earliest(), false, [2]spot{{10, -1, -1}, {10, -1, -1}}},
+		{"latest", Latest(), false, [2]spot{{80, -1, -1}, {80, -1, -1}}},
+		{"latest of all", Latest(), true, [2]spot{{90, -1, -1}, {90, -1, -1}}},
+		{"a time", AtTime(time.UnixMilli(500)), false, [2]spot{{50, -1, -1}, {50, -1, -1}}},
+		{"a time behind all", AtTime(time.UnixMilli(9000)), false, [2]spot{{80, -1, -1}, {80, -1, -1}}},
+		{"offsets", AtOffsets(given, Latest()), true, [2]spot{{5, -1, -1}, {90, -1, -1}}},
+		{"the group", Committed(Earliest()), false, [2]spot{{10, -1, -1}, {33, 7, -1}}},
+		{"offsets, else the group", AtOffsets(given, Committed(Earliest())), false, [2]spot{{5, -1, -1}, {33, 7, -1}}},
 	} {
 		t.Run(tc.story, func(t *testing.T) {
 			got, err := tc.at.find(t.Context(), f, "g", tc.open, parts)
 			require.NoError(t, err)
-			assert.Equal(t, map[client.TopicPartition]position{parts[0]: tc.want[0], parts[1]: tc.want[1]}, got)
+			assert.Equal(t, map[client.TopicPartition]spot{parts[0]: tc.want[0], parts[1]: tc.want[1]}, got)
 		})
 	}
 	_, err := Committed(Earliest()).find(t.Context(), f, "h", false, parts)
