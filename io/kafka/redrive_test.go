@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -76,6 +77,27 @@ func TestRedrive_writesBack(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, Redriven{Sent: 1}, again)
 	assert.Len(t, kafkatest.ReadAll(t, c.Addrs(), "orders"), 4)
+}
+
+// Goal: the same with Apache Kafka.
+func TestRedrive_real(t *testing.T) {
+	c := kafkatest.Shared(t)
+	c.CreateTopic("redrive-letters", 2, 1, nil)
+	c.CreateTopic("redrive-orders", 3, 1, nil)
+	url := "kafka://" + c.Addrs()[0] + "/redrive-letters"
+	for round := range 3 { // the next one fences the one before
+		var letters []kafkatest.Record
+		for i := range 5 {
+			letters = append(letters, letterTo(t, letter("redrive-orders", int32(i%3), fmt.Sprint(round, i), "x"), int32(i%2)))
+		}
+		kafkatest.Produce(t, c.Addrs(), "redrive-letters", letters)
+		done, err := Redrive(t.Context(), url, RedriveConfig{})
+		require.NoError(t, err)
+		assert.Equal(t, Redriven{Sent: 5}, done)
+	}
+	values := kafkatest.Values(kafkatest.ReadAll(t, c.Addrs(), "redrive-orders"))
+	slices.Sort(values)
+	assert.Equal(t, []string{"0 0", "0 1", "0 2", "0 3", "0 4", "1 0", "1 1", "1 2", "1 3", "1 4", "2 0", "2 1", "2 2", "2 3", "2 4"}, values)
 }
 
 // Goal: what does not match can be had again; a dry run changes nothing.
