@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/millrace/millrace/pipeline"
 )
 
 // A dead letter is a record with its own key, value and headers, and with these headers
@@ -25,24 +27,26 @@ const (
 // for a topic by what is wrong with it.
 const errorBytesMax = 4096
 
-// deadLetter is a record that could not be decoded.
-type deadLetter struct {
-	Record
-	Cluster, Error string
-	At             time.Time
+// WriteBad writes bad records, those of [ReadWithBad], to a dead-letter topic: as they
+// were, with headers behind their own that say why they are there (millrace.error, at)
+// and where they were read (millrace.cluster, topic, partition, offset, timestamp). The
+// options are those of [Write]; with [ExactlyOnce] there is one letter for each bad
+// record. [Redrive] writes letters back.
+func WriteBad(bad pipeline.PCollection[BadRecord], url string, opts ...WriteOption) {
+	write(bad, "kafka.WriteBad", url, deadLetters(), opts)
 }
 
 // deadLetters is the format of a dead-letter topic. Letters have the time of the
 // failure: with the record's own, a topic's retention could delete them at once.
-func deadLetters() Format[deadLetter] {
-	return Format[deadLetter]{
+func deadLetters() Format[BadRecord] {
+	return Format[BadRecord]{
 		Name:   "dead letter",
 		Decode: openLetter,
 		Encode: writeLetter,
 	}
 }
 
-func writeLetter(l deadLetter, r *Record) error {
+func writeLetter(l BadRecord, r *Record) error {
 	r.Key, r.Value, r.Time = slices.Clip(l.Key), slices.Clip(l.Value), l.At
 	add := func(name, text string) { r.Headers = append(r.Headers, Header{name, []byte(text)}) }
 	r.Headers = append(r.Headers[:0], l.Headers...)
@@ -73,7 +77,7 @@ func timeText(t time.Time) string {
 
 // openLetter takes the headers away that writeLetter has added. Where a letter was put
 // into another one, that is its last ones.
-func openLetter(r *Record) (l deadLetter, err error) {
+func openLetter(r *Record) (l BadRecord, err error) {
 	l.Record = r.clone()
 	take := func(name string) (string, bool) {
 		for i := len(l.Headers) - 1; i >= 0; i-- {
@@ -96,7 +100,7 @@ func openLetter(r *Record) (l deadLetter, err error) {
 	partition, offset, at := need(headerPartition), need(headerOffset), need(headerAt)
 	stamp, stamped := take(headerTimestamp)
 	if err != nil {
-		return deadLetter{}, err
+		return BadRecord{}, err
 	}
 	n, err1 := strconv.ParseUint(partition, 10, 31)
 	l.Partition = int32(n)
@@ -108,7 +112,7 @@ func openLetter(r *Record) (l deadLetter, err error) {
 		l.Time, err4 = time.Parse(time.RFC3339Nano, stamp)
 	}
 	if err := errors.Join(err1, err2, err3, err4); err != nil {
-		return deadLetter{}, fmt.Errorf("no dead letter: %w", err)
+		return BadRecord{}, fmt.Errorf("no dead letter: %w", err)
 	}
 	if len(l.Headers) == 0 {
 		l.Headers = nil

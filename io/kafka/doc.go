@@ -15,4 +15,21 @@
 //	timeout  the most that a request may take, as 10s
 //
 // Neither passwords nor parameters are shown in errors and logs.
+//
+// # Formats
+//
+// A [Format] makes values of records: [Bytes], [String], [JSON], [CSV], [Records] for
+// whole ones, [KeyValue] for keys as well; Avro, Protocol Buffers and JSON Schema, with a
+// schema registry, are below io/kafka/registry. One's own is a Format literal. A record
+// without a value, a tombstone, is nil in formats of pointers, and a bad record in
+// others (see [Tombstones]).
+//
+// # Bad records
+//
+// A record that its format can't decode stops the run. [ReadWithBad] sets it aside in
+// place of that, [WriteBad] writes it to a dead-letter topic, from where [Redrive], or
+// the command kafka-redrive, writes it back when what was wrong is mended:
+//
+//	orders, bad := kafka.ReadWithBad(p, "kafka://localhost:9092/orders", kafka.JSON[Order]())
+//	kafka.WriteBad(bad, "kafka://localhost:9092/letters")
 package kafka

@@ -38,18 +38,19 @@ func String() Format[string] {
 	}
 }
 
-// appendString is never nil.
+// appendString is never nil: nothing appended would be.
 func appendString(b []byte, s string) []byte {
-	if b = append(b, s...); b == nil {
+	if s == "" {
 		return []byte{}
 	}
-	return b
+	return append(b, s...)
 }
 
 // Records has the whole record, copied. Written are Key, Value, Headers, Time if it is
 // set, and Partition, for a sink by partition; not Topic, so that a record which was
 // read from one topic can be written to another.
 func Records() Format[Record] {
+	registerRecords()
 	return Format[Record]{
 		Name:   "record",
 		Decode: func(r *Record) (Record, error) { return r.clone(), nil },

@@ -28,9 +28,10 @@ type Format[T any] struct {
 	// goroutines at once. An error is a bad record's, unless it is an [Outage].
 	Decode func(*Record) (T, error)
 	// Encode fills in what is to be written: Value, and Key, Headers, Time and Topic
-	// where they are not what the sink's options say. Key, Value and Headers are empty
-	// when it is called, and may have room to append to; or they are set to memory of
-	// the value's, which nobody changes. It is called on several goroutines at once.
+	// where they are not what the sink's options say; Topic is the sink's when it is
+	// called. Key, Value and Headers are then empty, and may have room to append to,
+	// or else be set to memory of the value's, which nobody changes. Nothing appended
+	// is nil. Encode is called on several goroutines at once.
 	Encode func(T, *Record) error
 	// Keeps says that values go on using the memory of Key, Value and Headers: what
 	// comes from the broker then belongs to the values, and costs an allocation for

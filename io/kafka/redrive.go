@@ -230,7 +230,7 @@ func worthTrying(err error) bool {
 }
 
 // add puts a letter that is to be written back into the transaction.
-func (r *redriver) add(ctx context.Context, f Format[deadLetter], tp client.TopicPartition, rec *batch.Record) error {
+func (r *redriver) add(ctx context.Context, f Format[BadRecord], tp client.TopicPartition, rec *batch.Record) error {
 	in := Record{Topic: tp.Topic, Partition: tp.Partition, Offset: rec.Offset, Key: rec.Key, Value: rec.Value}
 	for k, v := range rec.Headers() {
 		in.Headers = append(in.Headers, Header{k, v})
@@ -272,7 +272,7 @@ func (r *redriver) add(ctx context.Context, f Format[deadLetter], tp client.Topi
 }
 
 // target is where a letter goes.
-func (r *redriver) target(ctx context.Context, l deadLetter) (to client.TopicPartition, err error) {
+func (r *redriver) target(ctx context.Context, l BadRecord) (to client.TopicPartition, err error) {
 	to = client.TopicPartition{Topic: l.Topic, Partition: l.Partition}
 	if r.cfg.To != "" {
 		to.Topic = r.cfg.To

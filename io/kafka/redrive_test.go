@@ -4,18 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace/millrace/internal/kafkatest"
+	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/runners/local"
 )
 
 // letterTo is a dead letter of a topic of orders, as it lies in the topic of letters.
-func letterTo(t *testing.T, l deadLetter, partition int32) kafkatest.Record {
+func letterTo(t *testing.T, l BadRecord, partition int32) kafkatest.Record {
 	var r Record
 	require.NoError(t, deadLetters().Encode(l, &r))
 	out := kafkatest.Record{Partition: partition, Key: r.Key, Value: r.Value, Timestamp: r.Time}
@@ -26,14 +30,14 @@ func letterTo(t *testing.T, l deadLetter, partition int32) kafkatest.Record {
 }
 
 // letter is one with a value.
-func letter(topic string, partition int32, value, why string) deadLetter {
+func letter(topic string, partition int32, value, why string) BadRecord {
 	l := sampleLetter()
 	l.Topic, l.Partition, l.Value, l.Error = topic, partition, []byte(value), why
 	return l
 }
 
 // letterbox is brokers with a topic of dead letters, and one of orders.
-func letterbox(t *testing.T, letters ...deadLetter) (*kafkatest.FakeCluster, string) {
+func letterbox(t *testing.T, letters ...BadRecord) (*kafkatest.FakeCluster, string) {
 	c := kafkatest.Fake(t)
 	c.CreateTopic("letters", 2, 1, nil)
 	c.CreateTopic("orders", 3, 1, nil)
@@ -75,6 +79,27 @@ func TestRedrive_writesBack(t *testing.T) {
 	assert.Len(t, kafkatest.ReadAll(t, c.Addrs(), "orders"), 4)
 }
 
+// Goal: the same with Apache Kafka.
+func TestRedrive_real(t *testing.T) {
+	c := kafkatest.Shared(t)
+	c.CreateTopic("redrive-letters", 2, 1, nil)
+	c.CreateTopic("redrive-orders", 3, 1, nil)
+	url := "kafka://" + c.Addrs()[0] + "/redrive-letters"
+	for round := range 3 { // the next one fences the one before
+		var letters []kafkatest.Record
+		for i := range 5 {
+			letters = append(letters, letterTo(t, letter("redrive-orders", int32(i%3), fmt.Sprint(round, i), "x"), int32(i%2)))
+		}
+		kafkatest.Produce(t, c.Addrs(), "redrive-letters", letters)
+		done, err := Redrive(t.Context(), url, RedriveConfig{})
+		require.NoError(t, err)
+		assert.Equal(t, Redriven{Sent: 5}, done)
+	}
+	values := kafkatest.Values(kafkatest.ReadAll(t, c.Addrs(), "redrive-orders"))
+	slices.Sort(values)
+	assert.Equal(t, []string{"0 0", "0 1", "0 2", "0 3", "0 4", "1 0", "1 1", "1 2", "1 3", "1 4", "2 0", "2 1", "2 2", "2 3", "2 4"}, values)
+}
+
 // Goal: what does not match can be had again; a dry run changes nothing.
 func TestRedrive_choice(t *testing.T) {
 	c, url := letterbox(t, letter("orders", 0, "a", "no JSON"), letter("orders", 0, "b", "no number"), letter("gone", 7, "c", "no JSON"))
@@ -105,7 +130,7 @@ func TestRedrive_choice(t *testing.T) {
 
 // Goal: many letters go in many transactions.
 func TestRedrive_many(t *testing.T) {
-	var letters []deadLetter
+	var letters []BadRecord
 	var want []string
 	for i := range 60 {
 		value := fmt.Sprintf("%d %s", i, strings.Repeat("x", 20_000))
@@ -147,6 +172,47 @@ func TestRedrive_failsAndGoesOn(t *testing.T) {
 			assert.ElementsMatch(t, []string{"a", "b", "c"}, kafkatest.Values(kafkatest.ReadAll(t, c.Addrs(), "orders")))
 		})
 	}
+}
+
+// Goal: a record that can't be read goes through the topic of letters and comes back as
+// it was, whatever lies between.
+func TestWriteBad_andBack(t *testing.T) {
+	type order struct{ ID string }
+	c, letters := letterbox(t)
+	bad := kafkatest.Record{Partition: 2, Key: []byte("k"), Value: []byte(`{"ID": 1}`), Timestamp: time.UnixMilli(1_700_000_000_000).UTC(), Headers: []kafkatest.Header{{Key: "h", Value: []byte("v")}}}
+	bad = kafkatest.Produce(t, c.Addrs(), "orders", []kafkatest.Record{{Partition: 2, Value: []byte(`{"ID": "a"}`)}, bad})[1]
+	p := pipeline.New()
+	good, set := ReadWithBad(p, "kafka://"+c.Addrs()[0]+"/orders?stop=latest", JSON[order]())
+	WriteBad(set, letters)
+	orders := pipeline.Collect(good)
+	_, err := local.Run(t.Context(), p, local.Config{NoFusion: true})
+	require.NoError(t, err)
+	assert.Equal(t, []order{{"a"}}, orders.Values())
+
+	got := kafkatest.ReadAll(t, c.Addrs(), "letters")
+	require.Len(t, got, 1)
+	assert.Equal(t, [2]string{"k", `{"ID": 1}`}, [2]string{string(got[0].Key), string(got[0].Value)})
+	said := map[string]string{}
+	for _, h := range got[0].Headers {
+		said[h.Key] = string(h.Value)
+	}
+	at, err := time.Parse(time.RFC3339Nano, said["millrace.at"])
+	require.NoError(t, err)
+	assert.WithinDuration(t, time.Now(), at, time.Minute)
+	assert.Equal(t, at, got[0].Timestamp)
+	delete(said, "millrace.at")
+	assert.Equal(t, map[string]string{
+		"h": "v", "millrace.error": "json: cannot unmarshal number into Go struct field order.ID of type string", "millrace.cluster": c.Addrs()[0],
+		"millrace.topic": "orders", "millrace.partition": "2", "millrace.offset": "1", "millrace.timestamp": "2023-11-14T22:13:20Z",
+	}, said)
+
+	done, err := Redrive(t.Context(), letters, RedriveConfig{})
+	require.NoError(t, err)
+	assert.Equal(t, Redriven{Sent: 1}, done)
+	back := kafkatest.ReadAll(t, c.Addrs(), "orders")
+	require.Len(t, back, 3)
+	bad.Offset = 2
+	assert.Equal(t, bad, back[2])
 }
 
 func TestRedrive_sentences(t *testing.T) {

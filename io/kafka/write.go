@@ -26,15 +26,22 @@ import (
 // buffer, delivery, acks, exactly-once, transaction-timeout and transaction-bytes; see
 // the options of the same names.
 func Write[T any](c pipeline.PCollection[T], url string, f Format[T], opts ...WriteOption) {
+	write(c, "kafka.Write", url, f, opts)
+}
+
+func write[T any](c pipeline.PCollection[T], kind, url string, f Format[T], opts []WriteOption) {
 	cfg, err := newWriteConfig(url, opts)
+	if err == nil {
+		err = f.Err
+	}
 	if err == nil && f.Encode == nil {
 		err = fmt.Errorf("the format %q can't write", f.Name)
 	}
 	if err != nil {
-		pipeline.FailAt(c, "kafka.Write: %w", err)
+		pipeline.FailAt(c, "%s: %w", kind, err)
 		return
 	}
-	pipeline.Write[T](c, "kafka.Write", &typedSink[T]{writeSink: writeSink{cfg: cfg}, format: f})
+	pipeline.Write[T](c, kind, &typedSink[T]{writeSink: writeSink{cfg: cfg}, format: f})
 }
 
 // writeSink is where to write, whatever it is made of.

@@ -18,6 +18,7 @@ type lineWriter[T any] struct {
 	laneWriter
 	format Format[T]
 	record Record
+	room   Record // memory that formats may use
 }
 
 // Write implements [pipeline.Writer], for elements without a time.
@@ -26,11 +27,35 @@ func (w *lineWriter[T]) Write(v T) error { return w.WriteAt(v, window.MinTime) }
 // WriteAt implements [pipeline.TimedWriter].
 func (w *lineWriter[T]) WriteAt(v T, ts int64) error {
 	r := &w.record
-	*r = Record{Partition: -1, Headers: r.Headers[:0]}
+	*r = Record{Topic: w.sink.cfg.to.Topic, Partition: -1, Key: w.room.Key, Value: w.room.Value, Headers: w.room.Headers}
 	if err := w.format.Encode(v, r); err != nil {
 		return fmt.Errorf("make a record of format %s: %w", w.format.Name, err)
 	}
+	r.Key, r.Value = setOrNil(r.Key, w.room.Key), setOrNil(r.Value, w.room.Value)
+	w.room.Key, w.room.Value, w.room.Headers = roomFor(w.room.Key, r.Key), roomFor(w.room.Value, r.Value), roomFor(w.room.Headers, r.Headers)
 	return w.write(r, ts)
+}
+
+// setOrNil is nil where a format has put nothing into the room: it is as if there had
+// been none.
+func setOrNil(b, room []byte) []byte {
+	if len(b) == 0 && cap(b) > 0 && cap(room) > 0 && &b[:1][0] == &room[:1][0] {
+		return nil
+	}
+	return b
+}
+
+// roomMax is the most that is kept for formats to use: what is larger costs more than
+// its memory.
+const roomMax = 64 << 10
+
+// roomFor is empty memory for as much as was used. It is never what a format has set,
+// which may be the element's.
+func roomFor[E any](room, used []E) []E {
+	if n := len(used); n > cap(room) && n <= roomMax {
+		return make([]E, 0, min(2*n, roomMax))
+	}
+	return room[:0]
 }
 
 // laneWriter is what a lane's part is, whatever it is made of.

@@ -64,7 +64,8 @@ func start(t testing.TB, login *url.Userinfo) *Registry {
 	r := &Registry{t: t, login: login, levels: map[string]sr.CompatibilityLevel{}}
 	var opts []srfake.Option
 	if login != nil {
-		opts = append(opts, srfake.WithAuth("Basic "+base64.StdEncoding.EncodeToString([]byte(login.String()))))
+		password, _ := login.Password()
+		opts = append(opts, srfake.WithAuth("Basic "+base64.StdEncoding.EncodeToString([]byte(login.Username()+":"+password))))
 	}
 	r.fake = srfake.New(opts...)
 	r.fake.Intercept(r.intercept)
