@@ -258,6 +258,39 @@ func TestReal_offsets(t *testing.T) {
 	assert.EqualValues(t, 0, write(t, c, name, 2, "in a new partition"))
 }
 
+// Goal: what compaction leaves is read, and all of it: batches with gaps, batches of which
+// nothing but the header is left, and transactions whose markers are gone.
+func TestReal_compacted(t *testing.T) {
+	k := kafkatest.Shared(t)
+	c := realClient(t, k)
+	name := topic(t, k, 1, map[string]string{"cleanup.policy": "compact", "segment.ms": "1", "min.cleanable.dirty.ratio": "0.001", "delete.retention.ms": "1"})
+	put := func(value, keys string, opts ...kafkatest.ProduceOption) {
+		var in []kafkatest.Record
+		for _, key := range []byte(keys) {
+			in = append(in, kafkatest.Record{Key: []byte{key}, Value: []byte(value)})
+		}
+		kafkatest.Produce(t, k.Addrs(), name, in, opts...)
+	}
+	put("1", "abcd")
+	put("2", "bc")
+	put("aborted", "abe", kafkatest.Aborted(name))
+	put("3", "bef", kafkatest.Committed(name))
+	put("4", "f")
+	want := []string{"1", "1", "2", "3", "3", "4"} // a, d, c, b, e, f
+	slices.Sort(want)
+	var left []string
+	end := 'A'
+	require.Eventually(t, func() bool {
+		put("end", string(end)) // the newest segment is not compacted
+		end++
+		left = slices.DeleteFunc(kafkatest.Values(kafkatest.ReadAll(t, k.Addrs(), name)), func(v string) bool { return v == "end" })
+		slices.Sort(left)
+		return slices.Equal(want, left)
+	}, 20*time.Second, 100*time.Millisecond, "left: %v", &left)
+	all := kafkatest.ReadAll(t, k.Addrs(), name)
+	assert.Equal(t, all, records(t, c, name, 0, len(all)))
+}
+
 // Goal: what is acknowledged by all outlives a leader, and who read what was cut off is told.
 func TestReal_leaders(t *testing.T) {
 	k := kafkatest.Real(t, 3)
