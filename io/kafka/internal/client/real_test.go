@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -23,10 +22,10 @@ func realClient(t *testing.T, b kafkatest.Brokers) *Client {
 	return c
 }
 
-// topic makes a topic named as the test.
+// topic makes a topic of this test.
 func topic(t *testing.T, b kafkatest.Brokers, partitions int, config map[string]string) string {
 	t.Helper()
-	name := strings.NewReplacer("/", ".", " ", "_").Replace(t.Name())
+	name := kafkatest.Name(t)
 	b.CreateTopic(name, partitions, -1, config)
 	return name
 }
