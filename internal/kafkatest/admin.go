@@ -167,9 +167,12 @@ func (a *admin) Leader(topic string, partition int32) int32 {
 	return leader
 }
 
+// awaitPartitions waits until all nodes know of n partitions, and their leaders that they
+// are leaders, which they notice a little later.
 func (a *admin) awaitPartitions(topic string, n int) {
 	a.t.Helper()
-	a.everywhere(fmt.Sprintf("topic %s to have %d partitions with leaders", topic, n), topic, func(t *kmsg.MetadataResponseTopic) bool {
+	what := fmt.Sprintf("topic %s to have %d partitions with leaders", topic, n)
+	a.everywhere(what, topic, func(t *kmsg.MetadataResponseTopic) bool {
 		led := 0
 		for _, p := range t.Partitions {
 			if p.Leader >= 0 {
@@ -178,6 +181,44 @@ func (a *admin) awaitPartitions(topic string, n int) {
 		}
 		return led == n
 	})
+	attempt(a.t, "wait for "+what, func(ctx context.Context) error { return a.askLeaders(ctx, topic) })
+}
+
+// askLeaders asks all leaders of topic that there are for an offset.
+func (a *admin) askLeaders(ctx context.Context, topic string) error {
+	m, err := metadata(ctx, a.kc.Request, topic)
+	if err != nil {
+		return err
+	}
+	asked := map[int32]*kmsg.ListOffsetsRequest{}
+	for _, p := range m.Topics[0].Partitions {
+		req := asked[p.Leader]
+		switch {
+		case p.Leader < 0:
+			continue
+		case req == nil:
+			t := kmsg.NewListOffsetsRequestTopic()
+			t.Topic = topic
+			req = kmsg.NewPtrListOffsetsRequest()
+			req.ReplicaID, req.Topics = -1, append(req.Topics, t)
+			asked[p.Leader] = req
+		}
+		part := kmsg.NewListOffsetsRequestTopicPartition()
+		part.Partition, part.Timestamp = p.Partition, -1
+		req.Topics[0].Partitions = append(req.Topics[0].Partitions, part)
+	}
+	for leader, req := range asked {
+		resp, err := a.kc.Broker(int(leader)).Request(ctx, req)
+		if err != nil {
+			return err
+		}
+		for _, p := range resp.(*kmsg.ListOffsetsResponse).Topics[0].Partitions {
+			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // everywhere waits until all nodes that are up say of topic what want accepts.

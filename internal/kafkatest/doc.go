@@ -7,8 +7,9 @@
 //   - [Produce], [ReadAll]: what another client writes, and what it reads.
 //
 // All brokers are on loopback, on ports that the system chose. Nodes are numbered
-// from 0. What goes wrong ends the test, so no method returns an error; call them from
-// the test's goroutine.
+// from 0. What goes wrong ends the test, so no method returns an error: call them from the
+// test's goroutine, or be prepared that another one ends. Kill, Stop, Start, Pause and
+// Resume are for one goroutine at a time.
 //
 // # Real brokers
 //

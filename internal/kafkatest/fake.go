@@ -27,8 +27,8 @@ type FakeCluster struct {
 
 var _ Brokers = (*FakeCluster)(nil)
 
-// Fake starts brokers: one, if opts have no kfake.NumBrokers. Opts must have no
-// kfake.ListenFn; and with kfake.EnableSASL or kfake.TLS, topics come from
+// Fake starts brokers: one, if opts have no kfake.NumBrokers. With a kfake.ListenFn, nodes
+// can't be stopped or paused; with kfake.EnableSASL or kfake.TLS, topics come from
 // kfake.SeedTopics, because the cluster's own methods know no user.
 func Fake(t testing.TB, opts ...kfake.Opt) *FakeCluster {
 	t.Helper()

@@ -58,14 +58,14 @@ func (f *fleet) begin(lib string, n int, flags []string) error {
 	if err != nil {
 		return err
 	}
-	f.nodes = make([]*node, n)
+	f.nodes = nil
 	cluster := newUUID()
-	for i := range f.nodes {
-		dir := filepath.Join(f.dir, strconv.Itoa(i))
-		f.nodes[i] = &node{lib: lib, dir: dir, id: i, port: ports[i], flags: flags}
-		if err := errors.Join(os.RemoveAll(dir), f.nodes[i].format(cluster, ports[n:])); err != nil {
+	for i := range n {
+		node := &node{lib: lib, dir: filepath.Join(f.dir, strconv.Itoa(i)), id: i, port: ports[i], flags: flags}
+		if err := errors.Join(os.RemoveAll(node.dir), node.format(cluster, ports[n:])); err != nil {
 			return err
 		}
+		f.nodes = append(f.nodes, node)
 	}
 	var errs []error
 	for _, node := range f.nodes {

@@ -136,7 +136,10 @@ func run(dir, name string, args ...string) error {
 	cmd := exec.Command(name, args...)
 	cmd.Dir = dir
 	out, err := cmd.CombinedOutput()
-	if err != nil {
+	switch {
+	case err != nil && bytes.Contains(out, []byte("UnsupportedClassVersionError")):
+		return fmt.Errorf("%w: Java 17 or newer is needed, and this one is older", errUnavailable)
+	case err != nil:
 		return fmt.Errorf("%s: %w:\n%s", name, err, tail(out, 15))
 	}
 	return nil

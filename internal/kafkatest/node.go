@@ -192,6 +192,7 @@ func (n *node) properties(controllers []int) string {
 		// A node that was killed can come back when its session is over.
 		"broker.session.timeout.ms=2000",
 		"broker.heartbeat.interval.ms=250",
+		"replica.fetch.backoff.ms=50", // who follows a new leader finds it soon
 		"controller.quorum.election.timeout.ms=500",
 		"controller.quorum.election.backoff.max.ms=500",
 		// Groups and transactions.

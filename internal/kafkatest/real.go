@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -45,8 +47,8 @@ func Real(t testing.TB, nodes int) *RealCluster {
 }
 
 // Shared is a broker that all tests of this process have together: take topics, groups
-// and transactional ids that no other test has. It can't be stopped. It starts with the
-// first call and ends with the process.
+// and transactional ids that no other test has (Name). It can't be stopped. It starts with
+// the first call and ends with the process.
 func Shared(t testing.TB) *RealCluster {
 	t.Helper()
 	c := realCluster(t, shared)
@@ -55,6 +57,14 @@ func Shared(t testing.TB) *RealCluster {
 }
 
 var shared = sync.OnceValues(func() (*fleet, error) { return launchInstalled(1) })
+
+// Name is a name for a topic, a group or a transactional id that no other test of this
+// process has, nor another run of this one.
+func Name(t testing.TB) string {
+	return fmt.Sprintf("%s.%d", strings.NewReplacer("/", ".", " ", "_", ",", "").Replace(t.Name()), names.Add(1))
+}
+
+var names atomic.Int64
 
 // Need skips a test that needs a real broker where none can be had: see the package.
 func Need(t testing.TB) {
@@ -151,6 +161,7 @@ func (c *RealCluster) MoveLeader(topic string, partition, node int32) {
 			return p.Partition == partition && p.Leader == node
 		})
 	})
+	attempt(c.t, what, func(ctx context.Context) error { return c.askLeaders(ctx, topic) })
 }
 
 // prefer puts node first among the replicas of a partition.

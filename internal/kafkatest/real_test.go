@@ -37,9 +37,11 @@ func TestReal_three(t *testing.T) {
 func TestShared(t *testing.T) {
 	a, b := Shared(t), Shared(t)
 	assert.Equal(t, a.Addrs(), b.Addrs())
-	a.CreateTopic("shared", 1, -1, nil)
-	Produce(t, a.Addrs(), "shared", Strings(0, "a"))
-	assert.Equal(t, []string{"a"}, Values(ReadAll(t, b.Addrs(), "shared")))
+	name := Name(t)
+	assert.NotEqual(t, name, Name(t))
+	a.CreateTopic(name, 1, -1, nil)
+	Produce(t, a.Addrs(), name, Strings(0, "a"))
+	assert.Equal(t, []string{"a"}, Values(ReadAll(t, b.Addrs(), name)))
 }
 
 // A node that can't start says why, and leaves nothing.

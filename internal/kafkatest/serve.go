@@ -19,17 +19,12 @@ func Serve(ctx context.Context, nodes int, ready func(addrs []string)) error {
 	}
 	defer f.close()
 	ready(f.addrs())
-	ended := make(chan *node)
+	ended := make(chan *node, nodes)
 	for _, n := range f.nodes {
+		gone := n.gone
 		go func() {
-			select {
-			case <-n.gone:
-				select {
-				case ended <- n:
-				case <-ctx.Done():
-				}
-			case <-ctx.Done():
-			}
+			<-gone
+			ended <- n
 		}()
 	}
 	select {

@@ -9,16 +9,14 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kfake"
 
+	"github.com/millrace/millrace/internal/kafkatest"
 	"github.com/millrace/millrace/io/kafka/internal/batch"
 )
 
 // cluster starts brokers in this process, with a topic "t" of four partitions.
 func cluster(t *testing.T, brokers int, opts ...kfake.Opt) *kfake.Cluster {
 	t.Helper()
-	k, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(brokers), kfake.SeedTopics(4, "t"), kfake.SleepOutOfOrder()}, opts...)...)
-	require.NoError(t, err)
-	t.Cleanup(k.Close)
-	return k
+	return kafkatest.Fake(t, append([]kfake.Opt{kfake.NumBrokers(brokers), kfake.SeedTopics(4, "t")}, opts...)...).Kfake
 }
 
 // client makes a client of k, with times that suit tests.
