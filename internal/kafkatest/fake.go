@@ -92,15 +92,26 @@ func (c *FakeCluster) Start(node int32) {
 
 // Pause makes a node fall silent: connections stay and new ones are taken, but nothing
 // is answered. The other nodes don't notice.
-func (c *FakeCluster) Pause(node int32) { c.gate(node).pause(true) }
+func (c *FakeCluster) Pause(node int32) {
+	c.t.Helper()
+	c.gate(node).pause(true)
+}
 
 // Resume lets a paused node go on, with what was asked meanwhile.
-func (c *FakeCluster) Resume(node int32) { c.gate(node).pause(false) }
+func (c *FakeCluster) Resume(node int32) {
+	c.t.Helper()
+	c.gate(node).pause(false)
+}
 
 func (c *FakeCluster) gate(node int32) *gate {
+	c.t.Helper()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.gates[c.addrs[node]]
+	g := c.gates[c.addrs[node]]
+	if g == nil {
+		c.t.Fatal("with a kfake.ListenFn, nodes can't be stopped or paused")
+	}
+	return g
 }
 
 func (c *FakeCluster) listen(_, address string) (net.Listener, error) {
