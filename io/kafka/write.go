@@ -34,7 +34,7 @@ func Write[T any](c pipeline.PCollection[T], url string, f Format[T], opts ...Wr
 		pipeline.FailAt(c, "kafka.Write: %w", err)
 		return
 	}
-	pipeline.Write[T](c, "kafka.Write", &typedSink[T]{writeSink: writeSink{cfg: cfg}, format: f})
+	pipeline.Write[T](c, "kafka.Write", &typedSink[T]{writeSink: writeSink{cfg: cfg}, format: f}, pipeline.Named(cfg.name))
 }
 
 // writeSink is where to write, whatever it is made of.
