@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/millrace/millrace/io/kafka/internal/client"
@@ -51,11 +52,11 @@ func (s *source[T]) Bounded() bool { return s.stop.kind != nowhere }
 
 // Splits is the partitions, and where each of them begins and ends.
 func (s *source[T]) Splits(ctx context.Context, _ int) (out []pipeline.Split[T], err error) {
-	h, done, err := s.hubs.use(s.reading, s.format.Keeps)
+	h, err := s.hubs.use(s.reading, s.format.Keeps)
 	if err != nil {
 		return nil, err
 	}
-	defer done()
+	defer func() { s.hubs.leave(err == nil && len(out) > 0) }()
 	parts, err := s.partitions(ctx, h.client)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.address, err)
@@ -64,7 +65,10 @@ func (s *source[T]) Splits(ctx context.Context, _ int) (out []pipeline.Split[T],
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.address, err)
 	}
+	unopened := &atomic.Int64{}
+	unopened.Store(int64(len(splits)))
 	for _, sp := range splits {
+		sp.unopened = unopened
 		out = append(out, sp)
 	}
 	return out, nil
@@ -128,11 +132,11 @@ func (s *source[T]) Grow(ctx context.Context, _ int, found func([]pipeline.Split
 	if s.discover == 0 {
 		return nil
 	}
-	h, done, err := s.hubs.use(s.reading, s.format.Keeps)
+	h, err := s.hubs.use(s.reading, s.format.Keeps)
 	if err != nil {
 		return err
 	}
-	defer done()
+	defer s.hubs.leave(false)
 	known := map[client.TopicPartition]bool{}
 	tick := time.NewTicker(s.discover)
 	defer tick.Stop()
@@ -184,6 +188,9 @@ type split[T any] struct {
 	tp    client.TopicPartition
 	start spot // where the user wants it to be begun
 	first spot // where it begins
+
+	opened   atomic.Bool
+	unopened *atomic.Int64 // of those that were found together with it; nil: alone
 }
 
 func (s *split[T]) ID() string { return partitionName(s.tp) }
@@ -220,11 +227,14 @@ func (s *split[T]) Open(_ context.Context, pos []byte) (pipeline.Reader[T], erro
 func (s *split[T]) OpenNew(context.Context) (pipeline.Reader[T], error) { return s.open(s.first) }
 
 func (s *split[T]) open(at spot) (pipeline.Reader[T], error) {
-	h, done, err := s.hubs.use(s.reading, s.format.Keeps)
+	h, err := s.hubs.use(s.reading, s.format.Keeps)
 	if err != nil {
 		return nil, err
 	}
-	r := &reader[T]{split: s, hub: h, done: done, at: at, feed: newFeed(s.tp, at), last: at.next}
+	if !s.opened.Swap(true) && s.unopened != nil {
+		s.unopened.Add(-1)
+	}
+	r := &reader[T]{split: s, hub: h, at: at, feed: newFeed(s.tp, at), last: at.next}
 	r.record.Topic, r.record.Partition = s.tp.Topic, s.tp.Partition
 	h.add(r.feed)
 	return r, nil
