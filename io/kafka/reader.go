@@ -214,7 +214,7 @@ func (r *reader[T]) Position(b []byte) []byte {
 		r.at.epoch = e
 	}
 	r.asked = r.at
-	return r.at.append(b)
+	return r.at.append(b, r.topic)
 }
 
 // Acknowledge has the offset committed that is in the snapshot.
