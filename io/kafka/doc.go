@@ -14,6 +14,22 @@
 //	client   what brokers are told about who asks; default millrace
 //	timeout  the most that a request may take, as 10s
 //
+// Parameters of reading, see the options of the same names:
+//
+//	pattern      a regular expression of topics; then the URL names none
+//	group        the consumer group to which offsets are committed
+//	start        earliest, latest, a time as 2026-01-02T15:04:05Z, group, or group,latest
+//	stop         latest, or a time: the input is bounded
+//	reset        earliest or latest: where to go on when an offset is gone
+//	uncommitted  true: transactions that are open or were aborted, too
+//	outoforder   how late records may come, as 5s
+//	idle         after what time a partition that was read to its end holds nobody up
+//	discover     how often new partitions are looked for
+//	budget       bytes of what was fetched that may be in memory
+//	wait         how long a broker waits for new records
+//	patience     how long brokers may be away
+//	rack         where this program runs
+//
 // Neither passwords nor parameters are shown in errors and logs.
 //
 // # Formats

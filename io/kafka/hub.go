@@ -225,32 +225,57 @@ type hubs struct {
 	mu    sync.Mutex // guards what follows
 	cur   *hub
 	users int
+	close *time.Timer // of a hub that waits for its next user; nil: none does
 }
 
-// use returns the hub, which is started for the first user; done lets go of it.
-func (u *hubs) use(r *reading, keeps bool) (h *hub, done func(), err error) {
+// linger is how long a hub waits for its next user, if one is likely to come.
+const linger = 100 * time.Millisecond
+
+// use returns the hub, which is started for the first user.
+func (u *hubs) use(r *reading, keeps bool) (h *hub, err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.cur == nil {
 		if u.cur, err = startHub(r, keeps); err != nil {
-			return nil, nil, fmt.Errorf("%s: %w", r.address, err)
+			return nil, fmt.Errorf("%s: %w", r.address, err)
 		}
 	}
+	if u.close != nil {
+		u.close.Stop()
+		u.close = nil
+	}
 	u.users++
-	return u.cur, sync.OnceFunc(u.leave), nil
+	return u.cur, nil
 }
 
-func (u *hubs) leave() {
+// leave lets go of the hub. The last user closes it, and waits for that, unless more
+// are to come soon: then it is kept for a moment, so that nothing has to be connected
+// anew.
+func (u *hubs) leave(more bool) {
 	u.mu.Lock()
 	u.users--
-	h := u.cur
-	if u.users > 0 {
-		h = nil
-	} else {
+	h, last := u.cur, u.users == 0 && !more
+	switch {
+	case last:
 		u.cur = nil
+	case u.users == 0:
+		u.close = time.AfterFunc(linger, func() { u.unused(h) })
 	}
 	u.mu.Unlock()
-	if h != nil {
+	if last {
+		h.close()
+	}
+}
+
+// unused closes a hub for which nobody came.
+func (u *hubs) unused(h *hub) {
+	u.mu.Lock()
+	mine := u.cur == h && u.users == 0
+	if mine {
+		u.cur, u.close = nil, nil
+	}
+	u.mu.Unlock()
+	if mine {
 		h.close()
 	}
 }

@@ -24,7 +24,7 @@ type feed struct {
 	asked  *job  // that names it now; nil: none
 	queue  *chunk
 	high   int64  // where the partition ends for this reader; -1 if it is not known
-	start  int64  // where it begins; -1 if it is not known
+	open   bool   // there are records of open transactions at high
 	need   int    // bytes of the next batch, if a fetch was too small for it
 	served uint64 // the turn in which something came
 
@@ -39,7 +39,7 @@ type feed struct {
 }
 
 func newFeed(tp client.TopicPartition, at spot) *feed {
-	return &feed{tp: tp, next: at.next, end: at.end, epoch: at.epoch, leader: -1, spare: -1, high: -1, start: -1}
+	return &feed{tp: tp, next: at.next, end: at.end, epoch: at.epoch, leader: -1, spare: -1, high: -1}
 }
 
 func (f *feed) String() string { return partitionName(f.tp) }
@@ -63,8 +63,10 @@ func (f *feed) idle(now time.Time) bool {
 
 func (f *feed) ended() bool { return f.end >= 0 && f.next >= f.end }
 
-// caughtUp reports that there is nothing more at the moment.
-func (f *feed) caughtUp() bool { return f.queue == nil && f.high >= 0 && f.next >= f.high }
+// caughtUp reports that nothing more was written.
+func (f *feed) caughtUp() bool {
+	return f.queue == nil && f.high >= 0 && f.next >= f.high && !f.open
+}
 
 // chunk is batches that were fetched.
 type chunk struct {

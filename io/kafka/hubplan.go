@@ -326,9 +326,9 @@ func (p *plan) take(f *feed, part *client.FetchedPart, mem *memory, now time.Tim
 		return
 	}
 	f.since, f.fails = time.Time{}, 0
-	f.spare, f.start, f.high = part.Preferred, part.LogStart, part.HighWatermark
+	f.spare, f.high, f.open = part.Preferred, part.HighWatermark, false
 	if p.committed && part.LastStable >= 0 {
-		f.high = part.LastStable
+		f.high, f.open = part.LastStable, part.LastStable < part.HighWatermark
 	}
 	if len(part.Raw) == 0 {
 		return

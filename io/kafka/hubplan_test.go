@@ -479,6 +479,8 @@ func TestPlan_recovers(t *testing.T) {
 	}
 	require.NoError(t, f.err)
 	assert.True(t, f.caughtUp())
+	p.fetched(j, answerOf(client.FetchedPart{HighWatermark: 50, LastStable: 42}), nil, now)
+	assert.False(t, f.caughtUp(), "a transaction is open")
 }
 
 // Goal: after a lost connection leaders are asked for anew: the client believes in the

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/millrace/millrace/io/kafka/internal/client"
@@ -51,12 +52,12 @@ func (s *source[T]) Bounded() bool { return s.stop.kind != nowhere }
 
 // Splits is the partitions, and where each of them begins and ends.
 func (s *source[T]) Splits(ctx context.Context, _ int) (out []pipeline.Split[T], err error) {
-	h, done, err := s.hubs.use(s.reading, s.format.Keeps)
+	h, err := s.hubs.use(s.reading, s.format.Keeps)
 	if err != nil {
 		return nil, err
 	}
-	defer done()
-	parts, err := s.partitions(ctx, h.client)
+	defer func() { s.hubs.leave(err == nil && len(out) > 0) }()
+	parts, topics, err := s.partitions(ctx, h.client)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.address, err)
 	}
@@ -64,14 +65,17 @@ func (s *source[T]) Splits(ctx context.Context, _ int) (out []pipeline.Split[T],
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.address, err)
 	}
+	unopened := &atomic.Int64{}
+	unopened.Store(int64(len(splits)))
 	for _, sp := range splits {
+		sp.unopened, sp.topic = unopened, topics[sp.tp.Topic]
 		out = append(out, sp)
 	}
 	return out, nil
 }
 
-// partitions looks up what there is, by topic and number.
-func (s *source[T]) partitions(ctx context.Context, c *client.Client) (parts []client.TopicPartition, err error) {
+// partitions looks up what there is, by topic and number, and the ids of topics.
+func (s *source[T]) partitions(ctx context.Context, c *client.Client) (parts []client.TopicPartition, ids map[string]topicID, err error) {
 	var topics []client.Topic
 	if s.matches != nil {
 		topics, err = c.Topics(ctx, s.matches.MatchString)
@@ -79,19 +83,21 @@ func (s *source[T]) partitions(ctx context.Context, c *client.Client) (parts []c
 	for _, name := range s.topics {
 		t, e := c.Topic(ctx, name)
 		if e != nil {
-			return nil, e
+			return nil, nil, e
 		}
 		topics = append(topics, t)
 	}
+	ids = map[string]topicID{}
 	for _, t := range topics {
 		if t.Internal && s.matches != nil {
 			continue
 		}
+		ids[t.Name] = t.ID
 		for _, p := range t.Partitions {
 			parts = append(parts, client.TopicPartition{Topic: t.Name, Partition: p.ID})
 		}
 	}
-	return parts, err
+	return parts, ids, err
 }
 
 // place looks up where parts begin and end.
@@ -128,11 +134,11 @@ func (s *source[T]) Grow(ctx context.Context, _ int, found func([]pipeline.Split
 	if s.discover == 0 {
 		return nil
 	}
-	h, done, err := s.hubs.use(s.reading, s.format.Keeps)
+	h, err := s.hubs.use(s.reading, s.format.Keeps)
 	if err != nil {
 		return err
 	}
-	defer done()
+	defer s.hubs.leave(false)
 	known := map[client.TopicPartition]bool{}
 	tick := time.NewTicker(s.discover)
 	defer tick.Stop()
@@ -154,7 +160,7 @@ func (s *source[T]) Grow(ctx context.Context, _ int, found func([]pipeline.Split
 
 // grown is the partitions that are not known, which they are from then on.
 func (s *source[T]) grown(ctx context.Context, c *client.Client, known map[client.TopicPartition]bool) (out []pipeline.Split[T], err error) {
-	parts, err := s.partitions(ctx, c)
+	parts, topics, err := s.partitions(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -173,7 +179,7 @@ func (s *source[T]) grown(ctx context.Context, c *client.Client, known map[clien
 	}
 	for _, tp := range fresh {
 		known[tp] = true
-		out = append(out, &split[T]{source: s, tp: tp, start: first[tp], first: first[tp]})
+		out = append(out, &split[T]{source: s, tp: tp, topic: topics[tp.Topic], start: first[tp], first: first[tp]})
 	}
 	return out, nil
 }
@@ -182,8 +188,12 @@ func (s *source[T]) grown(ctx context.Context, c *client.Client, known map[clien
 type split[T any] struct {
 	*source[T]
 	tp    client.TopicPartition
+	topic topicID
 	start spot // where the user wants it to be begun
 	first spot // where it begins
+
+	opened   atomic.Bool
+	unopened *atomic.Int64 // of those that were found together with it; nil: alone
 }
 
 func (s *split[T]) ID() string { return partitionName(s.tp) }
@@ -199,33 +209,43 @@ func (s *split[T]) Size() int64 {
 // Open begins at position, or where the user wants it. The end of a bounded read is
 // that of the position, which was looked up when the job began.
 func (s *split[T]) Open(_ context.Context, pos []byte) (pipeline.Reader[T], error) {
-	at := s.start
-	if pos != nil {
-		p, err := readPosition(pos)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", s.ID(), err)
-		}
-		switch {
-		case !s.Bounded():
-			p.end = -1
-		case p.end < 0:
-			p.end = max(p.next, at.end)
-		}
-		at = p
+	if pos == nil {
+		return s.open(s.start, false)
 	}
-	return s.open(at)
+	at, topic, err := readPosition(pos)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.ID(), err)
+	}
+	switch {
+	case !s.Bounded():
+		at.end = -1
+	case at.end < 0:
+		at.end = max(at.next, s.start.end)
+	}
+	anew := topic != s.topic && topic != topicID{} && s.topic != topicID{}
+	if anew && s.reset.kind == nowhere {
+		return nil, fmt.Errorf("read %s: the topic was deleted and made anew since the snapshot was taken: offset %d, which is to be read next, is another record's. %s", s.ID(), at.next, resetHint)
+	}
+	return s.open(at, anew)
 }
 
 // OpenNew begins where the partition begins.
-func (s *split[T]) OpenNew(context.Context) (pipeline.Reader[T], error) { return s.open(s.first) }
+func (s *split[T]) OpenNew(context.Context) (pipeline.Reader[T], error) {
+	return s.open(s.first, false)
+}
 
-func (s *split[T]) open(at spot) (pipeline.Reader[T], error) {
-	h, done, err := s.hubs.use(s.reading, s.format.Keeps)
+// open opens the partition at a place, which is void if the topic was made anew.
+func (s *split[T]) open(at spot, anew bool) (pipeline.Reader[T], error) {
+	h, err := s.hubs.use(s.reading, s.format.Keeps)
 	if err != nil {
 		return nil, err
 	}
-	r := &reader[T]{split: s, hub: h, done: done, at: at, feed: newFeed(s.tp, at), last: at.next}
+	if !s.opened.Swap(true) && s.unopened != nil {
+		s.unopened.Add(-1)
+	}
+	r := &reader[T]{split: s, hub: h, at: at, feed: newFeed(s.tp, at), last: at.next}
 	r.record.Topic, r.record.Partition = s.tp.Topic, s.tp.Partition
+	r.feed.lost = anew
 	h.add(r.feed)
 	return r, nil
 }

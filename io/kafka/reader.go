@@ -13,7 +13,6 @@ import (
 type reader[T any] struct {
 	*split[T]
 	hub  *hub
-	done func() // lets go of the hub
 	feed *feed
 
 	at      spot  // behind what was emitted
@@ -215,7 +214,7 @@ func (r *reader[T]) Position(b []byte) []byte {
 		r.at.epoch = e
 	}
 	r.asked = r.at
-	return r.at.append(b)
+	return r.at.append(b, r.topic)
 }
 
 // Acknowledge has the offset committed that is in the snapshot.
@@ -236,12 +235,12 @@ func (r *reader[T]) Progress() int64 {
 	return r.emitted
 }
 
-// Close lets go of the hub.
+// Close lets go of the hub: others are likely to need it if the run goes on.
 func (r *reader[T]) Close() error {
 	if r.metrics != nil {
 		r.hub.lag.Add(-r.metrics.lagged)
 	}
 	r.hub.remove(r.feed, r.got.chunk)
-	r.done()
+	r.hubs.leave(r.ended() && r.unopened != nil && r.unopened.Load() > 0)
 	return nil
 }

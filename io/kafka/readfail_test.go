@@ -206,3 +206,66 @@ func TestRead_budget(t *testing.T) {
 		assert.Positive(t, most.Load())
 	}
 }
+
+// Goal: a topic that was deleted and made anew while the job stood still, and has as
+// many records as before, is not taken for the old one.
+func TestRead_topicMadeAnew(t *testing.T) {
+	onBrokers(t, 1, func(t *testing.T, b kafkatest.Brokers, topic string) {
+		b.CreateTopic(topic, 1, 1, nil)
+		produce(t, b, topic, 0, numbered("old", 5))
+		cfg := local.Config{Parallelism: 1, StateDir: t.TempDir(), Checkpoint: time.Millisecond}
+		sum := &kept{}
+		read := func(reset string, until int) error {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			p := pipeline.New()
+			pipeline.Write(Read(p, brokersURL(b, topic+reset), String()), "test.Kept", sum)
+			ended := make(chan error, 1)
+			go func() {
+				_, err := local.Run(ctx, p, cfg)
+				ended <- err
+			}()
+			if until > 0 {
+				awaitLen(t, func() int { return len(sum.committed()) }, until)
+				cancel()
+			}
+			select {
+			case err := <-ended:
+				return err
+			case <-time.After(30 * time.Second):
+				return errors.New("it goes on")
+			}
+		}
+		require.ErrorIs(t, read("", 5), context.Canceled)
+		b.DeleteTopic(topic)
+		b.CreateTopic(topic, 1, 1, nil)
+		produce(t, b, topic, 0, numbered("new", 10))
+		require.ErrorContains(t, read("", 0), "the topic was deleted and made anew since the snapshot was taken: offset 5,")
+		require.ErrorIs(t, read("?reset=earliest", 15), context.Canceled)
+		assert.Equal(t, append(numbered("old", 5), numbered("new", 10)...), sum.committed())
+	})
+}
+
+// Goal: brokers say that the log was cut behind what was read.
+func TestRead_cut(t *testing.T) {
+	w := newTown(t, 1)
+	w.topic("t", 1)
+	w.write("t", 0, packed(batch.None, 1000, "a", "b"))
+	w.KeepControl()
+	w.ControlKey(1, func(q kmsg.Request) (kmsg.Response, error, bool) {
+		w.KeepControl()
+		f := q.(*kmsg.FetchRequest)
+		asked := f.Topics[0].Partitions[0]
+		if asked.LastFetchedEpoch < 0 {
+			return nil, nil, false
+		}
+		r := f.ResponseKind().(*kmsg.FetchResponse)
+		part := kmsg.NewFetchResponseTopicPartition()
+		part.DivergingEpoch.Epoch, part.DivergingEpoch.EndOffset = asked.LastFetchedEpoch, 1
+		topic := kmsg.NewFetchResponseTopic()
+		topic.Topic, topic.Partitions = "t", append(topic.Partitions, part)
+		r.Topics = append(r.Topics, topic)
+		return r, nil, true
+	})
+	require.ErrorContains(t, failure(t, w.url("t")), "read t/0: records that were read are gone: it was read up to offset 2, of leader epoch 0, but what the brokers have of epoch 0 ends at offset 1")
+}

@@ -101,6 +101,7 @@ func OutOfOrder(d time.Duration) ReadOption { return readOption(func(r *reading)
 
 // IdleAfter is after what time a partition which has been read to its end, and to
 // which nothing is written, holds the watermark up no longer; default 10 s, 0 is never.
+// It waits for transactions that are open.
 func IdleAfter(d time.Duration) ReadOption { return readOption(func(r *reading) { r.idle = d }) }
 
 // Rack is where this program runs: brokers then may have it read from replicas in the
