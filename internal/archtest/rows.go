@@ -70,7 +70,7 @@ type library struct {
 var libraries = []library{
 	{"github.com/nats-io/", []string{"internal/natsbus", "runners/distributed"}},
 	{"github.com/segmentio/kafka-go", []string{"io/kafka/...", "bench/kafka"}},
-	{"github.com/twmb/franz-go", []string{"io/kafka/registry/...", "internal/kafkatest", "bench/kafka", "examples/kafka"}},
+	{"github.com/twmb/franz-go", []string{"io/kafka/registry/...", "internal/kafkatest", "bench/kafka", "bench/kafkacrash", "examples/kafka"}},
 	{"github.com/twmb/avro", []string{"io/kafka/registry/avro", "io/kafka/registry/registrytest"}},
 	{"github.com/santhosh-tekuri/jsonschema", []string{"io/kafka/registry/jsonschema"}},
 	{"github.com/bufbuild/protocompile", []string{"io/kafka/registry/protobuf"}},
