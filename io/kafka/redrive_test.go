@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -126,6 +127,22 @@ func TestRedrive_choice(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, Redriven{Sent: 1, Passed: 2}, done)
 	assert.Equal(t, []string{"b"}, kafkatest.Values(kafkatest.ReadAll(t, c.Addrs(), "orders")))
+}
+
+// Goal: of two at once, the one that began first writes nothing more.
+func TestRedrive_twoAtOnce(t *testing.T) {
+	c, url := letterbox(t, letter("orders", 0, "a", "x"), letter("orders", 1, "b", "x"))
+	var second Redriven
+	var secondErr error
+	var once sync.Once
+	first, err := Redrive(t.Context(), url, RedriveConfig{Each: func(Record, string, string, int32) {
+		once.Do(func() { second, secondErr = Redrive(t.Context(), url, RedriveConfig{}) })
+	}})
+	require.ErrorContains(t, err, "kafka.Redrive: ")
+	assert.Zero(t, first)
+	require.NoError(t, secondErr)
+	assert.Equal(t, Redriven{Sent: 2}, second)
+	assert.ElementsMatch(t, []string{"a", "b"}, kafkatest.Values(kafkatest.ReadAll(t, c.Addrs(), "orders")))
 }
 
 // Goal: many letters go in many transactions.
