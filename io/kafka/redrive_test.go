@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -79,6 +80,31 @@ func TestRedrive_writesBack(t *testing.T) {
 	assert.Len(t, kafkatest.ReadAll(t, c.Addrs(), "orders"), 4)
 }
 
+// Goal: in transactions there is one letter for each bad record, though the run goes back
+// to its checkpoints again and again.
+func TestWriteBad_exactlyOnce(t *testing.T) {
+	c, letters := letterbox(t)
+	var records []kafkatest.Record
+	var want []string
+	for i := range 300 {
+		value := fmt.Sprint(i)
+		if i%2 == 0 {
+			value = "bad " + value
+			want = append(want, value)
+		}
+		records = append(records, kafkatest.Record{Partition: int32(i % 3), Value: []byte(value)})
+	}
+	kafkatest.Produce(t, c.Addrs(), "orders", records)
+	p := pipeline.New()
+	good, bad := ReadWithBad(p, "kafka://"+c.Addrs()[0]+"/orders?stop=latest", JSON[int]())
+	WriteBad(bad, letters, ExactlyOnce("letters-of-orders"))
+	numbers := pipeline.Collect(good)
+	_, err := local.Run(t.Context(), p, local.Config{Parallelism: 2, StateDir: t.TempDir(), BundleEpochs: 1, RestartEvery: 1})
+	require.NoError(t, err)
+	assert.Len(t, numbers.Values(), 150)
+	assert.ElementsMatch(t, want, kafkatest.Values(kafkatest.ReadAll(t, c.Addrs(), "letters")))
+}
+
 // Goal: the same with Apache Kafka.
 func TestRedrive_real(t *testing.T) {
 	c := kafkatest.Shared(t)
@@ -126,6 +152,22 @@ func TestRedrive_choice(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, Redriven{Sent: 1, Passed: 2}, done)
 	assert.Equal(t, []string{"b"}, kafkatest.Values(kafkatest.ReadAll(t, c.Addrs(), "orders")))
+}
+
+// Goal: of two at once, the one that began first writes nothing more.
+func TestRedrive_twoAtOnce(t *testing.T) {
+	c, url := letterbox(t, letter("orders", 0, "a", "x"), letter("orders", 1, "b", "x"))
+	var second Redriven
+	var secondErr error
+	var once sync.Once
+	first, err := Redrive(t.Context(), url, RedriveConfig{Each: func(Record, string, string, int32) {
+		once.Do(func() { second, secondErr = Redrive(t.Context(), url, RedriveConfig{}) })
+	}})
+	require.ErrorContains(t, err, "kafka.Redrive: ")
+	assert.Zero(t, first)
+	require.NoError(t, secondErr)
+	assert.Equal(t, Redriven{Sent: 2}, second)
+	assert.ElementsMatch(t, []string{"a", "b"}, kafkatest.Values(kafkatest.ReadAll(t, c.Addrs(), "orders")))
 }
 
 // Goal: many letters go in many transactions.
