@@ -103,8 +103,8 @@ func write[T any](c PCollection[T], kind string, sink Sink[T], edge graph.EdgeKi
 	if s, ok := sink.(Successor); ok {
 		opener.Succeed = s.Succeed
 	}
-	op := flow.Sink(opener, coderOf[T](c.coll))
-	c.add(&graph.Node{Kind: kind, Op: op, Stateful: true, State: part(graph.PartWriter, "state", "")}, edge, nameOf(opts))
+	cod := coderOf[T](c.coll)
+	c.add(&graph.Node{Kind: kind, Op: flow.Sink(opener, cod), Stateful: true, State: part(graph.PartWriter, "state", ""), Elements: flow.Elements(cod)}, edge, nameOf(opts))
 }
 
 // ForEach calls f for each element, on several goroutines at once. It is for

@@ -163,7 +163,8 @@ func Read[T any](p *Pipeline, kind string, src Source[T], opts ...Option) PColle
 }
 
 func root[T any](p *Pipeline, kind string, src graph.Source, opts []Option) PCollection[T] {
-	n := p.g.Add(&graph.Node{Kind: kind, Src: src, Out: []graph.Type{flow.Type(coderFor[T](p, kind))}}, nameOf(opts))
+	cod := coderFor[T](p, kind)
+	n := p.g.Add(&graph.Node{Kind: kind, Src: src, Out: []graph.Type{flow.Type(cod)}, Elements: flow.Elements(cod)}, nameOf(opts))
 	return PCollection[T]{coll{p: p, ref: graph.Ref{Node: n}}}
 }
 

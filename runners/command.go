@@ -38,14 +38,15 @@ var commands = []subcommand{
 // call is a command with all that it may need.
 type call struct {
 	*subcommand
-	ctx    context.Context
-	runner runner.Runner
-	job    runner.Job
-	build  func(*pipeline.Pipeline)
-	prog   string
-	args   []string // behind the command's words, without flags
-	out    *bufio.Writer
-	errs   io.Writer
+	ctx     context.Context
+	runner  runner.Runner
+	job     runner.Job
+	build   func(*pipeline.Pipeline)
+	instead overrides
+	prog    string
+	args    []string // behind the command's words, without flags
+	out     *bufio.Writer
+	errs    io.Writer
 }
 
 // misuse is a command that is called wrongly.

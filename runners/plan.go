@@ -24,6 +24,9 @@ func plan(c *call) error {
 	if err := p.Err(); err != nil {
 		return fmt.Errorf("the pipeline can't be run:\n%s", indent(err))
 	}
+	if err := c.instead.apply(p.Graph(), c.out); err != nil {
+		return err
+	}
 	s, err := c.open(ref)
 	if ref == "" && c.job.From != "" && errors.Is(err, runner.ErrNoState) {
 		s, err = c.open(c.job.From) // as the run would

@@ -52,6 +52,8 @@ func run(ctx context.Context, fs *flag.FlagSet, args []string, build func(*pipel
 	fs.SetOutput(stderr)
 	name := fs.String("runner", "local", "what runs the pipeline: "+names())
 	graph := fs.String("graph", "", "print the pipeline's graph and exit: "+strings.Join(draw.Formats, ", "))
+	var instead overrides
+	instead.register(fs)
 	for _, r := range runner.All() {
 		r.Flags(fs)
 	}
@@ -74,13 +76,17 @@ func run(ctx context.Context, fs *flag.FlagSet, args []string, build func(*pipel
 			fmt.Fprintln(stderr, err)
 			return ExitUsage
 		}
-		return runCommand(&call{subcommand: cmd, ctx: ctx, runner: r, build: build, prog: filepath.Base(fs.Name()), args: rest, errs: stderr}, stdout)
+		return runCommand(&call{subcommand: cmd, ctx: ctx, runner: r, build: build, instead: instead, prog: filepath.Base(fs.Name()), args: rest, errs: stderr}, stdout)
 	}
 	p := pipeline.New()
 	build(p)
 	if err := p.Err(); err != nil {
 		fmt.Fprintf(stderr, "the pipeline can't be run:\n%s\n", indent(err))
 		return ExitFailed
+	}
+	if err := instead.apply(p.Graph(), stdout); err != nil {
+		fmt.Fprintln(stderr, err)
+		return ExitUsage
 	}
 	if *graph != "" {
 		if err := draw.Write(stdout, p.Graph(), *graph); err != nil {

@@ -30,13 +30,18 @@ func Write(w io.Writer, g *graph.Graph, format string) error {
 	return err
 }
 
-// label is what stands in a node's box: its name, and what it gives.
+// label is what stands in a node's box: its name, what it was replaced by, and what it
+// gives.
 func label(n *graph.Node) (name, types string) {
 	var ts []string
 	for _, t := range n.Out {
 		ts = append(ts, shortType(t.String()))
 	}
-	return n.Name, strings.Join(ts, ", ")
+	name = n.Name
+	if n.Replaced != "" {
+		name += " = " + n.Replaced
+	}
+	return name, strings.Join(ts, ", ")
 }
 
 // shortType drops package paths: they make boxes too wide to read.

@@ -30,7 +30,8 @@ type In struct {
 	Aside bool
 }
 
-// Node is one transform. It is immutable once added.
+// Node is one transform. It is immutable once added, but for what replaces it before a
+// graph is run for the first time.
 type Node struct {
 	ID   int
 	Name string // path of scopes and a name, unique in the graph: ties state to code across versions
@@ -50,6 +51,8 @@ type Node struct {
 	Spills     bool            // goes to disk beyond its share of the memory budget
 	View       int             // number of the side input this node builds, from 1; 0: none
 	DeadLetter bool            // the root that brings failed elements back into the graph
+	Elements   Elements        // of a source or a sink that can be replaced; nil elsewhere
+	Replaced   string          // by what it was replaced, for people; "" if it was not
 }
 
 // Graph is what a pipeline builds. It is immutable once run; one graph may be
