@@ -30,10 +30,10 @@ const nobody = "kafka://127.0.0.1:1/"
 
 // perMinute counts clicks by page and minute of Kafka's time, from Kafka to Kafka.
 func perMinute(p *pipeline.Pipeline) {
-	clicks := kafka.Read(p, nobody+"clicks", kafka.JSON[click]())
+	clicks := kafka.Read(p, nobody+"clicks", kafka.JSON[click](), kafka.Named("clicks"))
 	pages := pipeline.Map(clicks.Windowed(window.Fixed(time.Minute)), func(c click) string { return c.Page })
 	counts := pipeline.Pairs(transforms.Count(pipeline.KeyBy(pages, func(page string) string { return page })))
-	kafka.Write(counts, nobody+"counts", kafka.JSON[pipeline.KV[string, int64]]())
+	kafka.Write(counts, nobody+"counts", kafka.JSON[pipeline.KV[string, int64]](), kafka.Named("counts"))
 }
 
 // file writes a file of lines, and returns its path.
@@ -57,7 +57,7 @@ func TestOverride_kafkaWithoutKafka(t *testing.T) {
 		`{"Page":"/a","at":"2026-11-24T09:00:59.999Z"}`, `{"Page":"/a","at":"2026-11-24T10:01:00+01:00"}`)
 	for _, lanes := range []string{"1", "3"} {
 		out := filepath.Join(t.TempDir(), "out.jsonl")
-		code, stdout, stderr := command(t.Context(), perMinute, "-parallelism="+lanes, "-source", "kafka.Read=file:"+in+"?time=at", "-sink=kafka.Write=file:"+out+"?time=at&value=count")
+		code, stdout, stderr := command(t.Context(), perMinute, "-parallelism="+lanes, "-source", "clicks=file:"+in+"?time=at", "-sink=counts=file:"+out+"?time=at&value=count")
 		require.Zero(t, code, stderr)
 		require.Empty(t, stdout)
 		require.ElementsMatch(t, []string{
@@ -132,18 +132,18 @@ func TestOverride_mistakes(t *testing.T) {
 		want  string
 	}{
 		{"no name", perMinute, "-source=file:x", `want name=file:path`},
-		{"no path", perMinute, "-source=kafka.Read=", `want name=file:path`},
-		{"a bare path", perMinute, "-source=kafka.Read=in.jsonl", `"in.jsonl": want file: and a path, as file:in.jsonl`},
-		{"an empty path", perMinute, "-source=kafka.Read=file:", `the path is empty`},
-		{"no place for files", perMinute, "-source=kafka.Read=kafka://h:9092/t", `kafka://h:9092/t: no files are known under kafka://`},
-		{"the terminal is no source", perMinute, "-source=kafka.Read=-", `"-": want file: and a path`},
-		{"twice", perMinute, "-source=kafka.Read=file:a -source=kafka.Read=file:b", `the source "kafka.Read" is given twice`},
-		{"an unknown parameter", perMinute, "-source=kafka.Read=file:a?times=at", `times=at: there are the parameters time, value, each once`},
-		{"no duration", perMinute, "-sink=kafka.Write=file:a?roll=often", `-sink kafka.Write=file:a?roll=often: roll=often: want a time as 10s`},
-		{"a time that has no place", perMinute, "-sink=kafka.Write=file:a?time=at", `then value has to say in which the value is`},
-		{"an unknown source", perMinute, "-source=clicks=file:" + in, `-source clicks=file:` + in + `: there is no source of this name; there is kafka.Read (runners/override_test.go:`},
-		{"a sink is no source", perMinute, "-source=kafka.Write=file:" + in, `there is no source of this name; there is kafka.Read (`},
-		{"an unknown sink", perMinute, "-sink=out=-", `-sink out=-: there is no sink of this name; there is kafka.Write (runners/override_test.go:`},
+		{"no path", perMinute, "-source=clicks=", `want name=file:path`},
+		{"a bare path", perMinute, "-source=clicks=in.jsonl", `"in.jsonl": want file: and a path, as file:in.jsonl`},
+		{"an empty path", perMinute, "-source=clicks=file:", `the path is empty`},
+		{"no place for files", perMinute, "-source=clicks=kafka://h:9092/t", `kafka://h:9092/t: no files are known under kafka://`},
+		{"the terminal is no source", perMinute, "-source=clicks=-", `"-": want file: and a path`},
+		{"twice", perMinute, "-source=clicks=file:a -source=clicks=file:b", `the source "clicks" is given twice`},
+		{"an unknown parameter", perMinute, "-source=clicks=file:a?times=at", `times=at: there are the parameters time, value, each once`},
+		{"no duration", perMinute, "-sink=counts=file:a?roll=often", `-sink counts=file:a?roll=often: roll=often: want a time as 10s`},
+		{"a time that has no place", perMinute, "-sink=counts=file:a?time=at", `then value has to say in which the value is`},
+		{"an unknown source", perMinute, "-source=orders=file:" + in, `-source orders=file:` + in + `: there is no source of this name; there is clicks (runners/override_test.go:`},
+		{"a sink is no source", perMinute, "-source=counts=file:" + in, `there is no source of this name; there is clicks (`},
+		{"an unknown sink", perMinute, "-sink=out=-", `-sink out=-: there is no sink of this name; there is counts (runners/override_test.go:`},
 		{"no sink at all", small, "-sink=out=-", `-sink out=-: there is no sink of this name; the pipeline has no sink`},
 		{"a file that would never appear", endless, "-sink=numbers=file:out.jsonl", `the source generate.Elements has no end, and a file appears when the run has ended`},
 	} {
@@ -178,16 +178,16 @@ func TestOverride_badFiles(t *testing.T) {
 			}
 			in := file(t, "in.jsonl", first, "", tc.bad, first)
 			out := filepath.Join(t.TempDir(), "out.jsonl")
-			code, _, stderr := command(t.Context(), perMinute, "-source=kafka.Read=file:"+in+tc.params, "-sink=kafka.Write=file:"+out)
+			code, _, stderr := command(t.Context(), perMinute, "-source=clicks=file:"+in+tc.params, "-sink=counts=file:"+out)
 			assert.Equal(t, ExitFailed, code)
-			assert.Regexp(t, `the run failed: kafka.Read \(runners/override_test.go:\d+\), at input `, stderr)
+			assert.Regexp(t, `the run failed: clicks \(runners/override_test.go:\d+\), at input `, stderr)
 			assert.Contains(t, stderr, in+":3: ")
 			assert.Contains(t, stderr, tc.want)
 			assert.NoFileExists(t, out)
 		})
 	}
 	missing := filepath.Join(t.TempDir(), "missing.jsonl")
-	code, _, stderr := command(t.Context(), perMinute, "-source=kafka.Read=file:"+missing, "-sink=kafka.Write=-")
+	code, _, stderr := command(t.Context(), perMinute, "-source=clicks=file:"+missing, "-sink=counts=-")
 	assert.Equal(t, ExitFailed, code)
 	assert.Contains(t, stderr, missing+": no such file")
 }
@@ -209,11 +209,11 @@ func TestOverride_noJSON(t *testing.T) {
 // Goal: pictures show what stands in for what.
 func TestOverride_isShown(t *testing.T) {
 	in := file(t, "in.jsonl", `{"Page":"/a"}`)
-	instead := []string{"-source=kafka.Read=file:" + in, "-sink=kafka.Write=-"}
+	instead := []string{"-source=clicks=file:" + in, "-sink=counts=-"}
 	code, stdout, _ := command(t.Context(), perMinute, append(instead, "-graph=mermaid")...)
 	require.Zero(t, code)
-	require.Contains(t, stdout, `["kafka.Read = file:`+in+`<br/><i>click</i>"]`)
-	require.Contains(t, stdout, `["kafka.Write = -"]`)
+	require.Contains(t, stdout, `["clicks = file:`+in+`<br/><i>click</i>"]`)
+	require.Contains(t, stdout, `["counts = -"]`)
 }
 
 // Goal: a job that goes on after a crash goes on within its files; and it does not go

@@ -14,14 +14,19 @@ import (
 // connectParams are the parameters of a URL that say how to connect.
 var connectParams = []string{"sasl", "ca", "cert", "key", "server", "client", "timeout"}
 
-// Option is an option of reading and of writing: how to connect.
+// Option is an option of reading and of writing: its name, and how to connect.
 type Option func(*connection)
 
-// connection is what options say about connecting.
+// connection is what options say about connecting, and about the name.
 type connection struct {
+	name  string
 	tls   *tls.Config
 	token func(context.Context) (string, error)
 }
+
+// Named gives the source or sink its name, as pipeline.Named does: it ties the offsets
+// that a job keeps to the code, and is what the flags -source and -sink go by.
+func Named(name string) Option { return func(c *connection) { c.name = name } }
 
 // TLS makes the connections use cfg, which is not changed afterwards: for what the
 // URL's parameters ca, cert, key and server can't say. The URL may then be kafka:// or

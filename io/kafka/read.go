@@ -37,7 +37,7 @@ func read[T any](p *pipeline.Pipeline, kind, url string, f Format[T], opts []Rea
 	if err != nil {
 		pipeline.Fail(p, "%s: %w", kind, err)
 	}
-	return pipeline.Read[T](p, kind, &source[T]{reading: r, format: f})
+	return pipeline.Read[T](p, kind, &source[T]{reading: r, format: f}, pipeline.Named(r.name))
 }
 
 // source is the topics as one Read sees them.

@@ -41,7 +41,7 @@ func write[T any](c pipeline.PCollection[T], kind, url string, f Format[T], opts
 		pipeline.FailAt(c, "%s: %w", kind, err)
 		return
 	}
-	pipeline.Write[T](c, kind, &typedSink[T]{writeSink: writeSink{cfg: cfg}, format: f})
+	pipeline.Write[T](c, kind, &typedSink[T]{writeSink: writeSink{cfg: cfg}, format: f}, pipeline.Named(cfg.name))
 }
 
 // writeSink is where to write, whatever it is made of.
