@@ -12,7 +12,7 @@ import (
 
 // Goal: the simulation finds bugs. Method: it is run with each of those that can be
 // planted, until it fails.
-func TestPlanted(t *testing.T) {
+func TestExactlyOnce_findsPlantedBugs(t *testing.T) {
 	defer plant.Set(plant.None)
 	for _, bug := range plant.All {
 		plant.Set(bug)
