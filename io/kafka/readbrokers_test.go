@@ -141,22 +141,28 @@ func newPen(t *testing.T, b kafkatest.Brokers) pen {
 	return pen{t, c}
 }
 
-// send writes n values to partitions in turn, each until it is written.
-func (s pen) send(topic string, partitions, n int) []string {
-	s.t.Helper()
+// send writes n values to partitions in turn.
+func (w pen) send(topic string, partitions, n int) []string {
+	w.t.Helper()
 	values := numbered("v", n)
 	for i, v := range values {
-		part := client.ProducePart{Topic: topic, Partition: int32(i % partitions), Batch: packed(batch.None, 1000, v)}
-		for until := time.Now().Add(20 * time.Second); ; {
-			out, err := s.c.Produce(s.t.Context(), "", -1, []client.ProducePart{part})
-			if err == nil && out[0].Err == nil {
-				break
-			}
-			require.True(s.t, time.Now().Before(until), "%v, %v", err, out)
-			require.NoError(s.t, s.c.Refresh(s.t.Context()))
-		}
+		w.sendTo(topic, i%partitions, v)
 	}
 	return values
+}
+
+// sendTo writes a value, again until it is written.
+func (w pen) sendTo(topic string, partition int, value string) {
+	w.t.Helper()
+	part := client.ProducePart{Topic: topic, Partition: int32(partition), Batch: packed(batch.None, 1000, value)}
+	for until := time.Now().Add(20 * time.Second); ; {
+		out, err := w.c.Produce(w.t.Context(), "", -1, []client.ProducePart{part})
+		if err == nil && out[0].Err == nil {
+			return
+		}
+		require.True(w.t, time.Now().Before(until), "%v, %v", err, out)
+		require.NoError(w.t, w.c.Refresh(w.t.Context()))
+	}
 }
 
 // Goal: leaders move while it is read, again and again, of all partitions.
