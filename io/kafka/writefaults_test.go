@@ -1,9 +1,11 @@
 package kafka
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -204,5 +206,32 @@ func TestExactlyOnce_requestsFail(t *testing.T) {
 				require.Equal(t, want, got)
 			})
 		}
+	}
+}
+
+// Goal: a record costs no allocation of ours. What batches and requests cost is spread
+// over many records.
+func TestWrite_allocates(t *testing.T) {
+	b := kafkatest.Fake(t)
+	b.CreateTopic("t", 4, 1, nil)
+	for _, how := range []string{"t?compression=none", "t?compression=lz4", "t?exactly-once=p"} {
+		w := laneOf(t, urlTo(b, how), strings.Contains(how, "once"), 0, 1, nil)
+		r := &Record{Key: []byte("key"), Value: bytes.Repeat([]byte("x"), 100), Headers: []Header{{"a", []byte("b")}}}
+		some := func(n int) {
+			for range n {
+				r.Key[0]++
+				require.NoError(t, w.write(r, 1))
+			}
+			_, err := w.Prepare()
+			require.NoError(t, err)
+			require.NoError(t, w.Commit())
+		}
+		some(50_000)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		some(100_000)
+		runtime.ReadMemStats(&after)
+		assert.Less(t, float64(after.Mallocs-before.Mallocs)/100_000, 0.1, how)
+		require.NoError(t, w.Finish())
 	}
 }
