@@ -256,3 +256,16 @@ func TestOverride_goesOn(t *testing.T) {
 	require.Equal(t, ExitFailed, code)
 	require.Contains(t, stderr, "it was a json.Read and is a generate.Elements now")
 }
+
+// Goal: a file has values, also where the source could have brought bad records.
+func TestOverride_sourceWithBad(t *testing.T) {
+	in := file(t, "in.jsonl", `{"Page":"/a","N":1}`, `{"Page":"/b","N":2}`)
+	code, stdout, stderr := command(t.Context(), func(p *pipeline.Pipeline) {
+		clicks, bad := kafka.ReadWithBad(p, nobody+"clicks", kafka.JSON[click](), kafka.Named("clicks"))
+		others, worse := kafka.ReadWithBad(p, nobody+"others", kafka.JSON[click](), kafka.Named("others"))
+		pipeline.Collect(pipeline.Flatten(clicks, others), pipeline.Named("all"))
+		kafka.WriteBad(pipeline.Flatten(bad, worse), nobody+"bad", kafka.Named("bad"))
+	}, "-source=clicks=file:"+in, "-source=others=file:"+in, "-sink=all=-", "-sink=bad=-", "-parallelism=1")
+	require.Zero(t, code, stderr)
+	require.Equal(t, strings.Repeat(`{"Page":"/a","N":1}`+"\n"+`{"Page":"/b","N":2}`+"\n", 2), stdout)
+}

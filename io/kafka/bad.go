@@ -32,7 +32,7 @@ func ReadWithBad[T any](p *pipeline.Pipeline, url string, f Format[T], opts ...R
 			}
 			return nil
 		}
-	}, pipeline.Named("split"))
+	})
 }
 
 // attempt is what came of a record: a value, or else a bad record.
