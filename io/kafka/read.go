@@ -210,7 +210,7 @@ func (s *split[T]) Size() int64 {
 // that of the position, which was looked up when the job began.
 func (s *split[T]) Open(_ context.Context, pos []byte) (pipeline.Reader[T], error) {
 	if pos == nil {
-		return s.open(s.start, false)
+		return s.open(s.start, s.topic)
 	}
 	at, topic, err := readPosition(pos)
 	if err != nil {
@@ -226,16 +226,19 @@ func (s *split[T]) Open(_ context.Context, pos []byte) (pipeline.Reader[T], erro
 	if anew && s.reset.kind == nowhere {
 		return nil, fmt.Errorf("read %s: the topic was deleted and made anew since the snapshot was taken: offset %d, which is to be read next, is another record's. %s", s.ID(), at.next, resetHint)
 	}
-	return s.open(at, anew)
+	if !anew {
+		topic = s.topic
+	}
+	return s.open(at, topic)
 }
 
 // OpenNew begins where the partition begins.
 func (s *split[T]) OpenNew(context.Context) (pipeline.Reader[T], error) {
-	return s.open(s.first, false)
+	return s.open(s.first, s.topic)
 }
 
-// open opens the partition at a place, which is void if the topic was made anew.
-func (s *split[T]) open(at spot, anew bool) (pipeline.Reader[T], error) {
+// open opens the partition at a place in a topic, which is void if that one is gone.
+func (s *split[T]) open(at spot, topic topicID) (pipeline.Reader[T], error) {
 	h, err := s.hubs.use(s.reading, s.format.Keeps)
 	if err != nil {
 		return nil, err
@@ -243,9 +246,9 @@ func (s *split[T]) open(at spot, anew bool) (pipeline.Reader[T], error) {
 	if !s.opened.Swap(true) && s.unopened != nil {
 		s.unopened.Add(-1)
 	}
-	r := &reader[T]{split: s, hub: h, at: at, feed: newFeed(s.tp, at), last: at.next}
+	r := &reader[T]{split: s, hub: h, id: topic, at: at, feed: newFeed(s.tp, at), last: at.next}
 	r.record.Topic, r.record.Partition = s.tp.Topic, s.tp.Partition
-	r.feed.lost = anew
+	r.feed.lost = topic != s.topic
 	h.add(r.feed)
 	return r, nil
 }

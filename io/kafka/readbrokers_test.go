@@ -174,7 +174,7 @@ func TestRead_leadersMove(t *testing.T) {
 			return Read(p, brokersURL(b, topic), lines)
 		})
 		var want []string
-		for round := range 3 {
+		for round := range 2 {
 			want = append(want, w.send(topic, 3, 30)...)
 			for i := range int32(3) {
 				b.MoveLeader(topic, i, (b.Leader(topic, i)+1+int32(round%2))%3)
@@ -195,7 +195,7 @@ func TestRead_brokersRestart(t *testing.T) {
 		})
 		want := w.send(topic, 6, 30)
 		r.await(want...)
-		for node := range int32(3) {
+		for node := range int32(2) {
 			b.Kill(node)
 			want = append(want, w.send(topic, 6, 30)...)
 			r.await(want...)

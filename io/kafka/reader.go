@@ -14,6 +14,7 @@ type reader[T any] struct {
 	*split[T]
 	hub  *hub
 	feed *feed
+	id   topicID // to which at belongs
 
 	at      spot  // behind what was emitted
 	asked   spot  // at, when it was asked for last
@@ -153,6 +154,9 @@ func (r *reader[T]) take(out *pipeline.Output[T]) (err error) {
 		return err
 	}
 	r.at.next = r.got.next
+	if r.got.chunk != nil || r.got.high >= 0 {
+		r.id = r.topic // if it was another one, the hub has gone on elsewhere
+	}
 	if r.got.chunk != nil {
 		r.left = true
 		r.batches.Reset(r.got.raw, r.got.from, batch.Options{Committed: !r.uncommitted, Aborted: r.got.aborted, Keep: r.format.Keeps})
@@ -214,7 +218,7 @@ func (r *reader[T]) Position(b []byte) []byte {
 		r.at.epoch = e
 	}
 	r.asked = r.at
-	return r.at.append(b, r.topic)
+	return r.at.append(b, r.id)
 }
 
 // Acknowledge has the offset committed that is in the snapshot.

@@ -246,6 +246,27 @@ func TestRead_topicMadeAnew(t *testing.T) {
 	})
 }
 
+// Goal: the place of a topic that is gone stays that, in snapshots, until it is known
+// where to go on.
+func TestSplit_madeAnew(t *testing.T) {
+	w := newTown(t, 1)
+	w.topic("t", 1)
+	w.write("t", 0, packed(batch.None, 1000, "a"))
+	r, err := newReading(w.url("t?reset=earliest"), nil)
+	require.NoError(t, err)
+	src := &source[string]{reading: r, format: lines}
+	splits, err := src.Splits(t.Context(), 1)
+	require.NoError(t, err)
+	old := topicID{1}
+	rd, err := splits[0].Open(t.Context(), spot{7, -1, -1}.append(nil, old))
+	require.NoError(t, err)
+	defer rd.Close()
+	got, id, err := readPosition(rd.Position(nil))
+	require.NoError(t, err)
+	assert.Equal(t, spot{7, -1, -1}, got)
+	assert.Equal(t, old, id)
+}
+
 // Goal: brokers say that the log was cut behind what was read.
 func TestRead_cut(t *testing.T) {
 	w := newTown(t, 1)
