@@ -109,10 +109,10 @@ func (t task) build(p *pipeline.Pipeline) {
 		}
 	})
 	for _, out := range []struct {
-		topic string
-		lines pipeline.PCollection[string]
-	}{{t.totals(), totals}, {t.sums(), sums}} {
-		kafka.Write(out.lines, t.url(out.topic), kafka.WithKey(kafka.String(), userOf), kafka.ExactlyOnce(out.topic), kafka.Linger(time.Millisecond))
+		name, topic string
+		lines       pipeline.PCollection[string]
+	}{{"totals out", t.totals(), totals}, {"sums out", t.sums(), sums}} {
+		kafka.Write(out.lines, t.url(out.topic), kafka.WithKey(kafka.String(), userOf), kafka.Named(out.name), kafka.ExactlyOnce(out.topic), kafka.Linger(time.Millisecond))
 	}
 }
 

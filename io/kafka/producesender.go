@@ -36,7 +36,7 @@ type sender struct {
 	asking   map[int32]bool // brokers to which a request is on its way
 	flying   int            // requests
 	spare    []*batch.Builder
-	memory   recycled // of batches that were acknowledged, and committed
+	memory   recycled       // of batches that were acknowledged, and committed
 	producer batch.Producer // the newest, which new streams get
 	err      error          // the first that ends all
 	changed  *sync.Cond

@@ -107,6 +107,9 @@ func (s *sender) openTxn(lane, lanes int, state []byte) error {
 		if from, err = decodeTxnState(bytes.Clone(state)); err != nil { // batches are stamped where they lie
 			return err
 		}
+		if from.prefix != s.cfg.prefix {
+			return fmt.Errorf("the checkpoint's state is that of a sink with ExactlyOnce(%q), and this one has %q: keep the prefix while a job lives, and where it has several sinks, give them names (kafka.Named), so that each gets its own state", from.prefix, s.cfg.prefix)
+		}
 	}
 	t := &laneTxn{
 		id:   fmt.Sprintf("%s-%d-%d", s.cfg.prefix, lanes, lane),
@@ -163,7 +166,7 @@ func (s *sender) prepare() ([]byte, error) {
 	if s.err != nil {
 		return nil, s.err
 	}
-	state := &txnState{run: t.core.run, number: t.core.target().number}
+	state := &txnState{run: t.core.run, number: t.core.target().number, prefix: s.cfg.prefix}
 	for _, st := range s.streams {
 		if len(st.kept) == 0 {
 			continue

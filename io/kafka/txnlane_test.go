@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -176,7 +177,14 @@ func TestExactlyOnce_mistakes(t *testing.T) {
 		assert.ErrorContains(t, err, want, url)
 	}
 
-	w := laneOf(t, urlTo(b, "t?exactly-once=q&transaction-bytes=2000&compression=none"), true, 0, 1, nil)
+	w := laneOf(t, urlTo(b, "t?exactly-once=one"), true, 0, 1, nil)
+	state, err := w.Prepare()
+	require.NoError(t, err)
+	require.NoError(t, w.Finish())
+	_, err = tryLane(t, urlTo(b, "t?exactly-once=two"), true, 0, 1, state)
+	require.ErrorContains(t, err, `that of a sink with ExactlyOnce("one"), and this one has "two": keep the prefix`)
+
+	w = laneOf(t, urlTo(b, "t?exactly-once=q&transaction-bytes=2000&compression=none"), true, 0, 1, nil)
 	for range 100 {
 		if err = w.Write(strings.Repeat("x", 100)); err != nil {
 			break
@@ -222,4 +230,36 @@ func TestExactlyOnce_conformanceReal(t *testing.T) {
 		t.Skip("a real broker takes its time")
 	}
 	conform(t, kafkatest.Shared(t))
+}
+
+// Goal: brokers that are killed one after the other, and leaders that move, lose nothing
+// and show nothing twice, neither in transactions nor without.
+func TestWrite_realBrokersDie(t *testing.T) {
+	if testing.Short() {
+		t.Skip("real brokers take their time")
+	}
+	b := kafkatest.Real(t, 3)
+	for _, how := range []string{"", "&exactly-once=p"} {
+		topic := fmt.Sprint("dying", len(how))
+		b.CreateTopic(topic, 4, -1, nil)
+		w := laneOf(t, urlTo(b, topic+"?linger=1ms&batch=2000&timeout=3s"+how), how != "", 0, 1, nil)
+		all := keyed(3000, 50)
+		for i, part := range slices.Collect(slices.Chunk(all, 750)) {
+			writeAll(t, w, part[:300]...)
+			node := int32(i / 2)
+			switch {
+			case i%2 == 0:
+				b.Kill(node)
+			default:
+				b.Start(node)
+				b.MoveLeader(topic, int32(i%4), node)
+			}
+			writeAll(t, w, part[300:]...)
+			_, err := w.Prepare()
+			require.NoError(t, err)
+			require.NoError(t, w.Commit())
+		}
+		require.NoError(t, w.Finish())
+		requireShown(t, b, topic, all...)
+	}
 }

@@ -15,13 +15,15 @@ import (
 // txnState is what a snapshot holds of a lane: its transaction, with all batches, so
 // that it can be written again. As bytes:
 //
-//	| version (1) | run (8) | number uvarint | topics uvarint | topic* | CRC-32C of all before (4, big-endian) |
+//	| version (1) | run (8) | number uvarint | prefix | topics uvarint | topic* | CRC-32C of all before (4, big-endian) |
+//	prefix:    | length uvarint | of ExactlyOnce |
 //	topic:     | length uvarint | name | partitions uvarint | partition* |
 //	partition: | id uvarint | batches uvarint | batch* |
 //	batch:     | length uvarint | a record batch of Kafka's |
 type txnState struct {
 	run    token
-	number int64 // of the transaction; of the newest one if it has no batches
+	number int64  // of the transaction; of the newest one if it has no batches
+	prefix string // of the sink
 	parts  []txnPart
 }
 
@@ -44,6 +46,8 @@ func (s *txnState) encode(b []byte) []byte {
 	b = append(b, txnStateVersion)
 	b = append(b, s.run[:]...)
 	b = binary.AppendUvarint(b, uint64(s.number))
+	b = binary.AppendUvarint(b, uint64(len(s.prefix)))
+	b = append(b, s.prefix...)
 	topics := s.topics()
 	b = binary.AppendUvarint(b, uint64(len(topics)))
 	for _, parts := range topics {
@@ -98,6 +102,7 @@ func decodeTxnState(b []byte) (*txnState, error) {
 	r := stateReader{b: body[1:]}
 	copy(s.run[:], r.bytes(8))
 	s.number = int64(r.uvarint())
+	s.prefix = string(r.bytes(r.uvarint()))
 	for range r.count() {
 		topic := string(r.bytes(r.uvarint()))
 		for range r.count() {

@@ -27,7 +27,7 @@ func batchWith(values ...string) []byte {
 }
 
 func someState() *txnState {
-	return &txnState{run: token{1, 2, 3, 4, 5, 6, 7, 8}, number: 300, parts: []txnPart{
+	return &txnState{run: token{1, 2, 3, 4, 5, 6, 7, 8}, number: 300, prefix: "sink", parts: []txnPart{
 		{"orders", 0, [][]byte{batchWith("a", "b"), batchWith("c")}},
 		{"orders", 7, [][]byte{batchWith("d")}},
 		{"others", 300, [][]byte{batchWith("e")}},
@@ -46,7 +46,7 @@ func TestTxnState_golden(t *testing.T) {
 }
 
 func TestTxnState(t *testing.T) {
-	for _, s := range []*txnState{someState(), {run: token{9}, number: 7}} {
+	for _, s := range []*txnState{someState(), {run: token{9}, number: 7, prefix: "p"}} {
 		got, err := decodeTxnState(s.encode(nil))
 		require.NoError(t, err)
 		require.Equal(t, s, got)

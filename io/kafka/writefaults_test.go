@@ -214,7 +214,7 @@ func TestExactlyOnce_requestsFail(t *testing.T) {
 func TestWrite_allocates(t *testing.T) {
 	b := kafkatest.Fake(t)
 	b.CreateTopic("t", 4, 1, nil)
-	for _, how := range []string{"t?compression=none", "t?compression=lz4", "t?exactly-once=p"} {
+	for _, how := range []string{"t?linger=1h&compression=none", "t?linger=1h&compression=lz4", "t?linger=1h&exactly-once=p"} {
 		w := laneOf(t, urlTo(b, how), strings.Contains(how, "once"), 0, 1, nil)
 		r := &Record{Key: []byte("key"), Value: bytes.Repeat([]byte("x"), 100), Headers: []Header{{"a", []byte("b")}}}
 		some := func(n int) {
@@ -234,4 +234,25 @@ func TestWrite_allocates(t *testing.T) {
 		assert.Less(t, float64(after.Mallocs-before.Mallocs)/100_000, 0.1, how)
 		require.NoError(t, w.Finish())
 	}
+}
+
+// Goal: a topic that gets more partitions is written to in all of them.
+func TestWrite_topicGrows(t *testing.T) {
+	b := kafkatest.Fake(t)
+	b.CreateTopic("t", 1, 1, nil)
+	w := laneOf(t, urlTo(b, "t"), false, 0, 1, nil)
+	writeAll(t, w, "a=1")
+	b.AddPartitions("t", 4)
+	w.looked = time.Time{}
+	_, err := w.Prepare()
+	require.NoError(t, err)
+	writeAll(t, w, keyed(50, 50)...)
+	_, err = w.Prepare()
+	require.NoError(t, err)
+	require.NoError(t, w.Finish())
+	seen := map[int32]bool{}
+	for _, r := range kafkatest.ReadAll(t, b.Addrs(), "t") {
+		seen[r.Partition] = true
+	}
+	require.Len(t, seen, 4)
 }

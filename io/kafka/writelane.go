@@ -64,6 +64,7 @@ type laneWriter struct {
 	sender  *sender
 	topics  map[string]*topicWriter
 	topic   *topicWriter // that was written to last
+	looked  time.Time    // when topics were asked for their partitions
 	headers []batch.Header
 	close   func()
 }
@@ -72,7 +73,7 @@ func (w *laneWriter) open(ctx context.Context, s *writeSink, lane, lanes int, st
 	if s.cfg.prefix != "" && !pipeline.Durable(ctx) {
 		return errors.New("kafka.ExactlyOnce wants a run that keeps its checkpoints: give it a folder (-state-dir), or write at least once")
 	}
-	w.sink, w.topics, w.sender = s, map[string]*topicWriter{}, newSender(s, lanes)
+	w.sink, w.topics, w.sender, w.looked = s, map[string]*topicWriter{}, newSender(s, lanes), time.Now()
 	if err := w.sender.connect(ctx); err != nil {
 		return err
 	}
@@ -130,8 +131,29 @@ func (w *laneWriter) write(r *Record, ts int64) error {
 	full, err := w.sender.add(st, w.timeOf(r, ts), r.Key, r.Value, w.headers)
 	if full {
 		t.next()
+		w.grow()
 	}
 	return err
+}
+
+// growEvery is how often new partitions are looked for.
+const growEvery = 5 * time.Minute
+
+// grow looks whether topics have got more partitions, if it has not done so for a while.
+func (w *laneWriter) grow() {
+	if time.Since(w.looked) < growEvery {
+		return
+	}
+	w.looked = time.Now()
+	for _, t := range w.topics {
+		info, err := w.sender.client.Topic(w.sender.ctx, t.name)
+		if err != nil {
+			continue // whoever writes to it will be told, or it comes back
+		}
+		for len(t.streams) < len(info.Partitions) {
+			t.streams = append(t.streams, nil)
+		}
+	}
 }
 
 // timeOf is a record's time: the format's, the element's, or now where that has none.
@@ -216,6 +238,7 @@ func (w *laneWriter) lookUp(name string) (client.Topic, error) {
 
 // Prepare waits until everything is acknowledged.
 func (w *laneWriter) Prepare() ([]byte, error) {
+	defer w.grow()
 	if w.exactly() {
 		return w.sender.prepare()
 	}
