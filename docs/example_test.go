@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/millrace/millrace/io/kafka"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipelinetest"
 	"github.com/millrace/millrace/runners/local"
@@ -120,4 +121,16 @@ func TestPicture(t *testing.T) {
 		pipelinetest.EqualAt(t, lateMinutes, steps[7], 6)
 		pipelinetest.EqualAt(t, counts, steps[9], pipeline.NewKV("all", int64(3)))
 	})
+}
+
+// Records that are no orders are set aside, in a topic of their own.
+func Example_badRecords() {
+	type order struct{ ID string }
+	const brokers = "kafka://localhost:9092"
+	p := pipeline.New()
+	orders, bad := kafka.ReadWithBad(p, brokers+"/orders", kafka.JSON[order](), kafka.Named("orders"))
+	kafka.WriteBad(bad, brokers+"/orders-bad", kafka.Named("bad orders"), kafka.CreateTopic(1, -1, nil))
+	pipeline.Collect(orders)
+	fmt.Println(p.Err())
+	// Output: <nil>
 }

@@ -57,7 +57,7 @@ var (
 )
 
 func (k cluster) readClicks(p *pipeline.Pipeline, bounded bool) pipeline.PCollection[click] {
-	opts := []kafka.ReadOption{kafka.Named("clicks"), kafka.OutOfOrder(disorder), kafka.IdleAfter(2 * time.Second)}
+	opts := []kafka.ReadOption{kafka.Named("clicks"), kafka.OutOfOrder(2 * disorder), kafka.IdleAfter(2 * time.Second)}
 	if bounded {
 		opts = append(opts, kafka.Stop(kafka.Latest()))
 	}
