@@ -30,7 +30,9 @@ func TestCompare(t *testing.T) {
 	t.Setenv(asCommand, "yes")
 	k := kafkatest.Fake(t)
 	w := work{brokers: k.Addrs(), records: 20_000, size: 50, partitions: 3, codec: "lz4", lanes: 2, every: 50_000_000}
-	out := stdout(t, func() { require.NoError(t, compare(t.Context(), w, []string{"read", "write", "transactions"}, 1, false)) })
+	out := stdout(t, func() {
+		require.NoError(t, compare(t.Context(), w, []string{"read", "write", "transactions"}, 1, false))
+	})
 	var seen []string
 	for d := json.NewDecoder(bytes.NewReader(out)); d.More(); {
 		var l line
