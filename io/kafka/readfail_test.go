@@ -242,7 +242,9 @@ func TestRead_topicMadeAnew(t *testing.T) {
 		produce(t, b, topic, 0, numbered("new", 10))
 		require.ErrorContains(t, read("", 0), "the topic was deleted and made anew since the snapshot was taken: offset 5,")
 		require.ErrorIs(t, read("?reset=earliest", 15), context.Canceled)
-		assert.Equal(t, append(numbered("old", 5), numbered("new", 10)...), sum.committed())
+		produce(t, b, topic, 0, []string{"newest"})
+		require.ErrorIs(t, read("", 16), context.Canceled, "the new topic is the job's now")
+		assert.Equal(t, append(append(numbered("old", 5), numbered("new", 10)...), "newest"), sum.committed())
 	})
 }
 
