@@ -73,7 +73,7 @@ func TestRun_help(t *testing.T) {
 	code, stdout, stderr := command(t.Context(), small, "-help")
 	require.Zero(t, code)
 	require.Empty(t, stdout)
-	for _, name := range []string{"-runner", "-graph", "-parallelism", "-memory", "-temp-dir", "-on-error", "-retries", "-progress"} {
+	for _, name := range []string{"-runner", "-graph", "-parallelism", "-memory", "-temp-dir", "-on-error", "-retries", "-progress", "-source", "-sink"} {
 		require.Contains(t, stderr, "  "+name+" ")
 	}
 	require.Contains(t, stderr, "dot, mermaid, svg")

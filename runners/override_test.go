@@ -118,6 +118,33 @@ func TestOverride_terminal(t *testing.T) {
 	require.Equal(t, ExitInterrupted, code)
 }
 
+// Goal: a run without an end writes one file after the other, each whole when it is there.
+func TestOverride_rolls(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	dir := t.TempDir()
+	ended := make(chan int, 1)
+	go func() {
+		code, _, _ := command(ctx, endless, "-parallelism=2", "-sink=numbers=file:"+dir+"/out.jsonl?roll=1ms&value=n", "-state-dir="+filepath.Join(dir, "state"), "-checkpoint-interval=5ms")
+		ended <- code
+	}()
+	var files []string
+	require.Eventually(t, func() (there bool) {
+		files, _ = filepath.Glob(filepath.Join(dir, "out-*.jsonl"))
+		return len(files) >= 3
+	}, 20*time.Second, time.Millisecond)
+	cancel()
+	require.Equal(t, ExitInterrupted, <-ended)
+	seen := map[string]bool{}
+	for _, f := range files {
+		for _, line := range linesOf(t, f) {
+			require.Regexp(t, `^\{"n":\d+\}$`, line)
+			require.False(t, seen[line], line)
+			seen[line] = true
+		}
+	}
+}
+
 // writer is a function that takes what is written.
 type writer func([]byte)
 

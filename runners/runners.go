@@ -2,6 +2,9 @@
 //
 // The local runner is always there. Others are linked in by importing their
 // packages; a program that wants the local one only can import runners/local itself.
+//
+// By -source and -sink files stand in for the sources and sinks of a pipeline, so that
+// one which reads and writes Kafka, say, can be tried without it: docs/kafka.md shows it.
 package runners
 
 import (
