@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kfake"
 
+	"github.com/millrace/millrace/internal/kafkatest"
 	"github.com/millrace/millrace/io/kafka/internal/batch"
 	"github.com/millrace/millrace/io/kafka/internal/client"
 	"github.com/millrace/millrace/pipeline"
@@ -74,29 +75,36 @@ var lines = Format[string]{Name: "text", Decode: func(r *Record) (string, error)
 }}
 
 func TestRead_conformance(t *testing.T) {
-	w := newTown(t, 2)
-	w.topic("t", 3)
-	var want []string
-	var times []int64
-	for i := range 24 {
-		var values []string
-		for k := range 1 + i%3 {
-			values = append(values, fmt.Sprint(i, ".", k))
-			times = append(times, int64(1000+10*i+k))
+	onBrokers(t, 1, func(t *testing.T, b kafkatest.Brokers, topic string) {
+		b.CreateTopic(topic, 3, 1, map[string]string{"retention.ms": "-1"}) // the records are old
+		c, err := client.New(client.Config{Brokers: b.Addrs()})
+		require.NoError(t, err)
+		defer c.Close()
+		var want []string
+		var times []int64
+		for i := range 24 {
+			var values []string
+			for k := range 1 + i%3 {
+				values = append(values, fmt.Sprint(i, ".", k))
+				times = append(times, int64(1000+10*i+k))
+			}
+			want = append(want, values...)
+			part := client.ProducePart{Topic: topic, Partition: int32(i % 3), Batch: packed(batch.Codec(i%5), int64(1000+10*i), values...)}
+			out, err := c.Produce(t.Context(), "", -1, []client.ProducePart{part})
+			require.NoError(t, err)
+			require.NoError(t, out[0].Err)
 		}
-		want = append(want, values...)
-		w.write("t", i%3, packed(batch.Codec(i%5), int64(1000+10*i), values...))
-	}
-	for _, opts := range [][]ReadOption{nil, {Stop(Latest())}} {
-		t.Run(fmt.Sprint(len(opts), " options"), func(t *testing.T) {
-			connector.TestSource(t, connector.Source[string]{
-				Read: func(p *pipeline.Pipeline) pipeline.PCollection[string] {
-					return Read(p, w.url("t"), lines, append(opts, IdleAfter(time.Millisecond))...)
-				},
-				Want: want, Times: times,
+		for _, opts := range [][]ReadOption{nil, {Stop(Latest())}} {
+			t.Run(fmt.Sprint(len(opts), " options"), func(t *testing.T) {
+				connector.TestSource(t, connector.Source[string]{
+					Read: func(p *pipeline.Pipeline) pipeline.PCollection[string] {
+						return Read(p, brokersURL(b, topic), lines, append(opts, IdleAfter(time.Millisecond))...)
+					},
+					Want: want, Times: times,
+				})
 			})
-		})
-	}
+		}
+	})
 }
 
 var errEnough = errors.New("enough")
