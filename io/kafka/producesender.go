@@ -27,6 +27,8 @@ type sender struct {
 	client *client.Client
 	end    func() // of all requests; it waits for those on their way
 
+	lanes *laneCounts // of lane 0, if it writes in transactions; used by the lane alone
+
 	mu       sync.Mutex // guards what follows, and the streams
 	streams  []*stream
 	byPart   map[client.TopicPartition]*stream

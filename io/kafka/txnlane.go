@@ -112,7 +112,7 @@ func (s *sender) openTxn(lane, lanes int, state []byte) error {
 		}
 	}
 	t := &laneTxn{
-		id:   fmt.Sprintf("%s-%d-%d", s.cfg.prefix, lanes, lane),
+		id:   txnID(s.cfg.prefix, lane, lanes),
 		home: client.TopicPartition{Topic: s.cfg.to.Topic},
 		all:  &s.sink.kept, most: int64(s.cfg.txnBytes),
 	}
@@ -183,16 +183,27 @@ func (s *sender) prepare() ([]byte, error) {
 
 // commit commits what was prepared; if that was done already, it does nothing.
 func (s *sender) commit() error {
+	if done, err := s.commitTxn(); !done || err != nil {
+		return err
+	}
+	if s.ctx.Err() == nil {
+		s.abortOthers()
+	}
+	return nil
+}
+
+// commitTxn reports whether there was anything to do.
+func (s *sender) commitTxn() (done bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.txn
 	if !t.holds() {
-		return nil
+		return false, nil
 	}
 	if s.ctx.Err() != nil {
 		end, err := s.revive()
 		if err != nil {
-			return err
+			return false, err
 		}
 		defer end()
 	}
@@ -202,7 +213,7 @@ func (s *sender) commit() error {
 		s.changed.Wait()
 	}
 	if s.err != nil {
-		return s.err
+		return false, s.err
 	}
 	t.sending = t.filling
 	for _, st := range s.streams {
@@ -211,7 +222,7 @@ func (s *sender) commit() error {
 		}
 	}
 	s.rouse()
-	return nil
+	return true, nil
 }
 
 // revive lets the sender go on behind the end of its run, to commit what is in a

@@ -97,6 +97,11 @@ func (w *laneWriter) begin(lane, lanes int, state []byte) (err error) {
 		w.sender.start()
 		return nil
 	}
+	if lane == 0 {
+		if err := w.sender.noteLanes(lanes); err != nil {
+			return w.sender.explain(err)
+		}
+	}
 	if err := w.sender.openTxn(lane, lanes, state); err != nil {
 		return err
 	}
