@@ -112,8 +112,7 @@ func (t task) build(p *pipeline.Pipeline) {
 		name, topic string
 		lines       pipeline.PCollection[string]
 	}{{"totals out", t.totals(), totals}, {"sums out", t.sums(), sums}} {
-		kafka.Write(out.lines, t.url(out.topic), kafka.WithKey(kafka.String(), userOf), kafka.Named(out.name), kafka.ExactlyOnce(out.topic), kafka.Linger(time.Millisecond),
-			kafka.TransactionTimeout(10*time.Second)) // of lanes that died before their first snapshot, and are not there any more
+		kafka.Write(out.lines, t.url(out.topic), kafka.WithKey(kafka.String(), userOf), kafka.Named(out.name), kafka.ExactlyOnce(out.topic), kafka.Linger(time.Millisecond))
 	}
 }
 
