@@ -167,6 +167,7 @@ func (w pen) sendTo(topic string, partition int, value string) {
 
 // Goal: leaders move while it is read, again and again, of all partitions.
 func TestRead_leadersMove(t *testing.T) {
+	t.Parallel() // it waits for brokers most of the time
 	onBrokers(t, 3, func(t *testing.T, b kafkatest.Brokers, topic string) {
 		b.CreateTopic(topic, 3, 3, nil)
 		w := newPen(t, b)
@@ -187,6 +188,7 @@ func TestRead_leadersMove(t *testing.T) {
 
 // Goal: a broker goes away and comes back; with it, all of them.
 func TestRead_brokersRestart(t *testing.T) {
+	t.Parallel() // it waits for brokers most of the time
 	onBrokers(t, 3, func(t *testing.T, b kafkatest.Brokers, topic string) {
 		b.CreateTopic(topic, 6, 3, nil)
 		w := newPen(t, b)

@@ -235,6 +235,7 @@ func TestExactlyOnce_conformanceReal(t *testing.T) {
 // Goal: brokers that are killed one after the other, and leaders that move, lose nothing
 // and show nothing twice, neither in transactions nor without.
 func TestWrite_realBrokersDie(t *testing.T) {
+	t.Parallel() // it waits for brokers most of the time
 	if testing.Short() {
 		t.Skip("real brokers take their time")
 	}
