@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -103,7 +104,7 @@ func exactlyOnce(b kafkatest.Brokers, topic string) connector.Target[string] {
 		Write: func(c pipeline.PCollection[string]) {
 			Write(c, urlTo(b, topic+"?linger=1ms&timeout=20s"), words, ExactlyOnce("sink-"+topic))
 		},
-		Shown:      func(ctx context.Context) ([]string, error) { return shownIn(ctx, b.Addrs(), topic) },
+		Shown: func(ctx context.Context) ([]string, error) { return shownIn(ctx, b.Addrs(), topic) },
 		Unfinished: func(ctx context.Context) ([]string, error) {
 			open, err := openTxns(ctx, b.Addrs()) // also those of other tests
 			return slices.DeleteFunc(open, func(id string) bool { return !strings.HasPrefix(id, "sink-"+topic+"-") }), err
