@@ -66,6 +66,14 @@ type TimedWriter[T any] interface {
 	WriteAt(v T, ts int64) error
 }
 
+// CrowdedWriter is a [Writer] that keeps what was written in memory until it is committed,
+// and can keep only so much.
+type CrowdedWriter interface {
+	// Crowded reports that there is enough: a snapshot is taken before its time, and
+	// sources are not read until it is. It is asked often, between two Writes.
+	Crowded() bool
+}
+
 // Durable reports that the run to which ctx belongs, that of [Sink].Open or
 // [Split].Open, keeps its snapshots where they outlive the process.
 func Durable(ctx context.Context) bool { return graph.IsDurable(ctx) }
@@ -97,6 +105,9 @@ func write[T any](c PCollection[T], kind string, sink Sink[T], edge graph.EdgeKi
 		fw := &flow.Writer[T]{Write: w.Write, Prepare: w.Prepare, Commit: w.Commit, Finish: w.Finish, Abort: w.Abort}
 		if t, ok := w.(TimedWriter[T]); ok {
 			fw.WriteAt = t.WriteAt
+		}
+		if c, ok := w.(CrowdedWriter); ok {
+			fw.Crowded = c.Crowded
 		}
 		return fw, nil
 	}}

@@ -162,8 +162,8 @@ func (l *lane) commit() error {
 				}
 			}
 		}
-		l.crowded = false // or else it asks again
 	}
+	l.crowded = false // or else it asks again
 	return nil
 }
 

@@ -105,11 +105,11 @@ func (l *lane) load() error {
 				continue
 			}
 			keepers[o.node.Name] = o.keeper
+			if c, ok := o.live.(graph.Crowder); ok {
+				l.crowders = append(l.crowders, c)
+			}
 			if p, ok := o.live.(graph.Pager); ok && s.pages != nil {
 				paged[o.node.Name] = true
-				if c, ok := o.live.(graph.Crowder); ok {
-					l.crowders = append(l.crowders, c)
-				}
 				p.Page(&rowStore{pages: s.pages, node: o.node.Name, lane: l})
 			}
 		}

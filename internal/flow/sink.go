@@ -21,6 +21,7 @@ type Writer[T any] struct {
 	Commit  func() error
 	Finish  func() error
 	Abort   func(final bool)
+	Crowded func() bool // nil: never
 }
 
 // SinkOpener opens the parts of a sink.
@@ -149,6 +150,9 @@ func (s *sink[T]) Prepare(c *graph.Ctx) error {
 		return err
 	})
 }
+
+// Crowded implements graph.Crowder.
+func (s *sink[T]) Crowded() bool { return s.w != nil && s.w.Crowded != nil && s.w.Crowded() }
 
 func (s *sink[T]) Commit(c *graph.Ctx) error {
 	if s.w == nil {

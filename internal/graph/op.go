@@ -124,10 +124,10 @@ type Pager interface {
 	Settled(c *Ctx)
 }
 
-// Crowder is a Pager that may need a cut early: what has changed since the last one
+// Crowder is a Keeper that may need a cut early: what has changed since the last one
 // must stay in memory until then.
 type Crowder interface {
-	// Crowded says that the rows in memory are beyond their budget. It is cheap.
+	// Crowded says that what is in memory is beyond its budget. It is cheap.
 	Crowded() bool
 }
 

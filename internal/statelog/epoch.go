@@ -158,9 +158,11 @@ func (e *epoch) Discard() {
 
 func (e *epoch) end() {
 	for i := range e.lanes {
-		if b := e.lanes[i].buf; b != nil {
-			e.log.spare = append(e.log.spare, b[:0])
+		w := &e.lanes[i]
+		if w.buf == nil || cap(w.buf) > 2*bufferMax && w.most < cap(w.buf)/4 {
+			continue // memory of a large row that does not come again is let go
 		}
+		e.log.spare = append(e.log.spare, w.buf[:0])
 	}
 	e.over, e.log.open, e.lanes = true, nil, nil
 }
@@ -327,6 +329,7 @@ type laneWriter struct {
 	lane   int
 	node   string
 	buf    []byte
+	most   int // bytes that were in it
 	at     int // where the frame of the open chunk begins; -1: none is open
 	open   chunk
 	seed   uint32
@@ -428,10 +431,7 @@ func (w *laneWriter) write() {
 	}
 	w.epoch.append(w.buf, w.chunks, w.heads)
 	w.chunks, w.heads = w.chunks[:0], w.heads[:0]
-	if cap(w.buf) > 2*bufferMax {
-		w.buf = make([]byte, 0, bufferMax)
-	}
-	w.buf = w.buf[:0]
+	w.most, w.buf = max(w.most, len(w.buf)), w.buf[:0]
 }
 
 func (w *laneWriter) flush() {

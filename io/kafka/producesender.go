@@ -38,6 +38,7 @@ type sender struct {
 	asking   map[int32]bool // brokers to which a request is on its way
 	flying   int            // requests
 	spare    []*batch.Builder
+	fills    bool           // batches get full: memory for all of one is made at once
 	memory   recycled       // of batches that were acknowledged, and committed
 	producer batch.Producer // the newest, which new streams get
 	err      error          // the first that ends all
@@ -124,7 +125,7 @@ func (s *sender) add(st *stream, ts int64, key, value []byte, headers []batch.He
 	if st.open != nil && st.open.SizeWith(ts, key, value, headers) > s.cfg.batchBytes {
 		s.seal(st)
 		s.rouse()
-		full = true
+		full, s.fills = true, true
 	}
 	if st.open == nil {
 		st.open = s.builder()
@@ -133,6 +134,9 @@ func (s *sender) add(st *stream, ts int64, key, value []byte, headers []batch.He
 	}
 	was := st.open.Size()
 	st.open.Add(ts, key, value, headers)
+	if s.txn != nil {
+		s.txn.fresh += st.open.Size() - was
+	}
 	s.count(st.open.Size() - was)
 	return full, s.err
 }
@@ -171,14 +175,15 @@ func (s *sender) isEmpty() bool {
 
 // builder returns one that is empty. mu is held.
 func (s *sender) builder() *batch.Builder {
-	if n := len(s.spare); n > 0 {
-		b := s.spare[n-1]
-		s.spare = s.spare[:n-1]
-		b.Reset(s.memory.get())
-		return b
-	}
 	b := &batch.Builder{}
-	b.Reset(s.memory.get())
+	if n := len(s.spare); n > 0 {
+		b, s.spare = s.spare[n-1], s.spare[:n-1]
+	}
+	memory := s.memory.get()
+	if memory == nil && s.fills {
+		memory = make([]byte, 0, s.cfg.batchBytes)
+	}
+	b.Reset(memory)
 	return b
 }
 

@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -32,6 +31,7 @@ type laneTxn struct {
 	producer         batch.Producer
 	filling, sending int64
 	kept             int    // bytes, of this lane
+	fresh            int    // of them, written since the last Prepare, before compression
 	encoded          []byte // memory of the last state
 	begun            bool   // there may be a transaction open at the brokers
 	adrift           bool   // requests that got no answer may still arrive there
@@ -158,6 +158,7 @@ func (s *sender) prepare() ([]byte, error) {
 		}
 	}
 	t.filling++
+	t.fresh = 0
 	t.core.want(toPrepare)
 	s.rouse()
 	for s.err == nil && (t.lost != nil || t.core.next(s.sent()) != stepNone) {
@@ -177,8 +178,18 @@ func (s *sender) prepare() ([]byte, error) {
 		}
 		state.parts = append(state.parts, part)
 	}
-	t.encoded = state.encode(slices.Grow(t.encoded[:0], t.kept+1024))
+	if size := t.kept + 1024; cap(t.encoded) < size {
+		t.encoded = make([]byte, 0, size+size/4) // the next one may be a little larger
+	}
+	t.encoded = state.encode(t.encoded[:0])
 	return t.encoded, nil
+}
+
+// crowded says that a checkpoint should be taken, rather than more be written.
+func (s *sender) crowded() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.txn.fresh > s.budget
 }
 
 // commit commits what was prepared; if that was done already, it does nothing.
@@ -373,6 +384,7 @@ func (s *sender) lookError(err error) error {
 // drop forgets the batches of the transaction at hand, which are in the log. mu is held.
 func (s *sender) drop() {
 	t := s.txn
+	s.memory.most = max(s.budget, t.kept) // the next one is likely to be as large
 	for _, st := range s.streams {
 		for _, p := range st.kept {
 			t.keeps(-p.bytes)

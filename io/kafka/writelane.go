@@ -67,6 +67,7 @@ type laneWriter struct {
 	looked  time.Time    // when topics were asked for their partitions
 	headers []batch.Header
 	close   func()
+	now     int64 // Unix ms, of this round; 0: not looked at
 }
 
 func (w *laneWriter) open(ctx context.Context, s *writeSink, lane, lanes int, state []byte) (err error) {
@@ -167,7 +168,10 @@ func (w *laneWriter) timeOf(r *Record, ts int64) int64 {
 	case !r.Time.IsZero():
 		return r.Time.UnixMilli()
 	case w.sink.cfg.processingTime || ts < 0 || ts >= window.GlobalEnd:
-		return time.Now().UnixMilli()
+		if w.now == 0 {
+			w.now = time.Now().UnixMilli()
+		}
+		return w.now
 	}
 	return ts
 }
@@ -248,6 +252,13 @@ func (w *laneWriter) Prepare() ([]byte, error) {
 		return w.sender.prepare()
 	}
 	return nil, w.sender.flush()
+}
+
+// Crowded implements [pipeline.CrowdedWriter]: what waits for a commit is in memory. It
+// is asked once in each of the lane's rounds.
+func (w *laneWriter) Crowded() bool {
+	w.now = 0
+	return w.exactly() && w.sender.crowded()
 }
 
 // Commit commits the transaction, if there is one.
