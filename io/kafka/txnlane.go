@@ -189,7 +189,7 @@ func (s *sender) prepare() ([]byte, error) {
 func (s *sender) crowded() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.txn.fresh > s.budget
+	return s.txn.fresh > s.budget/2 // the other half is on its way, or waits for its commit
 }
 
 // commit commits what was prepared; if that was done already, it does nothing.

@@ -54,6 +54,9 @@ func Linger(d time.Duration) WriteOption { return setting("linger", d.String()) 
 // Buffer is how many bytes the records may take, in all lanes of a process, that are
 // not acknowledged yet; default 64 MiB, and two batches for each lane at least. When it
 // is used up writing waits. In the URL: buffer=1048576.
+//
+// With [ExactlyOnce], what was written since the last checkpoint is in memory: when half
+// of this is, a checkpoint is taken before its time, and sources wait for it.
 func Buffer(n int) WriteOption { return setting("buffer", strconv.Itoa(n)) }
 
 // DeliveryTimeout is how long a batch is tried again, while brokers are away, before
