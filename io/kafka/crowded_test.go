@@ -15,7 +15,7 @@ import (
 // A sink that has much in memory has a checkpoint taken before its time.
 func TestExactlyOnce_crowded(t *testing.T) {
 	b := kafkatest.Fake(t)
-	b.CreateTopic("t", 2, 1, nil)
+	b.CreateTopic("t", 4, 1, nil)
 	all := keyed(20_000, 100)
 	p := pipeline.New()
 	Write(pipeline.Create(p, all...), urlTo(b, "t?exactly-once=crowded&batch=10000&buffer=40000&compression=none"), words)
