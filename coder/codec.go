@@ -34,7 +34,35 @@ const (
 	opString
 	opDouble
 	opBool
+	opFixed // bytes of an array
 )
+
+// put is enc.
+func (k *codec) put(b []byte, p unsafe.Pointer) []byte {
+	switch k.op {
+	case opInt64:
+		return appendUvarint(b, *(*uint64)(p))
+	case opFixed:
+		return appendBlock(b, unsafe.Slice((*byte)(p), k.size))
+	case opString:
+		return appendString(b, *(*string)(p))
+	case opDouble:
+		return appendDouble(b, *(*float64)(p))
+	}
+	return k.enc(b, p)
+}
+
+// take is dec.
+func (k *codec) take(p unsafe.Pointer, b []byte) (rest []byte, err error) {
+	switch k.op {
+	case opInt64:
+		*(*uint64)(p), b, err = readUvarint(b)
+		return b, err
+	case opFixed:
+		return takeFixed(unsafe.Slice((*byte)(p), k.size), b)
+	}
+	return k.dec(p, b)
+}
 
 // place says where a type stands in a coder.
 type place struct {
@@ -271,23 +299,28 @@ func bytesCodec() *codec {
 
 func fixedBytes(n int) *codec {
 	return &codec{
-		id: fmt.Sprintf("millrace:coder:fixed_bytes:v1(%d)", n), min: 1 + n,
+		id: fmt.Sprintf("millrace:coder:fixed_bytes:v1(%d)", n), op: opFixed, min: 1 + n,
 		ftype: FieldType{Kind: Logical, URN: "beam:logical_type:fixed_bytes:v1", Arg: int32(n), Elem: &FieldType{Kind: Bytes}},
 		enc: func(b []byte, p unsafe.Pointer) []byte {
 			return appendBlock(b, unsafe.Slice((*byte)(p), n))
 		},
 		dec: func(p unsafe.Pointer, b []byte) ([]byte, error) {
-			raw, rest, err := readBlock(b)
-			if err != nil {
-				return nil, err
-			}
-			if len(raw) != n {
-				return nil, fmt.Errorf("%d bytes for an array of %d", len(raw), n)
-			}
-			copy(unsafe.Slice((*byte)(p), n), raw)
-			return rest, nil
+			return takeFixed(unsafe.Slice((*byte)(p), n), b)
 		},
 	}
+}
+
+// takeFixed reads a block that fills to.
+func takeFixed(to, b []byte) (rest []byte, err error) {
+	raw, rest, err := readBlock(b)
+	if err != nil {
+		return nil, err
+	}
+	if len(raw) != len(to) {
+		return nil, fmt.Errorf("%d bytes for an array of %d", len(raw), len(to))
+	}
+	copy(to, raw)
+	return rest, nil
 }
 
 // userField is the codec of a registered type in a row: its bytes as a block, so

@@ -335,3 +335,33 @@ func TestPane_allForms(t *testing.T) {
 		assert.Equal(t, p, got)
 	}
 }
+
+// Goal: many values at once are the same bytes as one by one, whatever the way to them.
+func TestAppendAll(t *testing.T) {
+	type pair = coder.KV[uint64, [3]byte]
+	pairs, err := coder.For[pair]()
+	require.NoError(t, err)
+	testAll(t, pairs, pair{7, [3]byte{1, 2, 3}}, pair{300, [3]byte{4}})
+	testAll(t, coder.KVOf(coder.Strings(), coder.ByteSlices()), coder.KV[string, []byte]{Key: "a", Value: []byte("b")}, coder.KV[string, []byte]{Key: "c", Value: []byte("d")})
+	testAll(t, coder.Varints(), 1, -1, 1<<40)
+	testAll(t, coder.KVOf(coder.Varints(), pairs), coder.KV[int64, pair]{Key: 1, Value: pair{2, [3]byte{3}}})
+}
+
+func testAll[T any](t *testing.T, c coder.Coder[T], vs ...T) {
+	var want []byte
+	for _, v := range vs {
+		want = c.Append(want, v)
+	}
+	b := c.AppendAll([]byte("head"), vs)
+	require.Equal(t, append([]byte("head"), want...), b)
+	got := make([]T, len(vs))
+	n, rest, err := c.DecodeAll(got, append(want, "tail"...))
+	require.NoError(t, err)
+	require.Equal(t, len(vs), n)
+	require.Equal(t, "tail", string(rest))
+	require.Equal(t, vs, got)
+	clear(got)
+	n, _, err = c.DecodeAll(got, want[:len(want)-1])
+	require.Error(t, err)
+	require.Equal(t, len(vs)-1, n, "the last one is cut off")
+}

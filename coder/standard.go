@@ -29,8 +29,17 @@ func Doubles() Coder[float64] { return of[float64](doubleCodec()) }
 
 // KVOf returns beam:coder:kv:v1 of the two coders.
 func KVOf[K comparable, V any](k Coder[K], v Coder[V]) Coder[KV[K, V]] {
+	putKey, putValue, takeKey, takeValue := k.putAt(), v.putAt(), k.takeAt(), v.takeAt()
 	kv := Coder[KV[K, V]]{
-		ID:     "beam:coder:kv:v1<" + k.ID + "," + v.ID + ">",
+		ID:       "beam:coder:kv:v1<" + k.ID + "," + v.ID + ">",
+		appendAt: func(b []byte, p *KV[K, V]) []byte { return putValue(putKey(b, &p.Key), &p.Value) },
+		decodeAt: func(p *KV[K, V], b []byte) ([]byte, error) {
+			b, err := takeKey(&p.Key, b)
+			if err != nil {
+				return nil, err
+			}
+			return takeValue(&p.Value, b)
+		},
 		Append: func(b []byte, kv KV[K, V]) []byte { return v.Append(k.Append(b, kv.Key), kv.Value) },
 		Decode: func(b []byte) (kv KV[K, V], rest []byte, err error) {
 			if kv.Key, rest, err = k.Decode(b); err != nil {
@@ -45,7 +54,33 @@ func KVOf[K comparable, V any](k Coder[K], v Coder[V]) Coder[KV[K, V]] {
 	if v.outer != nil {
 		kv.outer = func() Coder[KV[K, V]] { return KVOf(k, v.outer()) }
 	}
+	if k.k != nil && v.k != nil {
+		kv.appendAll, kv.decodeAll = manyPairs[K, V](k.k, v.k)
+	}
 	return kv
+}
+
+// manyPairs codes many pairs of which both parts have a codec: without a call through a
+// function value for what is common, and with one each for the rest.
+func manyPairs[K comparable, V any](key, value *codec) (func([]byte, []KV[K, V]) []byte, func([]KV[K, V], []byte) (int, []byte, error)) {
+	put := func(b []byte, vs []KV[K, V]) []byte {
+		for i := range vs {
+			b = value.put(key.put(b, unsafe.Pointer(&vs[i].Key)), unsafe.Pointer(&vs[i].Value))
+		}
+		return b
+	}
+	take := func(vs []KV[K, V], b []byte) (n int, rest []byte, err error) {
+		for i := range vs {
+			if b, err = key.take(unsafe.Pointer(&vs[i].Key), b); err == nil {
+				b, err = value.take(unsafe.Pointer(&vs[i].Value), b)
+			}
+			if err != nil {
+				return i, nil, err
+			}
+		}
+		return len(vs), b, nil
+	}
+	return put, take
 }
 
 // Nullable returns beam:coder:nullable:v1 of c: a byte that says whether there is a

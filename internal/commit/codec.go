@@ -18,7 +18,10 @@ var ErrNewer = errors.New("written by a newer version of Millrace")
 
 // The bits of a record's and of a node's flags.
 const (
-	flagEnded = 1
+	flagEnded    = 1
+	flagShuffle  = 2
+	flagPrepared = 4
+	flagSlots    = 8
 
 	flagSource   = 1
 	flagStateful = 2
@@ -28,7 +31,7 @@ const (
 // bytes. A nil slice or map is an empty one.
 func AppendRecord(b []byte, r *Record) []byte {
 	w := recordWriter{append(b, recordVersion)}
-	w.bits(r.Ended, flagEnded, false, 0)
+	w.flags(r.Ended, len(r.Shuffle) > 0, r.Prepared > 0, r.Slots > 0)
 	w.uint(r.Epoch)
 	w.int(int64(r.Lanes))
 	w.int(int64(r.Hint))
@@ -48,7 +51,7 @@ func AppendRecord(b []byte, r *Record) []byte {
 		w.uint(uint64(len(r.Splits[root])))
 		for _, s := range r.Splits[root] {
 			w.string(s.ID)
-			w.bits(s.Done, 1, false, 0)
+			w.flags(s.Done)
 			w.string(string(s.Pos))
 			w.int(int64(s.Lane))
 		}
@@ -59,6 +62,15 @@ func AppendRecord(b []byte, r *Record) []byte {
 		w.int(int64(t.Lane))
 		w.int(t.In)
 		w.int(t.Out)
+	}
+	if len(r.Shuffle) > 0 {
+		w.string(string(r.Shuffle))
+	}
+	if r.Prepared > 0 {
+		w.uint(r.Prepared)
+	}
+	if r.Slots > 0 {
+		w.uint(uint64(r.Slots))
 	}
 	return w.b
 }
@@ -80,13 +92,13 @@ func (w *recordWriter) strings(list []string) {
 	}
 }
 
-func (w *recordWriter) bits(a bool, bitA byte, b bool, bitB byte) {
+// flags appends one byte: 1, 2, 4 and so on for those that are set.
+func (w *recordWriter) flags(set ...bool) {
 	var v byte
-	if a {
-		v |= bitA
-	}
-	if b {
-		v |= bitB
+	for i, x := range set {
+		if x {
+			v |= 1 << i
+		}
 	}
 	w.b = append(w.b, v)
 }
@@ -97,7 +109,7 @@ func (w *recordWriter) node(n *Node) {
 	}
 	w.strings(n.State)
 	w.strings(n.Out)
-	w.bits(n.Source, flagSource, n.Stateful, flagStateful)
+	w.flags(n.Source, n.Stateful)
 }
 
 // DecodeRecord reads what AppendRecord wrote, all of b. It keeps nothing of b. Bytes
@@ -112,7 +124,8 @@ func DecodeRecord(b []byte) (*Record, error) {
 		return nil, fmt.Errorf("record of version %d: there is none", v)
 	}
 	r := &Record{}
-	r.Ended, _ = d.bits(flagEnded, 0)
+	flags := d.flags(flagEnded | flagShuffle | flagPrepared | flagSlots)
+	r.Ended = flags&flagEnded != 0
 	r.Epoch = d.uint()
 	r.Lanes = d.int()
 	r.Hint = d.int()
@@ -120,6 +133,22 @@ func DecodeRecord(b []byte) (*Record, error) {
 	r.Manifest.Nodes = readList(&d, 8, d.node)
 	r.Splits = d.splits()
 	r.Times = readList(&d, 4, func() Time { return Time{d.string(), d.int(), d.int64(), d.int64()} })
+	if flags&flagShuffle != 0 {
+		if r.Shuffle = slices.Clone(d.bytes()); d.err == nil && len(r.Shuffle) == 0 {
+			d.fail("an empty position where there should be none")
+		}
+	}
+	if flags&flagPrepared != 0 {
+		if r.Prepared = d.uint(); d.err == nil && r.Prepared == 0 {
+			d.fail("an epoch 0 where there should be none")
+		}
+	}
+	if flags&flagSlots != 0 {
+		n := d.uint()
+		if r.Slots = int(n); d.err == nil && (n == 0 || n > math.MaxUint16) {
+			d.fail("slots that there can't be")
+		}
+	}
 	if d.err == nil && len(d.b) > 0 {
 		d.fail("bytes behind the end")
 	}
@@ -154,12 +183,13 @@ func (d *recordReader) byte() byte {
 	return v
 }
 
-func (d *recordReader) bits(a, b byte) (bool, bool) {
+// flags reads a byte of which only the known bits may be set.
+func (d *recordReader) flags(known byte) byte {
 	v := d.byte()
-	if v&^(a|b) != 0 {
+	if v&^known != 0 {
 		d.fail("flags that are not known")
 	}
-	return v&a != 0, b != 0 && v&b != 0
+	return v
 }
 
 func (d *recordReader) uint() uint64 {
@@ -226,7 +256,8 @@ func (d *recordReader) node() Node {
 	n := Node{Name: d.string(), Kind: d.string(), Position: d.string(), Windowing: d.string(), Key: d.string()}
 	n.State = readList(d, 1, d.string)
 	n.Out = readList(d, 1, d.string)
-	n.Source, n.Stateful = d.bits(flagSource, flagStateful)
+	flags := d.flags(flagSource | flagStateful)
+	n.Source, n.Stateful = flags&flagSource != 0, flags&flagStateful != 0
 	return n
 }
 
@@ -253,7 +284,7 @@ func (d *recordReader) splits() map[string][]Split {
 
 func (d *recordReader) split() Split {
 	s := Split{ID: d.string()}
-	s.Done, _ = d.bits(1, 0)
+	s.Done = d.flags(1) != 0
 	if p := d.bytes(); len(p) > 0 {
 		s.Pos = slices.Clone(p)
 	}

@@ -36,8 +36,29 @@ func sampleRecord() *Record {
 	}
 }
 
+// shuffledRecord is a record of one slot of several.
+func shuffledRecord() *Record {
+	r := sampleRecord()
+	r.Shuffle = []byte("so far")
+	return r
+}
+
+// preparedRecord is a record of a slot whose sinks wait for a cut of the job.
+func preparedRecord() *Record {
+	r := shuffledRecord()
+	r.Prepared = 300
+	return r
+}
+
+// jointRecord is a record of a savepoint of a job of several slots.
+func jointRecord() *Record {
+	r := sampleRecord()
+	r.Slots = 3
+	return r
+}
+
 func TestRecord_roundTrip(t *testing.T) {
-	for name, r := range map[string]*Record{"full": sampleRecord(), "empty": {}} {
+	for name, r := range map[string]*Record{"full": sampleRecord(), "empty": {}, "one slot of several": shuffledRecord(), "prepared": preparedRecord(), "several slots": jointRecord(), "prepared, alone": {Prepared: 1}} {
 		b := AppendRecord([]byte("before"), r)
 		require.Equal(t, "before", string(b[:6]))
 		got, err := DecodeRecord(b[6:])
@@ -50,24 +71,27 @@ func TestRecord_roundTrip(t *testing.T) {
 }
 
 func TestRecord_golden(t *testing.T) {
-	const file = "testdata/record_v1"
-	b := AppendRecord(nil, sampleRecord())
-	if *update {
-		require.NoError(t, os.WriteFile(file, b, 0o644))
+	for file, r := range map[string]*Record{"testdata/record_v1": sampleRecord(), "testdata/record_v1_shuffled": shuffledRecord(), "testdata/record_v1_prepared": preparedRecord(), "testdata/record_v1_joint": jointRecord()} {
+		b := AppendRecord(nil, r)
+		if *update {
+			require.NoError(t, os.WriteFile(file, b, 0o644))
+		}
+		want, err := os.ReadFile(file)
+		require.NoError(t, err)
+		assert.Equal(t, want, b)
+		got, err := DecodeRecord(want)
+		require.NoError(t, err)
+		assert.Equal(t, r, got)
 	}
-	want, err := os.ReadFile(file)
-	require.NoError(t, err)
-	assert.Equal(t, want, b)
-	got, err := DecodeRecord(want)
-	require.NoError(t, err)
-	assert.Equal(t, sampleRecord(), got)
 }
 
 func TestDecodeRecord_refuses(t *testing.T) {
 	b := AppendRecord(nil, sampleRecord())
-	for n := range b {
-		_, err := DecodeRecord(b[:n])
-		require.Error(t, err, "cut off at %d", n)
+	for _, whole := range [][]byte{b, AppendRecord(nil, shuffledRecord()), AppendRecord(nil, preparedRecord())} {
+		for n := range whole {
+			_, err := DecodeRecord(whole[:n])
+			require.Error(t, err, "cut off at %d", n)
+		}
 	}
 	_, err := DecodeRecord(append(bytes.Clone(b), 0))
 	require.ErrorContains(t, err, "bytes behind the end")
@@ -85,6 +109,8 @@ func TestDecodeRecord_refuses(t *testing.T) {
 func FuzzDecodeRecord(f *testing.F) {
 	f.Add(AppendRecord(nil, sampleRecord()))
 	f.Add(AppendRecord(nil, &Record{}))
+	f.Add(AppendRecord(nil, shuffledRecord()))
+	f.Add(AppendRecord(nil, preparedRecord()))
 	f.Add([]byte{1, 0, 1, 2, 2, 0, 0xff, 0xff, 0xff, 0xff, 0x0f})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := DecodeRecord(b)

@@ -15,10 +15,14 @@ import (
 // Sources stand still from the request of a cut until all lanes have reported it,
 // and where Ahead is not set, until it is committed. Invariants: at most one epoch is
 // between cut and commit; sinks are told to commit only what is persisted.
+//
+// Where OnCuts is set, there is no last cut: it goes on cutting when all lanes have
+// finished, and ends when the sinks have shown what they were given by then.
 type Cycle struct {
 	Lanes     int
 	Ahead     bool // lanes go on while an epoch is made durable
 	RestartAt int  // reopen after this cut; 0: never
+	OnCuts    bool // sinks show what is final: see [Cycle.Prepares]
 
 	phase    phase
 	n        int // of the cut that is open, or was last
@@ -29,6 +33,7 @@ type Cycle struct {
 	released bool // the lanes have gone on already
 	wanted   bool // another cut, behind the one that is open
 	moved    bool // some source has got further in this incarnation: without that a restart would only repeat
+	batch    batch
 }
 
 type phase uint8
@@ -59,10 +64,11 @@ const (
 	Finish              // tell all lanes to finish their sinks
 	Restart             // the cut is committed: close all lanes and reopen from it
 	Done                // the run has ended well
+	Show                // tell all lanes to commit their sinks, whatever else they do, then Shown
 )
 
 func (d Decision) String() string {
-	return [...]string{"nothing", "ask for a cut", "persist", "commit", "release", "end dead letters", "finish", "restart", "done"}[d]
+	return [...]string{"nothing", "ask for a cut", "persist", "commit", "release", "end dead letters", "finish", "restart", "done", "show"}[d]
 }
 
 // Cut is the number of the cut that is open, or was last.
@@ -74,7 +80,7 @@ func (c *Cycle) CutDue() Decision {
 	if plant.Is(plant.CutWhilePersisting) && c.phase == persisting && c.released {
 		return c.cut()
 	}
-	if c.phase != running || c.finished == c.Lanes {
+	if c.phase != running || c.finished == c.Lanes && !c.OnCuts {
 		return Nothing
 	}
 	return c.cut()
@@ -112,10 +118,16 @@ func (c *Cycle) LaneFinished() Decision {
 
 // maybeLast asks for the last cut when every lane has finished and none is open.
 func (c *Cycle) maybeLast() Decision {
-	if c.finished < c.Lanes || c.phase != running {
+	switch {
+	case c.finished < c.Lanes || c.phase != running:
+		return Nothing
+	case c.batch.shown:
+		c.phase, c.waiting = finishing, c.Lanes
+		return Finish
+	case c.batch.state != empty:
 		return Nothing
 	}
-	c.last = true
+	c.last = !c.OnCuts
 	return c.cut()
 }
 
@@ -151,6 +163,9 @@ func (c *Cycle) Persisted() Decision {
 	}
 	c.must(persisting, "is persisted")
 	c.phase, c.waiting = committing, c.Lanes
+	if c.batch.state == prepared {
+		c.batch.state = durable
+	}
 	return Commit
 }
 

@@ -53,12 +53,14 @@ func cycleStep(t *testing.T, c **Cycle, w []string) (out string) {
 	}()
 	var d Decision
 	switch w[0] {
-	case "begin": // begin LANES [ahead] [restart-at N]
+	case "begin": // begin LANES [ahead] [on-cuts] [restart-at N]
 		*c = &Cycle{}
 		for i, x := range w[1:] {
 			switch n, err := strconv.Atoi(x); {
 			case x == "ahead":
 				(*c).Ahead = true
+			case x == "on-cuts":
+				(*c).OnCuts = true
 			case x == "restart-at":
 			case i == 0:
 				require.NoError(t, err)
@@ -86,10 +88,21 @@ func cycleStep(t *testing.T, c **Cycle, w []string) (out string) {
 		d = (*c).Committed()
 	case "ended":
 		d = (*c).LaneEnded()
+	case "restored": // restored EPOCH
+		(*c).Restored(number(t, w[1]))
+	case "prepares": // prepares EPOCH [wanted]
+		return fmt.Sprint((*c).Prepares(number(t, w[1]), len(w) > 2), "; prepared in ", (*c).Prepared())
+	case "final": // final EPOCH
+		d = (*c).Finalised(number(t, w[1]))
+	case "shown": // shown [held]
+		d = (*c).Shown(len(w) > 1)
 	default:
 		require.Fail(t, "no such step", w[0])
 	}
 	out = d.String()
+	if w[0] == "persisted" && (*c).OnCuts {
+		out += fmt.Sprintf(", then %v", (*c).Showable())
+	}
 	if d == Release {
 		out += fmt.Sprintf(", then %v", (*c).Released())
 	}
@@ -103,4 +116,10 @@ func cycleStep(t *testing.T, c **Cycle, w []string) (out string) {
 		}
 	}
 	return out
+}
+
+func number(t *testing.T, s string) uint64 {
+	n, err := strconv.ParseUint(s, 10, 64)
+	require.NoError(t, err)
+	return n
 }

@@ -1,6 +1,9 @@
 package commit
 
-import "maps"
+import (
+	"maps"
+	"slices"
+)
 
 // Memory is a Store that lasts as long as the process: for restarts within a run.
 type Memory struct {
@@ -57,6 +60,16 @@ func (m *Memory) Begin(lanes int) Epoch {
 	return &memoryEpoch{m: m, lanes: make([]memoryLane, lanes)}
 }
 
+// Take is Begin for an epoch whose rows need not be copied: the slices that its lanes are
+// given are the store's from then on.
+func (m *Memory) Take(lanes int) Epoch {
+	e := &memoryEpoch{m: m, lanes: make([]memoryLane, lanes)}
+	for i := range e.lanes {
+		e.lanes[i].takes = true
+	}
+	return e
+}
+
 type memoryEpoch struct {
 	m       *Memory
 	whole   bool
@@ -76,7 +89,11 @@ func (e *memoryEpoch) Commit(rec *Record) error {
 		rec.Epoch = m.last.Epoch + 1
 	}
 	if e.whole {
-		m.rows = map[rowID]memoryRow{}
+		n := 0
+		for i := range e.lanes {
+			n += len(e.lanes[i].list)
+		}
+		m.rows = make(map[rowID]memoryRow, n)
 	}
 	if e.relaned {
 		maps.DeleteFunc(m.rows, func(id rowID, _ memoryRow) bool { return id.lane >= 0 })
@@ -85,6 +102,7 @@ func (e *memoryEpoch) Commit(rec *Record) error {
 		for _, c := range e.lanes[i].list {
 			m.apply(i, c)
 		}
+		e.lanes[i].list = nil
 	}
 	m.last = rec
 	return nil
@@ -123,13 +141,18 @@ const (
 
 // memoryLane collects the changed rows of one lane, in the order in which they were made.
 type memoryLane struct {
-	node string
-	list []change
+	node  string
+	list  []change
+	takes bool // what it is given is not copied
 }
 
 func (l *memoryLane) Node(name string) { l.node = name }
 
 func (l *memoryLane) add(kind changeKind, group int, key, val []byte) {
+	if l.takes {
+		l.list = append(l.list, change{l.node, group, kind, key, slices.Clip(val)})
+		return
+	}
 	b := make([]byte, 0, len(key)+len(val))
 	b = append(append(b, key...), val...)
 	l.list = append(l.list, change{l.node, group, kind, b[:len(key):len(key)], b[len(key):]})

@@ -5,11 +5,14 @@ package commit
 type Record struct {
 	Epoch    uint64 // counts from 1 over the life of the job, restarts included
 	Lanes    int    // of the run that cut it
+	Slots    int    // in a savepoint of a job of several, among which the lanes are divided; else 0
 	Hint     int    // for how many lanes sources were asked to split, when the job began
 	Manifest Manifest
 	Splits   map[string][]Split // by the name of the root
 	Times    []Time
-	Ended    bool // all input has ended: the sinks have still to be finished, if at all
+	Ended    bool   // all input has ended: the sinks have still to be finished, if at all
+	Prepared uint64 // at the end of which epoch sinks have prepared what they have perhaps not shown yet; 0: nothing, or they show it with this epoch
+	Shuffle  []byte // how far the slot has taken in what other slots sent, in the shuffle's own making; nil in a job of one slot
 }
 
 // Split is how far a piece of a source is read.

@@ -46,11 +46,32 @@ type Store interface {
 	Close() error
 }
 
+// Parted is a Store to which all rows can be given in parts, one with an epoch.
+type Parted interface {
+	Store
+	// WantsPart asks that the next epoch hold, beside what has changed, all rows of a part,
+	// as if none of them had been there before.
+	WantsPart() Part
+}
+
+// Part chooses rows.
+type Part struct {
+	Lane   bool                 // those of LaneBound and EveryLane
+	Groups func(group int) bool // those of keys of such groups; nil: none
+}
+
 // Want chooses rows. A nil function chooses all.
 type Want struct {
 	Node  func(name string) bool
 	Lane  func(lane int) bool  // of LaneBound rows; EveryLane rows are always wanted
 	Group func(group int) bool // of the rows of keys
+}
+
+// Joint is a store whose newest epoch may be of a whole job, of any number of slots: a
+// savepoint. Its lanes are those of the job, and a slot takes what is its own.
+type Joint interface {
+	Store
+	Joint() bool
 }
 
 // Epoch is an epoch that is being written.

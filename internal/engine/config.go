@@ -2,6 +2,8 @@ package engine
 
 import (
 	"cmp"
+	"errors"
+	"fmt"
 	"math"
 	"os"
 	"runtime"
@@ -27,7 +29,7 @@ const (
 
 // Config of a run. Zero fields mean the default.
 type Config struct {
-	Lanes    int  // default: one for each core
+	Lanes    int  // of this slot; default: one for each core
 	Batch    int  // elements in a batch; default 512
 	Queue    int  // batches in a queue between two lanes; default 4
 	NoFusion bool // a queue between any two transforms
@@ -35,6 +37,19 @@ type Config struct {
 	Epoch        time.Duration // between snapshots; 0: none by time
 	EpochBundles int           // a snapshot after so many rounds of a lane; 0: none by count
 	RestartEvery int           // reopen from every so-many-th snapshot; 0: never
+
+	// Slots is how many slots the job has, each an engine of its own, with as many Lanes;
+	// default 1. Slot is which one this is, and Shuffle the others.
+	Slot, Slots int
+	Shuffle     Shuffle
+	Frame       int // bytes of a frame to another slot, about; default 32 KiB
+
+	// Cuts has transactional sinks show what cuts of the job name, and not what their
+	// epoch does: nothing that they show is ever taken back, whatever the job goes back
+	// to. nil: with each epoch. Until then outputs wait in memory and in the store; when
+	// they take more than HeldMemory bytes, the slot's sources stand still; default 64 MiB.
+	Cuts       *Cuts
+	HeldMemory int64
 
 	// Store keeps the epochs beyond the run; nil: they are for restarts within it. Then
 	// a run begins where the last one in the store left off, and the rest counts, too.
@@ -66,9 +81,12 @@ func (c *Config) clock() func() int64 {
 
 func (c Config) withDefaults() Config {
 	c.Lanes = cmp.Or(c.Lanes, runtime.GOMAXPROCS(0))
+	c.Slots = cmp.Or(c.Slots, 1)
 	c.Batch = cmp.Or(c.Batch, 512)
 	c.Queue = cmp.Or(c.Queue, 4)
-	c.MemoryBudget = cmp.Or(c.MemoryBudget, memory()/4)
+	c.Frame = cmp.Or(c.Frame, 32<<10) // NATS is fastest with 16 to 64 KiB
+	c.MemoryBudget = cmp.Or(c.MemoryBudget, Memory()/4)
+	c.HeldMemory = cmp.Or(c.HeldMemory, 64<<20)
 	c.StateMemory = cmp.Or(c.StateMemory, min(128<<20, c.MemoryBudget/2))
 	if c.Observe == nil {
 		c.Observe = &Observer{}
@@ -76,11 +94,28 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// check refuses what can't work.
+func (c Config) check() error {
+	switch {
+	case c.OnError != Stop && !c.epochs():
+		return errors.New("BUG: engine: an error policy other than stop without epochs")
+	case c.Cuts != nil && (c.OnError != Stop || !c.epochs()):
+		return errors.New("BUG: engine: sinks wait for cuts without epochs, or with an error policy other than stop")
+	case c.Slots > 1 && (c.Shuffle == nil || !c.epochs() || c.Slot < 0 || c.Slot >= c.Slots || c.Slots*c.Lanes > math.MaxUint16):
+		return fmt.Errorf("BUG: engine: slot %d of %d with %d lanes, shuffle %T, epochs %v", c.Slot, c.Slots, c.Lanes, c.Shuffle, c.epochs())
+	case c.Slots > 1 && c.EpochBundles > 1: // others would wait for ever for what an idle slot has sent
+		return fmt.Errorf("BUG: engine: %d slots, and an epoch after each %d rounds only", c.Slots, c.EpochBundles)
+	case c.Slots > 1 && c.OnError != Stop:
+		return errors.New("retries, dead letters and parked keys can't be had yet in a job of several slots: set the error policy to stop, or run it in one slot")
+	}
+	return nil
+}
+
 func (c Config) epochs() bool { return c.Epoch > 0 || c.EpochBundles > 0 }
 
-// memory is how many bytes this process may use: GOMEMLIMIT, the control
+// Memory is how many bytes this process may use: GOMEMLIMIT, the control
 // group's limit, or the machine's memory; 4 GiB where none of them is known.
-func memory() int64 {
+func Memory() int64 {
 	if m := debug.SetMemoryLimit(-1); m < math.MaxInt64 {
 		return m
 	}

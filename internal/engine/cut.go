@@ -20,6 +20,9 @@ func (l *lane) awaitCut(ctx context.Context) error {
 		if err := l.commitBehind(); err != nil {
 			return err
 		}
+		if _, err := l.showBehind(); err != nil {
+			return err
+		}
 		if !l.drain(0) {
 			l.flushAll()
 			if err := l.sleep(ctx); err != nil {
@@ -73,7 +76,7 @@ func (l *lane) noteBarrier(st *laneStage, index, from, n int) {
 // the decision. Sources stand still meanwhile, so that no queue ever holds data
 // of the next epoch.
 func (l *lane) cut(ctx context.Context, n int) (end bool, err error) {
-	l.cutN, l.rounds = n, 0
+	l.cutN, l.rounds, l.news = n, 0, false
 	l.c.Now = l.inc.run.Clock()
 	for _, st := range l.stages {
 		if st.root() {
@@ -99,6 +102,9 @@ func (l *lane) cut(ctx context.Context, n int) (end bool, err error) {
 	if err := l.committers(func(c graph.Committer) error { return c.Prepare(l.c) }); err != nil {
 		return true, err
 	}
+	if err := l.prepareHeld(l.inc.prepares.Load()); err != nil {
+		return true, err
+	}
 	if l.inc.run.Epochs {
 		if l.encode(&r); l.c.Err() != nil { // rows of state that are not in memory could not be read
 			return true, l.c.Err()
@@ -119,6 +125,7 @@ func (l *lane) cut(ctx context.Context, n int) (end bool, err error) {
 			}
 			l.inc.tell(report{lane: l.id, kind: committed})
 		case commit.Release:
+			l.crowded = l.crowded && l.anyCrowded() // a sink has room again, for what comes behind the cut
 			return false, nil
 		case commit.Restart:
 			return true, nil
@@ -143,6 +150,7 @@ func (l *lane) commitBehind() error {
 		return &lastError{err}
 	}
 	l.inc.tell(report{lane: l.id, kind: committed})
+	l.tellCrowded()
 	return nil
 }
 
@@ -176,11 +184,18 @@ func (l *lane) encode(r *report) {
 			if o.keeper == nil {
 				continue
 			}
-			if again, ok := o.live.(graph.Rewriter); ok && l.inc.anew != changed {
-				again.Rewrite(l.c, l.inc.anew == wholeRows)
+			if again, ok := o.live.(graph.Rewriter); ok && (l.inc.anew.Lane || l.inc.anew.Groups != nil) {
+				again.Rewrite(l.c, l.inc.anew)
 			}
 			w.Node(o.node.Name)
 			o.keeper.Delta(w)
+			if o.outbox != nil {
+				if l.inc.anew.Lane {
+					o.outbox.Rewrite()
+				}
+				w.Node(heldRows(o.node.Name))
+				o.outbox.Delta(w)
+			}
 		}
 		r.times = st.times(l.id, l.progress.stages[st.id].wm, r.times)
 		if len(st.readers) > 0 {

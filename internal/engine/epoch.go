@@ -15,32 +15,30 @@ import (
 	"github.com/millrace/millrace/window"
 )
 
-// anew is what an epoch has to hold beside what has changed.
-type anew uint8
-
-const (
-	changed   anew = iota
-	laneRows       // all rows of lanes: their number has changed
-	wholeRows      // all rows
-)
-
 // recover takes in what the store knows from runs before this one.
-func (s *slot) recover() {
-	s.hint = s.cfg.Lanes
+func (s *slot) recover() error {
+	s.hint = s.plan.at.all()
 	rec := s.store.Last()
 	if rec == nil {
-		return
+		return nil
 	}
 	s.hint = rec.Hint
-	if rec.Lanes != s.cfg.Lanes {
-		s.anew = laneRows
+	if rec.Prepared > 0 && s.cfg.Cuts == nil {
+		return errHeldBefore
 	}
+	if !s.joint() && !s.sameLanes(rec) {
+		if s.cfg.Slots > 1 {
+			return fmt.Errorf("the last checkpoint of slot %d has %d lanes, and the number of lanes in a job of several slots can't be changed yet to %d", s.cfg.Slot, rec.Lanes, s.cfg.Lanes)
+		}
+		s.relaned = true
+	}
+	return nil
 }
 
 // accountFor makes sure that every split which was being read at the last epoch is
 // still there: what is left of it would be lost.
 func (s *slot) accountFor(n *graph.Node, r *rootSplits) error {
-	for id, was := range s.saved(n.Name) {
+	for id, was := range s.saved(n.Name, r) {
 		if !was.done && !slices.Contains(r.ids, id) {
 			return &graph.UserError{Node: n, Err: fmt.Errorf("split %q was being read at the last checkpoint, and the source has it no more: bring it back, or begin anew in another state folder", id)}
 		}
@@ -48,18 +46,18 @@ func (s *slot) accountFor(n *graph.Node, r *rootSplits) error {
 	return nil
 }
 
-// saved is how far the splits of a root were at the last epoch.
-func (s *slot) saved(root string) map[string]savedSplit {
+// saved is how far the slot's splits of a root were at the last epoch.
+func (s *slot) saved(root string, r *rootSplits) map[string]savedSplit {
 	rec := s.store.Last()
 	if rec == nil {
 		return nil
 	}
-	out := map[string]savedSplit{}
+	out, joint := map[string]savedSplit{}, s.joint()
 	for _, x := range rec.Splits[root] {
-		lane := x.Lane
-		if rec.Lanes != s.cfg.Lanes {
-			lane = -1 // the watermarks of all lanes are the least of those that were
+		if joint && !r.has(x.ID) {
+			continue
 		}
+		lane := s.laneThen(rec, x.Lane)
 		out[x.ID] = savedSplit{x.Done, x.Pos, lane}
 	}
 	return out
@@ -99,6 +97,7 @@ func (d *driver) drive(every time.Duration) (err error) {
 		defer t.Stop()
 		tick = t.C
 	}
+	d.tellHeld()
 	if len(inc.slot.asks) > 0 { // the last incarnation has not come to them
 		d.do(d.c.CutWanted())
 	}
@@ -112,6 +111,8 @@ func (d *driver) drive(every time.Duration) (err error) {
 			if !time.Now().Before(d.notBefore) {
 				d.do(d.c.CutDue())
 			}
+		case <-inc.cfg.Cuts.heard():
+			d.do(d.finals())
 		case a := <-inc.cfg.Asks:
 			inc.slot.asks = append(inc.slot.asks, a)
 			d.do(d.c.CutWanted())
@@ -145,6 +146,7 @@ func (d *driver) hear(err error) {
 	d.owed = true
 	d.serve()
 	d.do(d.c.Persisted())
+	d.do(d.c.Showable())
 }
 
 // settle ends what is under way when the lanes are gone, and reports whether an
@@ -193,6 +195,8 @@ func (d *driver) heard(r report) commit.Decision {
 		next := d.c.Committed()
 		d.owed = d.owed && d.c.Committing()
 		return next
+	case shown:
+		return d.c.Shown(d.inc.held.Load() > 0)
 	default:
 		return d.c.LaneEnded()
 	}
@@ -200,10 +204,16 @@ func (d *driver) heard(r report) commit.Decision {
 
 func (d *driver) do(what commit.Decision) {
 	inc, s := d.inc, d.inc.slot
+	if cuts := inc.cfg.Cuts; cuts != nil {
+		cuts.ending.Store(d.c.Ending())
+	}
 	switch what {
 	case commit.AskCut:
 		d.asked = time.Now()
 		d.begin()
+		if cuts := inc.cfg.Cuts; cuts != nil {
+			inc.prepares.Store(d.c.Prepares(s.nextEpoch(), cuts.wanted()))
+		}
 		inc.asked.Store(int64(d.c.Cut()))
 		inc.pokeAll()
 	case commit.EndLetters:
@@ -229,7 +239,15 @@ func (d *driver) do(what commit.Decision) {
 			s.epochs++
 		}
 		d.do(d.c.Released())
+	case commit.Show:
+		inc.shows.Add(1)
+		inc.pokeAll()
 	case commit.Finish:
+		if d.c.OnCuts {
+			inc.finish.Store(true)
+			inc.pokeAll()
+			return
+		}
 		inc.order(commit.Finish)
 	case commit.Restart:
 		s.epochs++
@@ -248,14 +266,18 @@ func (d *driver) begin() {
 	}
 	d.store.Lock()
 	defer d.store.Unlock()
-	if inc.anew = s.anew; s.pages == nil && s.store.WantsWhole() {
-		inc.anew = wholeRows
+	inc.anew = graph.Anew{Lane: s.relaned}
+	whole := s.joint() || s.pages == nil && s.store.WantsWhole()
+	if parted, ok := s.store.(commit.Parted); whole {
+		inc.anew = graph.All()
+	} else if ok && !s.relaned {
+		inc.anew = graph.Anew(parted.WantsPart())
 	}
 	inc.epoch = s.store.Begin(len(inc.lanes))
-	switch inc.anew {
-	case wholeRows:
+	switch {
+	case whole:
 		inc.epoch.Whole()
-	case laneRows:
+	case s.relaned:
 		inc.epoch.Relaned()
 	}
 }
@@ -288,7 +310,7 @@ func (d *driver) persist() {
 // further since the last epoch.
 func (d *driver) record() (rec *commit.Record, moved bool) {
 	inc, s := d.inc, d.inc.slot
-	rec = &commit.Record{Lanes: len(inc.lanes), Hint: s.hint, Manifest: s.cfg.Manifest, Splits: map[string][]commit.Split{}, Ended: d.c.Last()}
+	rec = &commit.Record{Lanes: len(inc.lanes), Hint: s.hint, Manifest: s.cfg.Manifest, Splits: map[string][]commit.Split{}, Ended: d.c.Last(), Prepared: d.c.Prepared()}
 	at := map[int]map[int][]byte{}
 	for _, r := range d.reports {
 		rec.Times = append(rec.Times, r.times...)
@@ -307,7 +329,7 @@ func (d *driver) record() (rec *commit.Record, moved bool) {
 			continue
 		}
 		name := st.nodes[0].Name
-		now, was := inc.lanes[0].stages[i].pool.save(at[i]), s.saved(name)
+		now, was := inc.lanes[0].stages[i].pool.save(at[i]), s.saved(name, s.roots[st.id])
 		for id, x := range now {
 			moved = moved || !was[id].equal(x)
 		}
@@ -322,6 +344,9 @@ func (d *driver) record() (rec *commit.Record, moved bool) {
 		}
 		slices.SortFunc(list, func(a, b commit.Split) int { return strings.Compare(a.ID, b.ID) })
 		rec.Splits[name] = list
+	}
+	if sh := s.cfg.Shuffle; sh != nil {
+		rec.Shuffle = sh.Cut(inc.marks())
 	}
 	return rec, moved
 }
@@ -353,9 +378,9 @@ func (s *slot) restoredTimes(lane int) map[string]commit.Time {
 	if rec == nil {
 		return nil
 	}
-	out := map[string]commit.Time{}
+	out, same := map[string]commit.Time{}, s.sameLanes(rec)
 	for _, t := range rec.Times {
-		if rec.Lanes == s.cfg.Lanes && t.Lane != lane {
+		if same && s.laneThen(rec, t.Lane) != lane {
 			continue
 		}
 		least, ok := out[t.Node]

@@ -287,6 +287,10 @@ func (w *why) stage(lane, stage int) {
 		return
 	}
 	sender := st.inputs[input].from
+	if from >= len(w.views) {
+		w.say("slot %d, which was at %s in %s at the end of its newest epoch", from-len(w.views), instant(low), sender.nodes[0].Name)
+		return
+	}
 	if w.views[from] == nil {
 		w.say("lane %d, which is at %s in %s, does not answer: it is in user code or waits for room", from, instant(low), sender.nodes[0].Name)
 		return

@@ -17,8 +17,8 @@ func (l *lane) shut(abort, final bool) (err error) {
 			l.guard(func() error { return l.blame(st.nodes[0], r.r.Close()) }, &err)
 		}
 		for _, o := range st.ops {
-			if abort && o.committer != nil {
-				l.guard(func() error { o.committer.Abort(final); return nil }, &err)
+			if c, ok := o.live.(graph.Committer); ok && abort {
+				l.guard(func() error { c.Abort(final); return nil }, &err)
 			}
 			if c, ok := o.live.(graph.Closer); ok {
 				l.c.Op = o.node.ID

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/millrace/millrace/internal/commit"
@@ -45,12 +46,16 @@ type lane struct {
 	ctl       chan commit.Decision // cap 1: from the coordinator, while a cut is open
 	cutN      int                  // the newest cut this lane has begun
 	committed int                  // the newest cut whose sinks it has committed behind it
+	shown     int64                // as inc.shows
 	rounds    int                  // since the last cut, for cuts by count
 	quantum   int                  // most elements a reader is asked for at a time
 	idle      time.Duration
 	sent      time.Time // when begun batches and clocks were last sent
 	blocked   int64     // ms for which this lane has waited for room in queues: no time for a source to be idle
 	timer     *time.Timer
+
+	landings []landing // of what other slots send, by the inputs' numbers
+	news     bool      // for other slots since the last cut: a watermark of this lane has risen
 
 	crowders []graph.Crowder // operators that may want a cut early
 	crowded  bool            // one of them does: sources wait until what has changed is in the store
@@ -105,7 +110,8 @@ type liveOp struct {
 	bundler   graph.Bundler
 	flusher   graph.Flusher
 	keeper    graph.Keeper
-	committer graph.Committer
+	committer graph.Committer // nil where there is an outbox
+	outbox    *outbox         // of a sink that waits for cuts
 }
 
 // openReader is a split that this lane reads.
@@ -143,6 +149,9 @@ func (l *lane) run(ctx context.Context) (err error) {
 		if err := l.commitBehind(); err != nil {
 			return err
 		}
+		if end, err := l.showBehind(); end || err != nil {
+			return err
+		}
 		busy, err := l.round()
 		if err == nil && l.wantsCut() {
 			err = l.awaitCut(ctx)
@@ -177,8 +186,15 @@ func (l *lane) round() (busy bool, err error) {
 	l.c.Now = l.inc.run.Clock()
 	l.answer()
 	busy = l.drain(0)
+	if l.inc.cfg.Shuffle != nil {
+		more, err := l.takeIn()
+		if err != nil {
+			return false, err
+		}
+		busy = busy || more
+	}
 	for _, st := range l.stages {
-		if st.root() && !l.progress.ended(st.id) && !l.stopped() {
+		if st.root() && !l.progress.ended(st.id) && !l.stopped() && l.room(st) {
 			more, err := l.poll(st)
 			if err != nil {
 				return false, err
@@ -189,7 +205,7 @@ func (l *lane) round() (busy bool, err error) {
 	l.finishBundles()
 	l.endSplits()
 	l.clocks(!busy)
-	if busy {
+	if busy || l.news {
 		l.rounds++
 	}
 	l.tellFinished()
@@ -200,21 +216,20 @@ func (l *lane) round() (busy bool, err error) {
 // tellCrowded asks for a cut when an operator has more in memory than it may: what has
 // changed can be let go only when it is in the store. Until then nothing is read.
 func (l *lane) tellCrowded() {
-	if l.crowded || l.toldAll {
+	if l.crowded || l.toldAll || !l.anyCrowded() {
 		return
 	}
-	for _, c := range l.crowders {
-		if c.Crowded() {
-			l.crowded = true
-			l.inc.tell(report{lane: l.id, kind: cutWanted})
-			return
-		}
-	}
+	l.crowded = true
+	l.inc.tell(report{lane: l.id, kind: cutWanted})
+}
+
+func (l *lane) anyCrowded() bool {
+	return slices.ContainsFunc(l.crowders, graph.Crowder.Crowded)
 }
 
 // stopped reports that sources are not to be read for now.
 func (l *lane) stopped() bool {
-	return l.crowded || l.inc.cfg.Stopped != nil && l.inc.cfg.Stopped.Load()
+	return l.crowded || l.inc.held.Load() > l.inc.cfg.HeldMemory || l.inc.cfg.Stopped != nil && l.inc.cfg.Stopped.Load()
 }
 
 func (l *lane) finishBundles() {

@@ -27,10 +27,14 @@ func (l *lane) open() (err error) {
 				continue
 			}
 			in, live := n.Op.Open(l.c, outs)
-			ins[n] = in
 			if live != nil {
-				st.ops = append([]liveOp{newLiveOp(n, live)}, st.ops...)
+				o := newLiveOp(n, live)
+				if l.holds(&o) {
+					in[0] = l.hold(&o, in[0])
+				}
+				st.ops = append([]liveOp{o}, st.ops...)
 			}
+			ins[n] = in
 			if st.stage.clock && i == 0 {
 				st.clock = live.(graph.Clock)
 			}
@@ -38,7 +42,11 @@ func (l *lane) open() (err error) {
 		for _, in := range st.inputs {
 			var d func(graph.Batch)
 			if in.queue && !in.in.Signal {
-				d = l.edge(in).Receiver(l.c, ins[in.node][in.port])
+				e := l.edge(in)
+				d = e.Receiver(l.c, ins[in.node][in.port])
+				if in.shuffled {
+					l.landings[in.edge].e = e
+				}
 			}
 			st.deliver = append(st.deliver, d)
 		}
@@ -48,16 +56,29 @@ func (l *lane) open() (err error) {
 		return err
 	}
 	for _, st := range l.stages {
-		for _, o := range st.ops {
-			if s, ok := o.live.(graph.Starter); ok {
-				l.c.Op = o.node.ID
-				if err := s.Start(l.c); err != nil {
-					return &graph.UserError{Node: o.node, Err: fmt.Errorf("start: %w", err)}
-				}
+		for i := range st.ops {
+			o := &st.ops[i]
+			if o.outbox != nil && o.outbox.waits {
+				continue
+			}
+			if err := l.start(o); err != nil {
+				return &graph.UserError{Node: o.node, Err: err}
 			}
 		}
 	}
 	return l.restoreWatermarks()
+}
+
+func (l *lane) start(o *liveOp) error {
+	s, ok := o.live.(graph.Starter)
+	if !ok {
+		return nil
+	}
+	l.c.Op = o.node.ID
+	if err := s.Start(l.c); err != nil {
+		return fmt.Errorf("start: %w", err)
+	}
+	return nil
 }
 
 // output is the receiver of one output: all its consumers, those on other lanes
@@ -68,10 +89,19 @@ func (l *lane) output(st *laneStage, n *graph.Node, out int, ins map[*graph.Node
 		r := ins[c.node][c.port]
 		if c.in != nil && c.in.queue {
 			in, queues := c.in, l.queuesOf(st, c.in)
-			recv, flush := l.edge(in).Sender(l.c, l.inc.run.Owner, func(to int, b graph.Batch) graph.Batch {
-				return l.send(in, queues[to], to, msg{batch: b})
-			})
+			first, e := l.inc.plan.at.first(), l.edge(in)
+			send := func(to int, b graph.Batch) graph.Batch {
+				return l.send(in, queues[to-first], to-first, msg{batch: b})
+			}
+			var flushFrames func()
+			if in.shuffled {
+				send, flushFrames = l.shuffled(in, e, send)
+			}
+			recv, flush := e.Sender(l.c, l.inc.run.Owner, send)
 			st.flushes = append(st.flushes, flush)
+			if flushFrames != nil {
+				st.flushes = append(st.flushes, flushFrames) // behind what makes them
+			}
 			r = recv
 		}
 		rs = append(rs, r)
@@ -105,7 +135,9 @@ func (l *lane) load() error {
 				continue
 			}
 			keepers[o.node.Name] = o.keeper
-			if c, ok := o.live.(graph.Crowder); ok {
+			if o.outbox != nil {
+				keepers[heldRows(o.node.Name)] = o.outbox
+			} else if c, ok := o.live.(graph.Crowder); ok {
 				l.crowders = append(l.crowders, c)
 			}
 			if p, ok := o.live.(graph.Pager); ok && s.pages != nil {
@@ -117,13 +149,16 @@ func (l *lane) load() error {
 	if rec == nil {
 		return nil
 	}
-	relaned := rec.Lanes != len(l.inc.lanes)
-	mine := func(lane int) bool { return lane%len(l.inc.lanes) == l.id }
+	relaned := !s.sameLanes(rec)
+	mine := s.lanesOf(rec, l.id)
 	put := func(r commit.Row) error {
-		if r.Group == commit.EveryLane && !relaned && r.Lane != l.id {
+		if r.Group == commit.EveryLane && !relaned && !mine(r.Lane) {
 			return nil
 		}
 		k := keepers[r.Node]
+		if isHeld(r.Node) && k == nil && l.inc.cfg.Cuts == nil {
+			return errHeldBefore
+		}
 		if k == nil {
 			return fmt.Errorf("restore %s: no transform of that name keeps state", r.Node)
 		}
@@ -132,11 +167,16 @@ func (l *lane) load() error {
 		}
 		return nil
 	}
+	views := s.jointViews()
+	isView := func(n string) bool { _, yes := views[n]; return yes }
 	err := s.store.Rows(commit.Want{
-		Node:  func(n string) bool { return !paged[n] },
+		Node:  func(n string) bool { return !paged[n] && !isView(n) },
 		Lane:  mine,
-		Group: func(g int) bool { return int(l.inc.run.Owner[g]) == l.id },
+		Group: func(g int) bool { return int(l.inc.run.Owner[g]) == l.c.Lane },
 	}, put)
+	if err == nil && len(views) > 0 && l.id == 0 {
+		err = s.store.Rows(commit.Want{Node: isView}, put)
+	}
 	if err != nil || len(paged) == 0 {
 		return err
 	}

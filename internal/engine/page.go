@@ -19,7 +19,7 @@ func (r *rowStore) Scan(group int, prefix []byte, f func(key, val []byte) error)
 
 func (r *rowStore) Groups() (own []int) {
 	for g, lane := range r.lane.inc.run.Owner {
-		if int(lane) == r.lane.id {
+		if int(lane) == r.lane.c.Lane {
 			own = append(own, g)
 		}
 	}

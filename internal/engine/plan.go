@@ -17,6 +17,9 @@ type stage struct {
 	clock  bool     // makes its own watermark: its first node is an EventTime
 	letter bool     // is, or descends from, the dead-letter root
 
+	rank  int // the most exchanges between slots on the way from a source
+	reach int // the least rank of what goes from here, or from behind here, to other slots; NoRank: nothing
+
 	// roots are the roots whose elements reach this stage without leaving the
 	// lane: a clock must wait until all of their splits are open.
 	roots []*stage
@@ -32,30 +35,45 @@ type input struct {
 	node     *graph.Node // the consumer, first of its stage
 	port     int         // which of its inputs
 	queue    bool        // over queues; false: by a call on the same lane
+	shuffled bool        // from lanes of other slots, too
+	edge     int         // its number among all inputs
 }
 
 // sameLane reports that what comes over the input was on the lane before: it has kept
 // the number of its split, and follows it in order.
 func (in *input) sameLane() bool { return !in.queue || in.in.Kind == graph.Forward }
 
-// senders are the lanes whose watermarks and barriers lane gets over the input.
-// A gathered stage has elements on lane 0 only; on the others it follows its own
-// lane, so that what is behind it there knows how far the lane is.
-func (in *input) senders(lane, lanes int) []int {
-	if in.queue && in.in.Kind != graph.Forward && (in.in.Kind != graph.Gather || lane == 0) {
-		all := make([]int, lanes)
-		for i := range all {
-			all[i] = i
-		}
-		return all
+// senders are the lanes of the slot whose watermarks and barriers lane gets over the
+// input. A gathered stage has elements on lane 0 only; on the others it follows its
+// own lane, so that what is behind it there knows how far the lane is.
+func (in *input) senders(lane int, at place) []int {
+	if !in.meets(lane, at) {
+		return []int{lane}
 	}
-	return []int{lane}
+	all := make([]int, at.lanes)
+	for i := range all {
+		all[i] = i
+	}
+	return all
 }
 
-// receivers are the lanes that get what lane sends, the inverse of senders.
-func (in *input) receivers(lane, lanes int) (out []int) {
-	for to := range lanes {
-		for _, from := range in.senders(to, lanes) {
+// meets reports that lane hears from all lanes over the input.
+func (in *input) meets(lane int, at place) bool {
+	switch {
+	case !in.queue || in.in.Kind == graph.Forward:
+		return false
+	case in.in.Kind == graph.Gather:
+		return at.first()+lane == 0
+	case in.in.Kind == graph.Copies:
+		return lane == 0
+	}
+	return true
+}
+
+// receivers are the lanes of the slot that get what lane sends, the inverse of senders.
+func (in *input) receivers(lane int, at place) (out []int) {
+	for to := range at.lanes {
+		for _, from := range in.senders(to, at) {
 			if from == lane {
 				out = append(out, to)
 			}
@@ -68,8 +86,10 @@ func (in *input) receivers(lane, lanes int) (out []int) {
 type plan struct {
 	stages  []*stage
 	stageOf map[*graph.Node]*stage
-	spills  int // nodes that share the memory budget
-	keeps   int // nodes whose rows share the memory for state
+	at      place
+	inputs  []*input // of all stages, by number
+	spills  int      // nodes that share the memory budget
+	keeps   int      // nodes whose rows share the memory for state
 
 	consumers map[graph.Ref][]consumer
 }
@@ -84,7 +104,7 @@ type consumer struct {
 // newPlan cuts g. A stage begins at a root, an exchange, a node of several
 // inputs, a clock, and everywhere when fusion is off.
 func newPlan(g *graph.Graph, cfg Config) *plan {
-	p := &plan{stageOf: map[*graph.Node]*stage{}, consumers: map[graph.Ref][]consumer{}}
+	p := &plan{at: cfg.place(), stageOf: map[*graph.Node]*stage{}, consumers: map[graph.Ref][]consumer{}}
 	for _, n := range g.Nodes { // the order of construction is topological
 		s := p.fusedWith(n, cfg)
 		if s == nil {
@@ -108,6 +128,7 @@ func newPlan(g *graph.Graph, cfg Config) *plan {
 			p.keeps++
 		}
 	}
+	p.reaches()
 	return p
 }
 
@@ -116,17 +137,33 @@ const clockKind = "EventTime"
 
 // fusedWith is the stage that n continues, or nil if it begins one.
 func (p *plan) fusedWith(n *graph.Node, cfg Config) *stage {
-	if n.Src != nil || len(n.In) != 1 || n.In[0].Kind != graph.Forward || n.Kind == clockKind || cfg.NoFusion {
+	if n.Src != nil || len(n.In) != 1 || p.kind(n, n.In[0]) != graph.Forward || n.Kind == clockKind || cfg.NoFusion {
 		return nil
 	}
 	return p.stageOf[n.In[0].Node]
 }
 
+// kind is how elements reach n: a side input has to be in every slot that reads it.
+func (p *plan) kind(n *graph.Node, in graph.In) graph.EdgeKind {
+	if n.View > 0 && p.at.slots > 1 {
+		return graph.Copies
+	}
+	return in.Kind
+}
+
 // enter adds an input to s.
 func (p *plan) enter(s *stage, n *graph.Node, port int, in graph.In, cfg Config) {
 	from := p.stageOf[in.Node]
-	i := &input{to: s, from: from, index: len(s.inputs), in: in, node: n, port: port, queue: cfg.NoFusion || in.Kind != graph.Forward && cfg.Lanes > 1}
+	in.Kind = p.kind(n, in)
+	i := &input{to: s, from: from, index: len(s.inputs), edge: len(p.inputs), in: in, node: n, port: port}
+	i.queue = cfg.NoFusion || in.Kind != graph.Forward && p.at.lanes*p.at.slots > 1
+	i.shuffled = in.Kind != graph.Forward && p.at.slots > 1 && !(in.Signal && in.Node.View > 0) // that is in each slot
+	s.rank = max(s.rank, from.rank)
+	if i.shuffled {
+		s.rank = max(s.rank, from.rank+1)
+	}
 	s.inputs = append(s.inputs, i)
+	p.inputs = append(p.inputs, i)
 	from.outs = append(from.outs, i)
 	s.letter = s.letter || from.letter
 	if i.sameLane() {
@@ -145,6 +182,9 @@ func (p *plan) String() string {
 		if s.clock {
 			b.WriteString(" clock")
 		}
+		if s.root() && s.reach != NoRank {
+			fmt.Fprintf(&b, " leads to rank %d", s.reach)
+		}
 		for _, in := range s.inputs {
 			how := in.in.Kind.String()
 			if in.in.Signal {
@@ -152,6 +192,9 @@ func (p *plan) String() string {
 			}
 			if !in.queue {
 				how += ", called"
+			}
+			if in.shuffled {
+				how += fmt.Sprintf(", rank %d", in.from.rank)
 			}
 			fmt.Fprintf(&b, " <- %d (%s)", in.from.id, how)
 		}

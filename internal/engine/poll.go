@@ -133,11 +133,12 @@ func (l *lane) close(st *laneStage, r *openReader) error {
 
 // sourceWatermark is the watermark of a root on this lane: the least of its open
 // splits that are not idle, MIN while others wait to be opened, MAX when all are
-// done.
+// done. It never falls: a split may wake, or turn up, when the others are further.
 func (l *lane) sourceWatermark(st *laneStage) (wm int64, idle bool) {
+	said := max(l.progress.stages[st.id].wm, l.progress.stages[st.id].in[0].wm)
 	switch {
 	case st.pool.waiting() > 0:
-		return window.MinTime, false
+		return said, false
 	case len(st.readers) == 0 && st.pool.kind == growing:
 		return window.MinTime, true
 	case len(st.readers) == 0:
@@ -154,7 +155,7 @@ func (l *lane) sourceWatermark(st *laneStage) (wm int64, idle bool) {
 	if idle {
 		return window.MinTime, true
 	}
-	return max(low, l.progress.stages[st.id].wm), false
+	return max(low, said), false
 }
 
 // splitsWait reports that older elements may still come from splits that are not open.

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/millrace/millrace/window"
 )
@@ -39,15 +40,18 @@ type senderProgress struct {
 }
 
 // newProgress is the progress of one lane at its start. A root has one input,
-// with itself as the only sender.
-func newProgress(p *plan, lane, lanes int) *progress {
+// with itself as the only sender. Other slots are senders that send no barriers.
+func newProgress(p *plan, lane int) *progress {
 	pr := &progress{}
 	for _, s := range p.stages {
 		sp := stageProgress{wm: window.MinTime, clock: s.clock, clockWM: window.MinTime}
 		for _, in := range s.inputs {
 			ip := inputProgress{wm: window.MinTime, aside: in.in.Aside}
-			for _, from := range in.senders(lane, lanes) {
+			for _, from := range in.senders(lane, p.at) {
 				ip.senders = append(ip.senders, senderProgress{lane: from, wm: window.MinTime})
+			}
+			for _, from := range in.slots(lane, p.at) {
+				ip.senders = append(ip.senders, senderProgress{lane: from, wm: window.MinTime, barrier: math.MaxInt})
 			}
 			sp.in = append(sp.in, ip)
 		}
@@ -150,6 +154,17 @@ func (p *progress) barrier(stage, input, from, n int) (aligned bool) {
 		s.aligned = n
 	}
 	return aligned
+}
+
+// sender is what a sender of an input has said; nil if it is none.
+func (p *progress) sender(stage, input, from int) *senderProgress {
+	s := p.stages[stage].in[input].senders
+	for i := range s {
+		if s[i].lane == from {
+			return &s[i]
+		}
+	}
+	return nil
 }
 
 // allAligned reports that every stage has passed barrier n.

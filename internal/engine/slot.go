@@ -11,7 +11,6 @@ import (
 
 	"github.com/millrace/millrace/internal/commit"
 	"github.com/millrace/millrace/internal/graph"
-	"github.com/millrace/millrace/internal/keygroup"
 	"github.com/millrace/millrace/window"
 )
 
@@ -19,17 +18,22 @@ import (
 // returns no goroutine of the run is left. The result is nil if the run did not begin.
 func Run(ctx context.Context, g *graph.Graph, cfg Config) (*Result, error) {
 	cfg = cfg.withDefaults()
-	if cfg.OnError != Stop && !cfg.epochs() {
-		return nil, errors.New("BUG: engine: an error policy other than stop without epochs")
+	if err := cfg.check(); err != nil {
+		return nil, err
 	}
 	s := &slot{graph: g, cfg: cfg, plan: newPlan(g, cfg), store: cfg.Store, metrics: &graph.Metrics{}, roots: map[int]*rootSplits{}}
 	if s.store == nil {
 		s.store = commit.NewMemory()
 	}
 	s.pages, _ = s.store.(commit.Pages)
-	s.recover()
+	if err := s.recover(); err != nil {
+		return nil, err
+	}
 	if cfg.Store != nil {
 		ctx = graph.Durable(ctx)
+	}
+	if cfg.epochs() {
+		ctx = graph.Snapshots(ctx)
 	}
 	if err := s.prepare(ctx); err != nil {
 		return nil, err
@@ -52,7 +56,7 @@ type slot struct {
 	store   commit.Store
 	pages   commit.Pages        // the store, if rows can be left there
 	hint    int                 // for how many lanes sources are asked to split
-	anew    anew                // what the next epoch has to hold
+	relaned bool                // the next epoch has to hold all rows of lanes: their number has changed
 	asks    []Ask               // to be done at the next epoch
 	roots   map[int]*rootSplits // by root stage; found once, so that restarts see the same
 	metrics *graph.Metrics
@@ -69,7 +73,7 @@ func (s *slot) prepare(ctx context.Context) error {
 		if !st.root() {
 			continue
 		}
-		r, err := findSplits(st.nodes[0], run, s.hint)
+		r, err := findSplits(st.nodes[0], run, s.hint, s.plan.at)
 		if err != nil {
 			return &graph.UserError{Node: st.nodes[0], Err: err}
 		}
@@ -171,9 +175,13 @@ type incarnation struct {
 
 	asked      atomic.Int64 // the newest cut asked for
 	epoch      commit.Epoch // of the newest cut asked for, to write in; nil in a run without epochs
-	anew       anew         // what is to be written in it
+	anew       graph.Anew   // what is to be written in it beside what has changed
 	committing atomic.Int64 // the newest cut whose sinks are to commit while lanes run on
 	lettersEnd atomic.Bool  // nothing can fail any more
+	prepares   atomic.Bool  // sinks that wait for cuts prepare at the newest cut asked for
+	shows      atomic.Int64 // how often they were told to show what they have prepared
+	finish     atomic.Bool  // they have shown everything
+	held       atomic.Int64 // bytes in front of them
 	up         chan report
 	exits      chan error
 }
@@ -195,6 +203,7 @@ const (
 	reported
 	committed
 	laneEnded
+	shown
 )
 
 // tell reports to the coordinator.
@@ -222,6 +231,10 @@ func (s *slot) incarnate(parent context.Context, careful bool, stretch time.Dura
 		inc.shut(true, s.endsJob(err, careful, parent), false)
 		return commit.Nothing, err
 	}
+	if err := inc.openShuffle(); err != nil {
+		inc.shut(true, s.endsJob(err, careful, parent), false)
+		return commit.Nothing, err
+	}
 	var wg sync.WaitGroup
 	for _, l := range inc.lanes {
 		wg.Go(func() { inc.exits <- l.run(ctx) })
@@ -246,8 +259,8 @@ func (s *slot) incarnate(parent context.Context, careful bool, stretch time.Dura
 	if e := inc.shut(err != nil || d.end != commit.Done, final, owed); e != nil && (err == nil || owed) {
 		err = e
 	}
-	if s.anew != changed && s.store.Last() != before {
-		s.anew = changed
+	if s.relaned && s.store.Last() != before {
+		s.relaned = false
 	}
 	return d.end, err
 }
@@ -255,12 +268,9 @@ func (s *slot) incarnate(parent context.Context, careful bool, stretch time.Dura
 func (s *slot) newRun(ctx context.Context, careful bool) *graph.Run {
 	n := s.cfg.Lanes
 	run := &graph.Run{
-		Context: ctx, Clock: s.cfg.clock(), Aligned: &graph.Alignments{}, Nodes: s.graph.Nodes, Epochs: s.cfg.epochs(), Careful: careful, Owner: make([]uint16, keygroup.N), TempDir: s.tempDir,
+		Context: ctx, Clock: s.cfg.clock(), Aligned: &graph.Alignments{}, Nodes: s.graph.Nodes, Epochs: s.cfg.epochs(), Careful: careful, Slots: s.cfg.Slots, Owner: s.plan.at.owners(), TempDir: s.tempDir,
 		MemoryBudget: s.cfg.MemoryBudget / int64(n*max(s.plan.spills, 1)), Retries: s.cfg.Retries,
 		Park: s.cfg.OnError == Park, Metrics: s.metrics, Letters: &graph.Letters{}, Views: make([]graph.ViewSlot, s.graph.Views),
-	}
-	for g := range run.Owner {
-		run.Owner[g] = uint16(g * n / keygroup.N)
 	}
 	if s.cfg.OnError == DeadLetter || s.cfg.OnError == Park {
 		failed := s.metrics.NewCell(graph.CounterKind, "", "deadLetters")
@@ -289,7 +299,7 @@ func (inc *incarnation) makeQueues() {
 			q := make([][]*queue, n)
 			for from := range q {
 				q[from] = make([]*queue, n)
-				for _, to := range in.receivers(from, n) {
+				for _, to := range in.receivers(from, inc.plan.at) {
 					q[from][to] = &queue{make(chan msg, inc.cfg.Queue), make(chan graph.Batch, inc.cfg.Queue+2)}
 				}
 			}
@@ -299,23 +309,23 @@ func (inc *incarnation) makeQueues() {
 }
 
 func (inc *incarnation) makeLanes() {
-	n := inc.cfg.Lanes
+	n, at := inc.cfg.Lanes, inc.plan.at
 	obs := &observed{stages: make([]stageCounters, len(inc.plan.stages)), lanes: n, plan: inc.plan, poke: inc.pokeAll, over: inc.ctx.Done()}
 	pools := map[int]*lockedPool{}
-	base := n // smaller numbers are those of sending lanes: see graph.Ctx.Split
+	base := at.all() // smaller numbers are those of sending lanes: see graph.Ctx.Split
 	for i, st := range inc.plan.stages {
 		obs.stages[i] = stageCounters{name: st.nodes[0].Name, root: st.root() && !st.letter, lanes: make([]laneCounters, n)}
 		if st.root() {
 			r := inc.slot.roots[i]
 			obs.stages[i].size = r.size
-			pools[i] = r.pool(n, inc.slot.saved(st.nodes[0].Name), base, inc.pokeAll)
+			pools[i] = r.pool(n, inc.slot.saved(st.nodes[0].Name, r), base, inc.pokeAll)
 			base += splitsMost
 		}
 	}
 	for id := range n {
-		l := &lane{inc: inc, id: id, progress: newProgress(inc.plan, id, n), wake: make(chan struct{}, 1), ctl: make(chan commit.Decision, 1),
-			quantum: 1024, timer: time.NewTimer(time.Hour),
-			c: &graph.Ctx{TS: window.MinTime, WM: window.MinTime, Win: window.Global, Lane: id, Lanes: n, Run: inc.run}}
+		l := &lane{inc: inc, id: id, progress: newProgress(inc.plan, id), wake: make(chan struct{}, 1), ctl: make(chan commit.Decision, 1),
+			landings: inc.land(id), quantum: 1024, timer: time.NewTimer(time.Hour),
+			c: &graph.Ctx{TS: window.MinTime, WM: window.MinTime, Win: window.Global, Lane: at.first() + id, Lanes: at.all(), Run: inc.run}}
 		if inc.cfg.EpochBundles > 0 {
 			l.quantum = 3 // cuts by count are for tests: let there be many
 		}
@@ -331,7 +341,7 @@ func (inc *incarnation) makeLanes() {
 			for _, in := range st.inputs {
 				var src []source
 				if in.queue {
-					for _, from := range in.senders(id, n) {
+					for _, from := range in.senders(id, at) {
 						src = append(src, source{from, inc.queues[in][from][id]})
 					}
 				}

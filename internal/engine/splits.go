@@ -15,10 +15,12 @@ type rootSplits struct {
 	kind rootKind
 	size int64 // of all together; 0 if one of them does not know its own
 	old  int   // how many were there from the start
+	at   place // of which slot they are
 
 	mu     sync.Mutex // guards the rest
 	splits []graph.Split
 	ids    []string
+	others []string    // those of other slots, that were there from the start
 	cur    *lockedPool // of the incarnation that runs
 	poke   func()      // wakes its lanes
 }
@@ -26,34 +28,46 @@ type rootSplits struct {
 // splitsMost is how many splits a root has at most: they are numbered through all roots.
 const splitsMost = 1 << 24
 
-// findSplits asks a source, whose code is the user's and may panic.
-func findSplits(n *graph.Node, run *graph.Run, lanes int) (r *rootSplits, err error) {
+// findSplits asks a source, whose code is the user's and may panic, and keeps what is
+// the slot's.
+func findSplits(n *graph.Node, run *graph.Run, lanes int, at place) (r *rootSplits, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = graph.Recovered(p)
 		}
 	}()
-	r = &rootSplits{kind: unbounded}
+	r = &rootSplits{kind: unbounded, at: at}
 	if _, grows := n.Src.(graph.Grower); grows {
 		r.kind = growing
 	} else if n.Src.Bounded() {
 		r.kind = bounded
 	}
-	if r.splits, err = n.Src.Splits(run, lanes); err != nil {
+	all, err := n.Src.Splits(run, lanes)
+	if err != nil {
 		return nil, err
 	}
 	known := true
-	for _, sp := range r.splits {
+	for i, sp := range all {
+		id := sp.ID()
+		if !at.reads(r.kind, i, id) {
+			r.others = append(r.others, id)
+			continue
+		}
 		size := sp.Size()
 		known = known && size > 0
 		r.size += size
-		r.ids = append(r.ids, sp.ID())
+		r.splits, r.ids = append(r.splits, sp), append(r.ids, id)
 	}
 	if !known {
 		r.size = 0
 	}
 	r.old = len(r.ids)
 	return r, nil
+}
+
+// has reports that a split is the slot's, be it one that the source does not have any more.
+func (r *rootSplits) has(id string) bool {
+	return slices.Contains(r.ids, id) || !slices.Contains(r.others, id) && r.at.reads(growing, 0, id)
 }
 
 // grow has sources look for new splits until the run is over. An error of one ends
@@ -94,7 +108,7 @@ func (r *rootSplits) found(splits []graph.Split) {
 	defer r.mu.Unlock()
 	for _, sp := range splits {
 		id := sp.ID()
-		if slices.Contains(r.ids, id) {
+		if slices.Contains(r.ids, id) || !r.at.reads(growing, 0, id) {
 			continue
 		}
 		r.splits, r.ids = append(r.splits, sp), append(r.ids, id)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -77,8 +78,13 @@ func shape(name string) *graph.Graph {
 	case "diamond":
 		a, b := add("Map", fwd(src)), add("Reshuffle", by(src, graph.Rebalance))
 		add("Combine", by(add("Flatten", fwd(a), fwd(b)), graph.ByKey))
+	case "panes":
+		view := add("View", fwd(add("Group", by(add("Source"), graph.ByKey))))
+		view.Node.View = 1
+		add("Write", by(add("ParDo", fwd(add("Gate", fwd(src), graph.In{Ref: view, Kind: graph.Broadcast, Signal: true}))), graph.Gather))
 	case "side":
 		view := add("View", by(add("Source"), graph.Gather))
+		view.Node.View = 1
 		add("ParDo", fwd(add("Gate", fwd(src), graph.In{Ref: view, Kind: graph.Broadcast, Signal: true})))
 	case "clocks":
 		add("EventTime", fwd(add("EventTime", fwd(src))))
@@ -99,10 +105,15 @@ func (noSource) Splits(*graph.Run, int) ([]graph.Split, error) { return nil, nil
 func (noSource) Bounded() bool                                 { return true }
 
 func TestPlan(t *testing.T) {
-	transcript(t, "plan.txt", func(w []string) string { // GRAPH lanes N [unfused]
+	transcript(t, "plan.txt", func(w []string) string { // GRAPH lanes N [unfused] [slots N]
 		n, err := strconv.Atoi(w[2])
 		require.NoError(t, err)
-		return newPlan(shape(w[0]), Config{Lanes: n, NoFusion: len(w) > 3}).String()
+		cfg := Config{Lanes: n, NoFusion: slices.Contains(w, "unfused")}
+		if i := slices.Index(w, "slots"); i > 0 {
+			cfg.Slots, err = strconv.Atoi(w[i+1])
+			require.NoError(t, err)
+		}
+		return newPlan(shape(w[0]), cfg).String()
 	})
 }
 
@@ -137,8 +148,12 @@ func TestProgress(t *testing.T) {
 		}()
 		arg := func(i int) int { return int(num(w[i])) }
 		switch w[0] {
-		case "begin": // begin GRAPH lane L of N
-			p = newProgress(newPlan(shape(w[1]), Config{Lanes: arg(5)}), arg(3), arg(5))
+		case "begin": // begin GRAPH lane L of N [slot S of N]
+			cfg := Config{Lanes: arg(5)}
+			if len(w) > 6 {
+				cfg.Slot, cfg.Slots = arg(7), arg(9)
+			}
+			p = newProgress(newPlan(shape(w[1]), cfg), arg(3))
 			for i, s := range p.stages {
 				out += fmt.Sprintf("stage %d hears", i)
 				for _, in := range s.in {

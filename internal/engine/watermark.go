@@ -147,6 +147,7 @@ func (l *lane) pass(st *laneStage) {
 		if st.sentIdle[i] = idle; idle {
 			l.tell(st, i, in, idleWM)
 		}
+		l.news = l.news || in.shuffled
 	}
 	if all && !st.finished {
 		st.finished = true

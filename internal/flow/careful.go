@@ -22,22 +22,9 @@ type guard[A any] struct {
 // failed. When the run is over, try unwinds the lane instead.
 // undo, if not nil, takes back what a failed try left behind.
 func (g *guard[A]) try(c *graph.Ctx, v A, call func() error, undo func()) bool {
-	var err error
-	for n := 0; ; n++ {
-		if err = protect(c, g.node, call); err == nil {
-			return true
-		}
-		if undo != nil {
-			undo()
-		}
-		if n >= c.Run.Retries || !pause(c.Run.Context, n) {
-			break
-		}
-	}
-	if c.Run.Context.Err() != nil {
-		// A cancel may be why the element fails, and cuts its tries short: it must
-		// not be taken for one that failed for good.
-		panic(graph.ErrStopped)
+	err := retried(c, g.node, call, undo)
+	if err == nil {
+		return true
 	}
 	if g.park != nil && g.park(v, err) {
 		return false
@@ -52,13 +39,40 @@ func (g *guard[A]) try(c *graph.Ctx, v A, call func() error, undo func()) bool {
 
 // failure describes an element that failed.
 func (g *guard[A]) failure(c *graph.Ctx, v A, err error) *graph.Failure {
-	f := &graph.Failure{Node: g.node, Where: c.Where(), TS: c.TS, Err: err, Text: text(v)}
-	if p, ok := err.(*graph.PanicError); ok {
-		f.Stack = p.Stack
-	}
-	f.Input = encode(g.cod, v)
+	f := failureOf(c, g.node, err)
+	f.Text, f.Input = text(v), encode(g.cod, v)
 	if g.key != nil {
 		f.Key = g.key(v)
+	}
+	return f
+}
+
+// retried is the tries of a guard: nil if one went well.
+func retried(c *graph.Ctx, node *graph.Node, call func() error, undo func()) (err error) {
+	for n := 0; ; n++ {
+		if err = protect(c, node, call); err == nil {
+			return nil
+		}
+		if undo != nil {
+			undo()
+		}
+		if n >= c.Run.Retries || !pause(c.Run.Context, n) {
+			break
+		}
+	}
+	if c.Run.Context.Err() != nil {
+		// A cancel may be why the element fails, and cuts its tries short: it must
+		// not be taken for one that failed for good.
+		panic(graph.ErrStopped)
+	}
+	return err
+}
+
+// failureOf describes a failure but for its element.
+func failureOf(c *graph.Ctx, node *graph.Node, err error) *graph.Failure {
+	f := &graph.Failure{Node: node, Where: c.Where(), TS: c.TS, Err: err}
+	if p, ok := err.(*graph.PanicError); ok {
+		f.Stack = p.Stack
 	}
 	return f
 }

@@ -1,20 +1,46 @@
 package flow
 
 import (
+	"reflect"
+
 	"github.com/millrace/millrace/coder"
 	"github.com/millrace/millrace/internal/graph"
 	"github.com/millrace/millrace/internal/keygroup"
 	"github.com/millrace/millrace/window"
 )
 
-// Batch is elements in transit, in columns. meta is empty unless the edge carries windows.
+// Batch is elements in transit, in columns.
 type Batch[T any] struct {
-	ts   []int64
+	columns
 	vals []T
-	meta []meta
 
+	points    bool    // values lead to memory, which is let go with them
+	out       int     // elements that drop has taken out
+	whole     columns // with these, where there are any
+	wholeVals []T
+}
+
+// columns is what does not depend on the type of a batch's elements. meta is empty
+// unless the edge carries windows.
+type columns struct {
+	ts    []int64
+	meta  []meta
 	split int // of a Forward edge: which all elements came from
 }
+
+// dropRows takes the first n rows out. They stay in memory.
+func dropRows(b *columns, n int) {
+	b.ts = b.ts[n:]
+	if len(b.meta) > 0 {
+		b.meta = b.meta[n:]
+	}
+}
+
+// addMeta adds the window of the element at hand. Not inlined: it would be compiled
+// into each exchange.
+//
+//go:noinline
+func addMeta(b *columns, c *graph.Ctx) { b.meta = append(b.meta, meta{c.Win, c.Pane}) }
 
 // meta is what an element carries behind a grouping, where the timestamp does
 // not tell its window.
@@ -32,21 +58,46 @@ func (b *Batch[T]) add(c *graph.Ctx, v T, windows bool) {
 	b.ts = append(b.ts, c.TS)
 	b.vals = append(b.vals, v)
 	if windows {
-		b.meta = append(b.meta, meta{c.Win, c.Pane})
+		addMeta(&b.columns, c)
 	}
 }
 
-// reset empties the batch for reuse; cleared, so that it keeps nothing alive.
+// reset empties the batch for reuse, so that it keeps nothing alive.
 func (b *Batch[T]) reset() {
-	clear(b.vals)
+	if b.points {
+		clear(b.vals)
+	}
 	b.vals, b.ts, b.meta = b.vals[:0], b.ts[:0], b.meta[:0]
 }
 
+// drop takes the first n elements out. What is behind them stays where it is until all are
+// out.
+func (b *Batch[T]) drop(n int) {
+	if b.out == 0 {
+		b.whole, b.wholeVals = b.columns, b.vals
+	}
+	if b.points {
+		clear(b.vals[:n])
+	}
+	b.out += n
+	b.vals = b.vals[n:]
+	dropRows(&b.columns, n)
+	if len(b.vals) == 0 {
+		b.vals, b.ts, b.meta = b.wholeVals[:0], b.whole.ts[:0], b.whole.meta[:0]
+		b.whole, b.wholeVals, b.out = columns{}, nil, 0
+	}
+}
+
 // edge is every kind of exchange but the one by key.
-type edge[T any] struct{ cfg graph.EdgeConfig }
+type edge[T any] struct {
+	cfg  graph.EdgeConfig
+	cod  coder.Coder[T]
+	size int // bytes of an element as they were marshalled last, rounded up; 0: not known
+}
 
 func (e *edge[T]) newBatch() *Batch[T] {
-	b := &Batch[T]{ts: make([]int64, 0, e.cfg.Size), vals: make([]T, 0, e.cfg.Size)}
+	b := &Batch[T]{points: pointsAt(reflect.TypeFor[T]())}
+	b.ts, b.vals = make([]int64, 0, e.cfg.Size), make([]T, 0, e.cfg.Size)
 	if e.cfg.Windows {
 		b.meta = make([]meta, 0, e.cfg.Size)
 	}
@@ -60,7 +111,7 @@ type outbox[T any] struct {
 	send func(int, graph.Batch) graph.Batch
 }
 
-func (e *edge[T]) outbox(lanes int, send func(int, graph.Batch) graph.Batch) *outbox[T] {
+func newOutbox[T any](e *edge[T], lanes int, send func(int, graph.Batch) graph.Batch) *outbox[T] {
 	o := &outbox[T]{e, make([]*Batch[T], lanes), send}
 	for i := range o.open {
 		o.open[i] = e.newBatch()
@@ -89,7 +140,7 @@ func (o *outbox[T]) flush() {
 }
 
 func (e *edge[T]) Sender(c *graph.Ctx, _ []uint16, send func(int, graph.Batch) graph.Batch) (any, func()) {
-	o, windows := e.outbox(c.Lanes, send), e.cfg.Windows
+	o, windows := newOutbox(e, c.Lanes, send), e.cfg.Windows
 	var recv Recv[T]
 	put := func(c *graph.Ctx, to int, v T) {
 		b := o.open[to]
@@ -115,6 +166,13 @@ func (e *edge[T]) Sender(c *graph.Ctx, _ []uint16, send func(int, graph.Batch) g
 				put(c, to, v)
 			}
 		}
+	case graph.Copies:
+		step := c.SlotLanes()
+		recv = func(c *graph.Ctx, v T) {
+			for to := 0; to < c.Lanes; to += step {
+				put(c, to, v)
+			}
+		}
 	case graph.Gather:
 		recv = func(c *graph.Ctx, v T) { put(c, 0, v) }
 	default: // Forward, when fusion is off
@@ -136,7 +194,7 @@ func (e *edge[T]) Receiver(c *graph.Ctx, in any) func(graph.Batch) {
 	if bi, ok := in.(*batchIn[T]); ok && !e.cfg.Windows {
 		return func(gb graph.Batch) {
 			b, old := gb.(*Batch[T]), c.TS
-			e.setSplit(c, b)
+			setSplit(c, e.cfg.Kind, b.split)
 			bi.many(c, b)
 			c.TS = old
 			b.reset()
@@ -146,7 +204,7 @@ func (e *edge[T]) Receiver(c *graph.Ctx, in any) func(graph.Batch) {
 	return func(gb graph.Batch) {
 		b := gb.(*Batch[T])
 		ts, win, pane := c.TS, c.Win, c.Pane
-		e.setSplit(c, b)
+		setSplit(c, e.cfg.Kind, b.split)
 		for i, v := range b.vals {
 			c.TS = b.ts[i]
 			if windows {
@@ -161,9 +219,9 @@ func (e *edge[T]) Receiver(c *graph.Ctx, in any) func(graph.Batch) {
 
 // setSplit keeps the split where elements stay on their lane. Elsewhere it is the lane
 // that sent them, which the engine has set.
-func (e *edge[T]) setSplit(c *graph.Ctx, b *Batch[T]) {
-	if e.cfg.Kind == graph.Forward {
-		c.Split = b.split
+func setSplit(c *graph.Ctx, kind graph.EdgeKind, split int) {
+	if kind == graph.Forward {
+		c.Split = split
 	}
 }
 
@@ -174,7 +232,7 @@ type keyEdge[K comparable, V any] struct {
 }
 
 func (e *keyEdge[K, V]) Sender(c *graph.Ctx, owner []uint16, send func(int, graph.Batch) graph.Batch) (any, func()) {
-	o := e.outbox(c.Lanes, send)
+	o := newOutbox(&e.edge, c.Lanes, send)
 	windows, word, hash := e.cfg.Windows, isWord[K](), e.hash
 	own := (*[keygroup.N]uint16)(owner)
 	sum := func(k K) uint64 { return hash.Sum(k) }
@@ -190,7 +248,7 @@ func (e *keyEdge[K, V]) Sender(c *graph.Ctx, owner []uint16, send func(int, grap
 		b.ts = append(b.ts, c.TS)
 		b.vals = append(b.vals, v)
 		if windows {
-			b.meta = append(b.meta, meta{c.Win, c.Pane})
+			addMeta(&b.columns, c)
 		}
 		if b.full() {
 			o.give(int(to))
@@ -209,9 +267,11 @@ func (e *keyEdge[K, V]) Sender(c *graph.Ctx, owner []uint16, send func(int, grap
 			to := own[h>>groupShift]
 			b := o.open[to]
 			b.ts = append(b.ts, c.TS)
-			b.vals = append(b.vals, coder.KV[K, V]{Key: k, Value: v})
+			b.vals = b.vals[:len(b.vals)+1] // it was not full; put together in place, v is copied once less
+			at := &b.vals[len(b.vals)-1]
+			at.Key, at.Value = k, v
 			if windows {
-				b.meta = append(b.meta, meta{c.Win, c.Pane})
+				addMeta(&b.columns, c)
 			}
 			if b.full() {
 				o.give(int(to))

@@ -22,7 +22,7 @@ func Map[A, B any](f func(A) B, cod coder.Coder[A]) graph.Op {
 		next := recvOf[B](out[0])
 		id := c.Op
 		if c.Run.Careful {
-			return TryMap(func(_ context.Context, v A) (B, error) { return f(v), nil }, cod).Open(c, out)
+			return one(mapCarefully(c, func(_ context.Context, v A) (B, error) { return f(v), nil }, cod, next)), nil
 		}
 		return one(Recv[A](func(c *graph.Ctx, v A) {
 			c.Op = id
@@ -34,16 +34,10 @@ func Map[A, B any](f func(A) B, cod coder.Coder[A]) graph.Op {
 // TryMap is Map of a function that can fail.
 func TryMap[A, B any](f func(context.Context, A) (B, error), cod coder.Coder[A]) graph.Op {
 	return op(func(c *graph.Ctx, out []any) ([]any, any) {
-		next, n, ctx := recvOf[B](out[0]), c.Node(), c.Run.Context
+		next, ctx := recvOf[B](out[0]), c.Run.Context
 		id := c.Op
 		if c.Run.Careful {
-			g := &guard[A]{node: n, cod: cod}
-			return one(Recv[A](func(c *graph.Ctx, v A) {
-				var w B
-				if g.try(c, v, func() (err error) { w, err = f(ctx, v); return }, nil) {
-					next(c, w)
-				}
-			})), nil
+			return one(mapCarefully(c, f, cod, next)), nil
 		}
 		return one(Recv[A](func(c *graph.Ctx, v A) {
 			c.Op = id
@@ -57,13 +51,23 @@ func TryMap[A, B any](f func(context.Context, A) (B, error), cod coder.Coder[A])
 	})
 }
 
+func mapCarefully[A, B any](c *graph.Ctx, f func(context.Context, A) (B, error), cod coder.Coder[A], next Recv[B]) Recv[A] {
+	g, ctx := &guard[A]{node: c.Node(), cod: cod}, c.Run.Context
+	return func(c *graph.Ctx, v A) {
+		var w B
+		if g.try(c, v, func() (err error) { w, err = f(ctx, v); return }, nil) {
+			next(c, w)
+		}
+	}
+}
+
 // Filter passes the elements for which f is true.
 func Filter[T any](f func(T) bool, cod coder.Coder[T]) graph.Op {
 	return op(func(c *graph.Ctx, out []any) ([]any, any) {
 		next := recvOf[T](out[0])
 		id := c.Op
 		if c.Run.Careful {
-			return TryFilter(func(_ context.Context, v T) (bool, error) { return f(v), nil }, cod).Open(c, out)
+			return one(filterCarefully(c, func(_ context.Context, v T) (bool, error) { return f(v), nil }, cod, next)), nil
 		}
 		return one(Recv[T](func(c *graph.Ctx, v T) {
 			c.Op = id
@@ -77,16 +81,10 @@ func Filter[T any](f func(T) bool, cod coder.Coder[T]) graph.Op {
 // TryFilter is Filter by a function that can fail.
 func TryFilter[T any](f func(context.Context, T) (bool, error), cod coder.Coder[T]) graph.Op {
 	return op(func(c *graph.Ctx, out []any) ([]any, any) {
-		next, n, ctx := recvOf[T](out[0]), c.Node(), c.Run.Context
+		next, ctx := recvOf[T](out[0]), c.Run.Context
 		id := c.Op
 		if c.Run.Careful {
-			g := &guard[T]{node: n, cod: cod}
-			return one(Recv[T](func(c *graph.Ctx, v T) {
-				var keep bool
-				if g.try(c, v, func() (err error) { keep, err = f(ctx, v); return }, nil) && keep {
-					next(c, v)
-				}
-			})), nil
+			return one(filterCarefully(c, f, cod, next)), nil
 		}
 		return one(Recv[T](func(c *graph.Ctx, v T) {
 			c.Op = id
@@ -98,6 +96,16 @@ func TryFilter[T any](f func(context.Context, T) (bool, error), cod coder.Coder[
 			}
 		})), nil
 	})
+}
+
+func filterCarefully[T any](c *graph.Ctx, f func(context.Context, T) (bool, error), cod coder.Coder[T], next Recv[T]) Recv[T] {
+	g, ctx := &guard[T]{node: c.Node(), cod: cod}, c.Run.Context
+	return func(c *graph.Ctx, v T) {
+		var keep bool
+		if g.try(c, v, func() (err error) { keep, err = f(ctx, v); return }, nil) && keep {
+			next(c, v)
+		}
+	}
 }
 
 // FlatMap passes each element of the sequence that f makes. The yield is made
@@ -178,7 +186,9 @@ func KeyBy[K comparable, V any](f func(V) K, cod coder.Coder[V]) graph.Op {
 	return op(func(c *graph.Ctx, out []any) ([]any, any) {
 		next, id := recvOf[coder.KV[K, V]](out[0]), c.Op
 		if c.Run.Careful {
-			return TryKeyBy(func(_ context.Context, v V) (K, error) { return f(v), nil }, cod).Open(c, out)
+			return one(mapCarefully(c, func(_ context.Context, v V) (coder.KV[K, V], error) {
+				return coder.KV[K, V]{Key: f(v), Value: v}, nil
+			}, cod, next)), nil
 		}
 		if in, ok := out[0].(*keyIn[K, V]); ok {
 			return one(in.by(f, id)), nil

@@ -634,7 +634,7 @@ func TestPaging_wholeEpochsHoldWhatIsAway(t *testing.T) {
 			}
 			l.epoch()
 			was := l.st.rows
-			l.live.(graph.Rewriter).Rewrite(l.c, true)
+			l.live.(graph.Rewriter).Rewrite(l.c, graph.All())
 			l.cut()
 			l.st.rows = map[int]map[string][]byte{}
 			l.settled()

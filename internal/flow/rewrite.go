@@ -33,84 +33,87 @@ func (l *leastOf) take(first *int64, val []byte, more ...*int64) error {
 	return nil
 }
 
-// TouchAll marks every row as changed.
-func (d *Dir[K]) TouchAll() {
-	for i, s := range d.ctrl {
-		if s&used != 0 {
-			d.ctrl[i] = s | dirty
-		}
-	}
-	d.many = true
-}
-
-func (o *stateful[K, V, O]) Rewrite(_ *graph.Ctx, all bool) {
-	for _, s := range o.l.shared {
-		s.rewrite()
-	}
-	if !all {
+// touchChosen marks the rows of chosen groups as changed.
+func (d *Dir[K]) touchChosen(a graph.Anew) {
+	if a.Groups == nil {
 		return
 	}
+	d.Each(func(r uint32) {
+		if a.Groups(d.Group(r)) {
+			d.Touch(r)
+		}
+	})
+}
+
+func (o *stateful[K, V, O]) Rewrite(_ *graph.Ctx, a graph.Anew) {
+	for _, s := range o.l.shared {
+		if a.Lane {
+			s.rewrite()
+		}
+	}
 	for _, t := range o.tables.all() {
-		t.dir.TouchAll()
+		t.dir.touchChosen(a)
 	}
-	if o.pages != nil {
-		o.pages.whole = true
-	}
-	if o.parked != nil {
-		o.parked.rewrite()
+	o.pages.rewrite(a)
+	if o.parked != nil && a.Groups != nil {
+		o.parked.rewrite(a)
 	}
 }
 
 func (s *Shared[R]) rewrite() { s.dirty = true }
 
-func (p *parking[K, V]) rewrite() {
+// rewrite notes that all pages are to be written; a store of pages asks for no part of them.
+func (p *pages) rewrite(a graph.Anew) {
+	if p != nil && a.Groups != nil {
+		p.whole = true
+	}
+}
+
+func (p *parking[K, V]) rewrite(a graph.Anew) {
 	for _, k := range p.keys {
-		k.saved = 0
+		if a.Groups(k.group) {
+			k.saved = 0
+		}
 	}
 }
 
-func (o *combine[K, V, A, R]) Rewrite(_ *graph.Ctx, all bool) {
+func (o *combine[K, V, A, R]) Rewrite(_ *graph.Ctx, a graph.Anew) {
 	for _, f := range o.open {
-		if all {
-			f.dir.TouchAll()
-		}
+		f.dir.touchChosen(a)
 	}
-	if all && o.pages != nil {
-		o.pages.whole = true
-	}
+	o.pages.rewrite(a)
 }
 
-func (o *unmerging[K]) Rewrite(_ *graph.Ctx, all bool) {
+func (o *unmerging[K]) Rewrite(_ *graph.Ctx, a graph.Anew) {
 	for _, t := range o.tables.open {
-		if all {
-			t.dir.TouchAll()
-		}
+		t.dir.touchChosen(a)
 	}
-	if all && o.pages != nil {
-		o.pages.whole = true
-	}
+	o.pages.rewrite(a)
 }
 
-func (o *merging[K]) Rewrite(_ *graph.Ctx, all bool) {
-	if all {
-		o.dir.TouchAll()
-	}
-	if all && o.pages != nil {
-		o.pages.whole = true
-	}
+func (o *merging[K]) Rewrite(_ *graph.Ctx, a graph.Anew) {
+	o.dir.touchChosen(a)
+	o.pages.rewrite(a)
 }
 
-func (v *paneView[T]) Rewrite(_ *graph.Ctx, all bool) {
+func (v *paneView[T]) Rewrite(_ *graph.Ctx, a graph.Anew) {
 	for _, k := range v.kept {
-		k.saved = k.saved && !all
+		k.saved = k.saved && !a.Chooses(v.group)
 	}
 }
 
-func (v *view[T]) Rewrite(*graph.Ctx, bool) { v.saved = 0 }
+func (v *view[T]) Rewrite(_ *graph.Ctx, a graph.Anew) {
+	if a.Lane {
+		v.saved = 0
+	}
+}
 
 // Rewrite gives what waits new numbers: that of other lanes, whose number has
 // changed, may have the same ones.
-func (g *windowGate[T]) Rewrite(*graph.Ctx, bool) {
+func (g *windowGate[T]) Rewrite(_ *graph.Ctx, a graph.Anew) {
+	if !a.Lane {
+		return
+	}
 	var all []*waiting
 	for _, list := range g.waiting {
 		for i := range list {
@@ -125,7 +128,10 @@ func (g *windowGate[T]) Rewrite(*graph.Ctx, bool) {
 	g.gone = nil
 }
 
-func (g *gate[T]) Rewrite(c *graph.Ctx, _ bool) {
+func (g *gate[T]) Rewrite(c *graph.Ctx, a graph.Anew) {
+	if !a.Lane {
+		return
+	}
 	g.emptied, g.log = false, nil
 	err := g.spool.scan(func(b []byte) error {
 		g.log = append(g.log, appendBytes(nil, b))
@@ -158,19 +164,20 @@ func (s *spool) scan(f func([]byte) error) error {
 	return s.read(io.NewSectionReader(s.f, 0, math.MaxInt64), f)
 }
 
-// Rewrite appends every value that is held, in memory and in files.
-func (o *group[K, V]) Rewrite(c *graph.Ctx, all bool) {
-	if !all {
+// Rewrite appends every value of chosen groups that is held, in memory and in files.
+func (o *group[K, V]) Rewrite(c *graph.Ctx, a graph.Anew) {
+	if a.Groups == nil {
 		return
 	}
-	o.log, o.gone = rowList{}, rowList{}
-	if err := o.again(); err != nil {
+	o.log.drop(a.Groups)
+	o.gone.drop(a.Groups)
+	if err := o.again(a.Groups); err != nil {
 		c.Op = o.node.ID
 		c.Fail(err)
 	}
 }
 
-func (o *group[K, V]) again() error {
+func (o *group[K, V]) again(chosen func(group int) bool) error {
 	for _, r := range o.runs {
 		if r.done {
 			continue
@@ -180,9 +187,10 @@ func (o *group[K, V]) again() error {
 			if err != nil {
 				return fmt.Errorf("read back a spilled key: %w", err)
 			}
-			key := appendRowKey(nil, keygroup.Group(o.hash.Sum(k)), r.row.win, o.s.Key, k)
+			group := keygroup.Group(o.hash.Sum(k))
+			key := appendRowKey(nil, group, r.row.win, o.s.Key, k)
 			p, err := r.part()
-			if err == nil {
+			if err == nil && chosen(group) {
 				err = p.each(func(values []byte, n int) bool { return o.logged(key, values, n) })
 			}
 			if err != nil {
@@ -192,6 +200,9 @@ func (o *group[K, V]) again() error {
 	}
 	for _, t := range o.tables.all() {
 		t.dir.Each(func(r uint32) {
+			if !chosen(t.dir.Group(r)) {
+				return
+			}
 			key := appendRowKey(nil, t.dir.Group(r), t.win, o.s.Key, t.dir.Keys[r])
 			t.arena.each(t.chain.Vals[r], func(values []byte, n int) bool { return o.logged(key, values, n) })
 		})

@@ -66,6 +66,18 @@ func (l *rowList) take(f func(group int, key, val []byte)) {
 	*l = rowList{}
 }
 
+// drop takes rows of chosen groups out of the list.
+func (l *rowList) drop(chosen func(group int) bool) {
+	rows := *l
+	*l = rowList{}
+	rows.take(func(group int, key, val []byte) {
+		if !chosen(group) {
+			b := append(append(l.bytes, byte(group>>8), byte(group)), key...)
+			l.add(append(b, val...), len(b))
+		}
+	})
+}
+
 // delete has the rows deleted, and empties the list.
 func (l *rowList) delete(w graph.DeltaWriter) {
 	l.take(func(group int, key, _ []byte) { w.Delete(group, key) })

@@ -8,18 +8,21 @@ import (
 
 	"github.com/millrace/millrace/coder"
 	"github.com/millrace/millrace/internal/graph"
-	"github.com/millrace/millrace/internal/keygroup"
 	"github.com/millrace/millrace/window"
 )
 
 // PaneView publishes each pane of a side input that has windows or triggers. Its
-// input is the side input grouped under one key, so that all is on one lane.
+// input is the side input grouped under one key, so that all is on one lane: that of
+// the key, whose group its rows have ([graph.Node.ViewGroup]), or with several slots the
+// first lane of each.
 // lateness is the longest of what reads it, in ms.
-func PaneView[T any](id int, key coder.Coder[bool], cod coder.Coder[T], lateness int64, build func([]T) (any, error)) graph.Op {
+func PaneView[T any](id int, cod coder.Coder[T], lateness int64, build func([]T) (any, error)) graph.Op {
 	return op(func(c *graph.Ctx, _ []any) ([]any, any) {
-		hash := keygroup.Of[bool](key.Append)
 		v := &paneView[T]{cod: cod, lateness: lateness, build: build, node: c.Node(), slot: &c.Run.Views[id-1],
-			group: keygroup.Group(hash.Sum(true)), kept: map[window.Interval]*keptPane[T]{}}
+			group: graph.LaneBound, kept: map[window.Interval]*keptPane[T]{}}
+		if c.Run.Slots <= 1 {
+			v.group = c.Node().ViewGroup
+		}
 		return one(Recv[coder.KV[bool, iter.Seq[T]]](v.recv)), v
 	})
 }
@@ -65,8 +68,12 @@ func (v *paneView[T]) Start(c *graph.Ctx) error {
 	return c.Err()
 }
 
-// Advance lets go of the windows that nobody can ask for any more (M94).
+// Advance lets go of the windows that nobody can ask for any more (M94), on the lane
+// that keeps them.
 func (v *paneView[T]) Advance(*graph.Ctx, int64) {
+	if len(v.kept) == 0 {
+		return
+	}
 	for _, w := range v.slot.Forget(func(w window.Interval, wm int64) bool { return w != window.Global && wm > w.Last()+v.lateness }) {
 		delete(v.kept, w)
 		v.gone = append(v.gone, w)

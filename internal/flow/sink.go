@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/binary"
 	"errors"
@@ -28,6 +29,8 @@ type Writer[T any] struct {
 type SinkOpener[T any] struct {
 	// Single says that the sink has one part, on lane 0.
 	Single bool
+	// Prompt says that what is written may be seen at once, and perhaps twice.
+	Prompt bool
 	// Open opens the part of one lane of so many, with the state that its last Prepare
 	// gave, or nil.
 	Open func(c *graph.Ctx, lane, lanes int, state []byte) (*Writer[T], error)
@@ -62,7 +65,8 @@ type lanePart struct {
 
 // sink is a sink on one lane.
 //
-//	row: | lane uvarint | lanes uvarint | the writer's state |
+//	key: | "writer" | lane uvarint | lanes uvarint |
+//	row: | the writer's state |
 //
 // It is a row of EveryLane: when the number of lanes has changed, each lane sees the
 // states of all lanes before, finishes those that are its to finish, so that each
@@ -73,7 +77,6 @@ type sink[T any] struct {
 	w           *Writer[T] // nil where the sink has no part
 	lane, lanes int        // of w
 	state       []byte     // of the last Prepare
-	row         []byte     // memory of the last Delta
 	was         []lanePart // what was loaded
 }
 
@@ -151,6 +154,9 @@ func (s *sink[T]) Prepare(c *graph.Ctx) error {
 	})
 }
 
+// Prompt implements graph.Prompter.
+func (s *sink[T]) Prompt() bool { return s.open.Prompt }
+
 // Crowded implements graph.Crowder.
 func (s *sink[T]) Crowded() bool { return s.w != nil && s.w.Crowded != nil && s.w.Crowded() }
 
@@ -174,23 +180,31 @@ func (s *sink[T]) Abort(final bool) {
 	}
 }
 
+// Delta implements graph.Keeper. What was loaded stays until the sink is started.
 func (s *sink[T]) Delta(w graph.DeltaWriter) {
-	if s.state == nil {
-		return
+	for _, p := range s.was {
+		p.put(w)
 	}
-	s.row = binary.AppendUvarint(s.row[:0], uint64(s.lane))
-	s.row = binary.AppendUvarint(s.row, uint64(s.lanes))
-	s.row = append(s.row, s.state...)
-	w.Put(graph.EveryLane, []byte("writer"), s.row)
+	if s.state != nil {
+		lanePart{s.lane, s.lanes, s.state}.put(w)
+	}
 }
 
-func (s *sink[T]) Load(_, val []byte) error {
-	lane, n := binary.Uvarint(val)
-	lanes, m := binary.Uvarint(val[max(n, 0):])
-	if n <= 0 || m <= 0 || lane >= lanes || lanes > math.MaxUint16 {
+func (p lanePart) put(w graph.DeltaWriter) {
+	key := binary.AppendUvarint([]byte(writerKey), uint64(p.lane))
+	w.Put(graph.EveryLane, binary.AppendUvarint(key, uint64(p.lanes)), p.state)
+}
+
+const writerKey = "writer"
+
+func (s *sink[T]) Load(key, val []byte) error {
+	of, ok := bytes.CutPrefix(key, []byte(writerKey))
+	lane, n := binary.Uvarint(of)
+	lanes, m := binary.Uvarint(of[max(n, 0):])
+	if !ok || n <= 0 || m <= 0 || n+m < len(of) || lane >= lanes || lanes > math.MaxUint16 {
 		return errors.New("the state of a sink is damaged")
 	}
-	s.was = append(s.was, lanePart{int(lane), int(lanes), append([]byte{}, val[n+m:]...)})
+	s.was = append(s.was, lanePart{int(lane), int(lanes), append([]byte{}, val...)})
 	return nil
 }
 

@@ -49,7 +49,7 @@ func (t typ[T]) NewEdge(cfg graph.EdgeConfig) graph.Edge {
 	if cfg.Kind == graph.ByKey {
 		panic("BUG: flow: " + t.String() + " is not keyed")
 	}
-	return &edge[T]{cfg: cfg}
+	return &edge[T]{cfg: cfg, cod: t.cod}
 }
 
 // tee calls all receivers. An element that passes a fork must not carry changes
@@ -93,7 +93,7 @@ func (t keyed[K, V]) NewEdge(cfg graph.EdgeConfig) graph.Edge {
 	if cfg.Kind != graph.ByKey {
 		return t.typ.NewEdge(cfg)
 	}
-	return &keyEdge[K, V]{edge[coder.KV[K, V]]{cfg: cfg}, keygroup.Of[K](t.key.Append)}
+	return &keyEdge[K, V]{edge[coder.KV[K, V]]{cfg: cfg, cod: t.cod}, keygroup.Of[K](t.key.Append)}
 }
 
 // CoderOf returns the coder of a collection of T.

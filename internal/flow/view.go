@@ -6,8 +6,8 @@ import (
 	"github.com/millrace/millrace/window"
 )
 
-// View gathers a collection on lane 0 and publishes what build makes of it when
-// the collection has ended.
+// View gathers a collection on the first lane of the slot and publishes what build
+// makes of it when the collection has ended.
 func View[T any](id int, cod coder.Coder[T], build func([]T) (any, error)) graph.Op {
 	return op(func(c *graph.Ctx, out []any) ([]any, any) {
 		v := &view[T]{id: id, cod: cod, build: build, node: c.Node()}
@@ -25,7 +25,7 @@ type view[T any] struct {
 }
 
 func (v *view[T]) Advance(c *graph.Ctx, wm int64) {
-	if wm < window.MaxTime || c.Lane != 0 {
+	if wm < window.MaxTime || !c.First() {
 		return
 	}
 	c.Op = v.node.ID

@@ -21,7 +21,7 @@ type Ctx struct {
 	Op  int    // ID of the node whose user code runs: names the culprit of a panic
 	Src Reader // reader that is polling, or nil behind an exchange: says where in the input we are
 
-	Lane, Lanes int
+	Lane, Lanes int // of the job, over all slots
 	Run         *Run
 	Wake        func() // wakes the lane, which then ends bundles; may be called from any goroutine, does not block
 
@@ -49,6 +49,12 @@ func (c *Ctx) Restore(saved *Ctx) {
 	*c = *saved
 	c.err = err
 }
+
+// SlotLanes is how many lanes a slot has.
+func (c *Ctx) SlotLanes() int { return c.Lanes / max(c.Run.Slots, 1) }
+
+// First reports that this is the first lane of its slot: what a slot has once is there.
+func (c *Ctx) First() bool { return c.Lane%c.SlotLanes() == 0 }
 
 // Node is the node whose code runs. The hot path sets Op rather than a pointer,
 // which would cost a check of the collector's write barrier for each operator.
@@ -80,6 +86,7 @@ type Run struct {
 	Nodes        []*Node                 // of the graph, by ID
 	Epochs       bool                    // state changes are asked for (Keeper.Delta); false: nobody will
 	Careful      bool                    // user calls are guarded one by one, and a failure goes to OnFailure
+	Slots        int                     // of the job; 0 is 1
 	Owner        []uint16                // key group -> lane
 	TempDir      string                  // of this run; removed when it ends
 	MemoryBudget int64                   // bytes that one grouping may hold on one lane before it spills

@@ -50,6 +50,7 @@ type Node struct {
 	State      []string        // the parts of its rows, see Part: "value seen beam:coder:varint:v1"
 	Spills     bool            // goes to disk beyond its share of the memory budget
 	View       int             // number of the side input this node builds, from 1; 0: none
+	ViewGroup  int             // group of the rows of that, in a job of one slot
 	DeadLetter bool            // the root that brings failed elements back into the graph
 	Elements   Elements        // of a source or a sink that can be replaced; nil elsewhere
 	Replaced   string          // by what it was replaced, for people; "" if it was not

@@ -108,10 +108,28 @@ type DeltaWriter interface {
 // Rewriter is a Keeper that writes only what has changed, and can be told to write
 // more. Who writes all of its rows in every Delta need not be one.
 type Rewriter interface {
-	// Rewrite makes the next Delta hold every row that belongs to a lane, as if none had
-	// been written before, and if all, every row of a key, too.
-	Rewrite(c *Ctx, all bool)
+	// Rewrite makes the next Delta hold the rows that a chooses, as if none of them had been
+	// written before.
+	Rewrite(c *Ctx, a Anew)
 }
+
+// Anew chooses rows that are to be written whether they have changed or not.
+type Anew struct {
+	Lane   bool                 // those that belong to a lane
+	Groups func(group int) bool // those of keys of such groups; nil: of none
+}
+
+// Chooses reports that rows of a group, which may be that of those that belong to a lane, are
+// to be written.
+func (a *Anew) Chooses(group int) bool {
+	if group < 0 {
+		return a.Lane
+	}
+	return a.Groups != nil && a.Groups(group)
+}
+
+// All chooses all rows.
+func All() Anew { return Anew{true, func(int) bool { return true }} }
 
 // Pager is a Keeper whose rows need not all be in memory: it reads those that it
 // misses from a store, and lets go of some that the store has.
@@ -158,6 +176,10 @@ type Committer interface {
 	Finish(c *Ctx) error
 	Abort(final bool)
 }
+
+// Prompter is a Committer that may show its effects before it is told to: then nothing is
+// won by giving it elements late.
+type Prompter interface{ Prompt() bool }
 
 // Closer lets go of resources (teardown), however the run ended. Called once.
 type Closer interface{ Close(c *Ctx) error }
@@ -230,10 +252,11 @@ const (
 	Rebalance                 // a full batch to each lane in turn
 	Gather                    // all to lane 0
 	Broadcast                 // each to every lane
+	Copies                    // each to the first lane of every slot
 )
 
 func (k EdgeKind) String() string {
-	return [...]string{"forward", "by key", "rebalance", "gather", "broadcast"}[k]
+	return [...]string{"forward", "by key", "rebalance", "gather", "broadcast", "copies"}[k]
 }
 
 // Type is what an engine may do with a collection of elements that it can't see.
@@ -262,6 +285,12 @@ type Edge interface {
 	// Receiver returns a function that pushes the elements of a batch into recv
 	// and empties it for reuse. It sets and restores Ctx's element fields.
 	Receiver(c *Ctx, recv any) func(b Batch)
+	// Marshal appends the bytes of elements to buf, from the batch's first on, and takes
+	// them out of it: one at least, and all unless buf would be much longer than most.
+	Marshal(buf []byte, b Batch, most int) []byte
+	// Unmarshal reads what Marshal wrote, all of b, into an empty batch, or a new one
+	// if that is nil. It keeps nothing of b, and takes no more memory than b justifies.
+	Unmarshal(b []byte, into Batch) (Batch, error)
 }
 
 // Batch is a *flow.Batch[T] that the engine moves and counts.

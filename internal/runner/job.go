@@ -3,12 +3,30 @@ package runner
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 
 	"github.com/millrace/millrace/internal/commit"
 )
 
 // ErrNoState is what Job.Open fails with where no state is kept yet.
 var ErrNoState = errors.New("no state is kept there yet")
+
+// ParseRenamed reads the flag -renamed: old=new,old=new.
+func ParseRenamed(s string) (map[string]string, error) {
+	if s == "" {
+		return nil, nil
+	}
+	names := map[string]string{}
+	for pair := range strings.SplitSeq(s, ",") {
+		old, now, ok := strings.Cut(pair, "=")
+		if !ok {
+			return nil, &UsageError{Flag: "renamed", Problem: fmt.Sprintf("%q: want old=new", pair)}
+		}
+		names[old] = now
+	}
+	return names, nil
+}
 
 // Job is a job's folder, as the commands of package runners need it: state, savepoint,
 // plan. It says what flags say; nothing has been opened.

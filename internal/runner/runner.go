@@ -4,6 +4,7 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"io"
 	"slices"
@@ -18,6 +19,11 @@ type Runner struct {
 	Name  string // of the -runner flag
 	Doc   string // one line for -help
 	Flags func(*flag.FlagSet)
+	Takes []string // flags that another runner declares, and this one takes as well
+
+	// Before, if not nil, is called when flags have been parsed and the pipeline is not yet
+	// built: it may set the program's own.
+	Before func(ctx context.Context, own *Own) error
 
 	// Run runs p to its end, or until ctx ends. Progress and messages for people
 	// go to out.
@@ -26,6 +32,24 @@ type Runner struct {
 	// Job is the job that the flags name, for commands such as "state ls"; nil if the
 	// runner keeps no state.
 	Job func() (Job, error)
+
+	// Commands are what else can be done with its jobs. One of the same words stands for that of
+	// package runners.
+	Commands []Command
+}
+
+// Command is something that a program does with a job instead of running its pipeline, when
+// words stand behind its flags: "app -runner=distributed status".
+type Command struct {
+	Words string              // "status"
+	Args  string              // for people
+	Doc   string              // one line
+	Flags func(*flag.FlagSet) // that may stand behind the words; nil: none
+	Least int                 // arguments
+	Most  int                 // arguments
+
+	// Run does it. What was asked for goes to out, what people are to know beside it to errs.
+	Run func(ctx context.Context, args []string, out, errs io.Writer) error
 }
 
 // The one list of a program; filled by init functions, which is how Go programs
@@ -59,6 +83,20 @@ type StoppedError struct {
 
 func (e *StoppedError) Error() string { return e.Err.Error() }
 func (e *StoppedError) Unwrap() error { return e.Err }
+
+// ErrWorker is what Run returns in a process that has worked for a job of another one, to
+// its end: the program has nothing to go on with.
+var ErrWorker = errors.New("this process worked for a job that another one has submitted")
+
+// RefusedError is that a job does not take this process as a worker, and would not either
+// if it tried again.
+type RefusedError struct{ Err error }
+
+func (e *RefusedError) Error() string { return e.Err.Error() }
+func (e *RefusedError) Unwrap() error { return e.Err }
+
+// StatusRefused is the status of a program whose run ends with a RefusedError.
+const StatusRefused = 3
 
 // UsageError is a wrong flag.
 type UsageError struct{ Flag, Problem string }

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/millrace/millrace/internal/filelock"
 )
 
 // OSFS is the folder dir, which is made if it is not there: for its owner alone, as
@@ -128,7 +130,7 @@ func (o *osFS) Lock(name string) (io.Closer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock the folder %s: %w", o.dir, err)
 	}
-	switch ok, err := lockFile(f); {
+	switch ok, err := filelock.Lock(f); {
 	case err != nil:
 		f.Close()
 		return nil, fmt.Errorf("lock the folder %s: %w", o.dir, err)

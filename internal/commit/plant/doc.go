@@ -29,6 +29,14 @@ const (
 	OneBarrierTooFew   Bug = "a lane cuts when all but one barrier have come"
 	ClearNotWritten    Bug = "a keeper forgets to delete a cleared row"
 
+	// Where sinks wait for cuts of the job.
+	ShownBeforeFinal   Bug = "sinks show what is durable, and not named by a cut"
+	StartedBeforeFinal Bug = "sinks are started at a takeover, and may show what they had prepared"
+	PreparedForgotten  Bug = "the record does not say that something is prepared"
+	HeldForgotten      Bug = "what waits in front of a sink is lost at a takeover"
+	HeldTwice          Bug = "what a sink was given waits in front of it again after a takeover"
+	HeldNotWhole       Bug = "an epoch of all rows holds only what came last of what waits in front of a sink"
+
 	// In the file store.
 	NoSyncFile        Bug = "a commit does not sync its file"
 	NoSyncDir         Bug = "a new file's name is not made durable"
@@ -49,7 +57,7 @@ const (
 	OldNeverRemoved   Bug = "old files stay"
 )
 
-// All is all bugs.
+// All is all bugs that the simulation of a slot finds.
 var All = []Bug{
 	CutWhilePersisting,
 	ShowBeforeDurable,
@@ -83,4 +91,14 @@ var All = []Bug{
 	NotRevoked,
 	AcknowledgedEarly,
 	OldNeverRemoved,
+}
+
+// OnCuts is the bugs of sinks that wait for cuts, which internal/engine/shuffletest finds.
+var OnCuts = []Bug{
+	ShownBeforeFinal,
+	StartedBeforeFinal,
+	PreparedForgotten,
+	HeldForgotten,
+	HeldTwice,
+	HeldNotWhole,
 }
