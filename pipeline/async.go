@@ -113,15 +113,15 @@ const (
 // Metrics: the counters retries, timeouts and failedCalls, the distributions
 // inFlight (calls in flight on a lane, as each one begins) and callMs.
 func AsyncMap[A, B any](c PCollection[A], f func(ctx context.Context, v A) (B, error), opts ...AsyncOption) PCollection[B] {
-	if !c.ok("AsyncMap") {
+	if !c.coll.ok("AsyncMap") {
 		return PCollection[B]{poison}
 	}
 	o, ok := asyncConfig(c.coll, "AsyncMap", 1, 0, opts)
-	if c.nilFunc("AsyncMap", f == nil) || !ok {
+	if c.coll.nilFunc("AsyncMap", f == nil) || !ok {
 		return PCollection[B]{poison}
 	}
 	op := flow.Async(f, o.AsyncConfig, coderOf[A](c.coll))
-	return asyncNode[B](c.coll, "AsyncMap", elemType[B](c.p, "AsyncMap", c.coll), op, o)
+	return asyncNode[B](c.coll, "AsyncMap", elemType[B](c.coll.p, "AsyncMap", c.coll), op, o)
 }
 
 func asyncNode[B any](c coll, kind string, out graph.Type, op graph.Op, o asyncOptions) PCollection[B] {
@@ -135,17 +135,17 @@ func AsyncCatchMap[A, B any](c PCollection[A], f func(ctx context.Context, v A) 
 	none := func() (PCollection[B], PCollection[Failed[A]]) {
 		return PCollection[B]{poison}, PCollection[Failed[A]]{poison}
 	}
-	if !c.ok("AsyncCatchMap") {
+	if !c.coll.ok("AsyncCatchMap") {
 		return none()
 	}
 	o, ok := asyncConfig(c.coll, "AsyncCatchMap", 1, 0, opts)
-	if c.nilFunc("AsyncCatchMap", f == nil) || !ok {
+	if c.coll.nilFunc("AsyncCatchMap", f == nil) || !ok {
 		return none()
 	}
 	op := flow.AsyncCatch(f, func(v A, err error) Failed[A] { return Failed[A]{v, err.Error()} }, o.AsyncConfig, coderOf[A](c.coll))
-	types := []graph.Type{elemType[B](c.p, "AsyncCatchMap", c.coll), flow.Type(coderFor[Failed[A]](c.p, "AsyncCatchMap"))}
-	n := c.add(&graph.Node{Kind: "AsyncMap", Op: op, Out: types}, graph.Forward, o.name)
-	return PCollection[B]{c.to(n, 0)}, PCollection[Failed[A]]{c.to(n, 1)}
+	types := []graph.Type{elemType[B](c.coll.p, "AsyncCatchMap", c.coll), flow.Type(coderFor[Failed[A]](c.coll.p, "AsyncCatchMap"))}
+	n := c.coll.add(&graph.Node{Kind: "AsyncMap", Op: op, Out: types}, graph.Forward, o.name)
+	return PCollection[B]{c.coll.to(n, 0)}, PCollection[Failed[A]]{c.coll.to(n, 1)}
 }
 
 // AsyncBatch is [AsyncMap] for services that answer many requests at once: f gets
@@ -157,15 +157,15 @@ func AsyncCatchMap[A, B any](c PCollection[A], f func(ctx context.Context, v A) 
 // A batch that fails, fails the run; under a policy other than stop its elements
 // are then tried one by one, so only those that fail by themselves are set aside.
 func AsyncBatch[A, B any](c PCollection[A], f func(ctx context.Context, vs []A) ([]B, error), size int, linger time.Duration, opts ...AsyncOption) PCollection[B] {
-	if !c.ok("AsyncBatch") {
+	if !c.coll.ok("AsyncBatch") {
 		return PCollection[B]{poison}
 	}
 	o, ok := asyncConfig(c.coll, "AsyncBatch", size, linger, opts)
-	if c.nilFunc("AsyncBatch", f == nil) || !ok {
+	if c.coll.nilFunc("AsyncBatch", f == nil) || !ok {
 		return PCollection[B]{poison}
 	}
 	op := flow.AsyncBatch(f, o.AsyncConfig, coderOf[A](c.coll))
-	return asyncNode[B](c.coll, "AsyncBatch", elemType[B](c.p, "AsyncBatch", c.coll), op, o)
+	return asyncNode[B](c.coll, "AsyncBatch", elemType[B](c.coll.p, "AsyncBatch", c.coll), op, o)
 }
 
 // Lookup is how an [AsyncLookup] answers elements.
@@ -203,22 +203,22 @@ type LookupCache[K comparable, V any] interface {
 // cacheMisses, by what answered an element; cacheMisses are those with a request
 // of their own.
 func AsyncLookup[K comparable, A, V, B any](c Keyed[K, A], l Lookup[K, A, V, B], opts ...AsyncOption) Keyed[K, B] {
-	if !c.ok("AsyncLookup") {
+	if !c.coll.ok("AsyncLookup") {
 		return Keyed[K, B]{coll: poison}
 	}
 	if l.Batch == 0 {
 		l.Batch = 1
 	}
 	o, ok := asyncConfig(c.coll, "AsyncLookup", l.Batch, l.Linger, opts)
-	if c.nilFunc("AsyncLookup", l.Get == nil || l.Join == nil) || !ok {
+	if c.coll.nilFunc("AsyncLookup", l.Get == nil || l.Join == nil) || !ok {
 		return Keyed[K, B]{coll: poison}
 	}
 	fl := flow.Lookup[K, A, V, B]{Get: l.Get, Join: l.Join}
 	if l.NewCache != nil {
 		fl.NewCache = func() flow.Cache[K, V] { return l.NewCache() }
 	}
-	key, _ := flow.KeyedCoders[K, A](c.typ())
-	t := flow.KeyedType(key, coderFor[B](c.p, "AsyncLookup"))
+	key, _ := flow.KeyedCoders[K, A](c.coll.typ())
+	t := flow.KeyedType(key, coderFor[B](c.coll.p, "AsyncLookup"))
 	op := flow.AsyncLookup(fl, o.AsyncConfig, coderOf[KV[K, A]](c.coll))
 	return Keyed[K, B]{asyncNode[B](c.coll, "AsyncLookup", t, op, o).coll, c.placed}
 }

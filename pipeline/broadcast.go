@@ -24,10 +24,10 @@ func BroadcastState[R, B any, K comparable, O any](s *Setup[K, O], name string, 
 	cod := stateCoder[R](s, name)
 	if s.p != nil {
 		switch {
-		case !from.ok("BroadcastState " + name):
+		case !from.coll.ok("BroadcastState " + name):
 			s.broken = true
 			return Broadcast[R]{&flow.Shared[R]{}}
-		case from.p != s.p:
+		case from.coll.p != s.p:
 			s.p.g.Errorf("Stateful: broadcast state %q and the main input belong to different pipelines", name)
 			s.broken = true
 		case update == nil:
@@ -44,7 +44,7 @@ func (b Broadcast[R]) Get() R { return b.s.Value }
 // inOrder brings all of c to one lane, from which it can be sent to all in one order.
 func inOrder[B any](c PCollection[B]) func() coll {
 	return func() coll {
-		n := c.add(&graph.Node{Kind: "InOrder", Op: flow.Identity[B](), Out: []graph.Type{c.typ()}}, graph.Gather, "")
-		return c.to(n, 0)
+		n := c.coll.add(&graph.Node{Kind: "InOrder", Op: flow.Identity[B](), Out: []graph.Type{c.coll.typ()}}, graph.Gather, "")
+		return c.coll.to(n, 0)
 	}
 }

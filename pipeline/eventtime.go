@@ -41,13 +41,13 @@ func AlignedWithin(group string, drift time.Duration) EventTimeOption {
 // the watermark is that of these times: the newest seen, of the split that is
 // furthest behind, less the allowed disorder.
 func EventTime[T any](c PCollection[T], at func(T) time.Time, opts ...EventTimeOption) PCollection[T] {
-	c.okNil("EventTime", at == nil)
+	c.coll.okNil("EventTime", at == nil)
 	return eventTimeMs(c, func(v T) int64 { return at(v).UnixMilli() }, opts)
 }
 
 // EventTimeMs is [EventTime] by Unix milliseconds: the quicker form.
 func EventTimeMs[T any](c PCollection[T], at func(T) int64, opts ...EventTimeOption) PCollection[T] {
-	c.okNil("EventTimeMs", at == nil)
+	c.coll.okNil("EventTimeMs", at == nil)
 	return eventTimeMs(c, at, opts)
 }
 
@@ -58,7 +58,7 @@ func (c coll) okNil(kind string, missing bool) {
 }
 
 func eventTimeMs[T any](c PCollection[T], at func(T) int64, opts []EventTimeOption) PCollection[T] {
-	if !c.ok("EventTime") {
+	if !c.coll.ok("EventTime") {
 		return c
 	}
 	var e eventTime
@@ -67,14 +67,14 @@ func eventTimeMs[T any](c PCollection[T], at func(T) int64, opts []EventTimeOpti
 	}
 	switch {
 	case e.lag < 0:
-		c.p.g.Errorf("EventTime: OutOfOrder(%v): want 0 or more", e.lag)
+		c.coll.p.g.Errorf("EventTime: OutOfOrder(%v): want 0 or more", e.lag)
 	case e.idle < 0:
-		c.p.g.Errorf("EventTime: IdleAfter(%v): want 0 (never) or more", e.idle)
+		c.coll.p.g.Errorf("EventTime: IdleAfter(%v): want 0 (never) or more", e.idle)
 	case e.aligned && (e.drift < time.Millisecond || e.group == ""):
-		c.p.g.Errorf("EventTime: AlignedWithin(%q, %v): want a name for the group and at least 1ms", e.group, e.drift)
+		c.coll.p.g.Errorf("EventTime: AlignedWithin(%q, %v): want a name for the group and at least 1ms", e.group, e.drift)
 	}
 	cfg := flow.ClockConfig{Lag: e.lag.Milliseconds(), IdleAfter: e.idle.Milliseconds(), Group: e.group, Drift: e.drift.Milliseconds()}
 	op := flow.EventTime(at, cfg, coderOf[T](c.coll))
-	n := c.add(&graph.Node{Kind: "EventTime", Op: op, State: part(graph.PartClock, "watermark", ""), Out: []graph.Type{c.typ()}}, graph.Forward, e.name)
-	return PCollection[T]{c.to(n, 0)}
+	n := c.coll.add(&graph.Node{Kind: "EventTime", Op: op, State: part(graph.PartClock, "watermark", ""), Out: []graph.Type{c.coll.typ()}}, graph.Forward, e.name)
+	return PCollection[T]{c.coll.to(n, 0)}
 }

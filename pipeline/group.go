@@ -31,23 +31,23 @@ func (c coll) behindGrouping(n *graph.Node) coll {
 // (slices.Collect) to keep it. Values are held encoded, and beyond the memory
 // budget on disk, so a group may be larger than memory.
 func GroupByKey[K comparable, V any](c Keyed[K, V], opts ...Option) Keyed[K, iter.Seq[V]] {
-	if !c.ok("GroupByKey") {
+	if !c.coll.ok("GroupByKey") {
 		return Keyed[K, iter.Seq[V]]{coll: poison}
 	}
-	key, val := flow.KeyedCoders[K, V](c.typ())
+	key, val := flow.KeyedCoders[K, V](c.coll.typ())
 	node := &graph.Node{Kind: "GroupByKey", Stateful: true, WinColumns: true, Key: key.ID, Out: []graph.Type{flow.GroupedType(key, val)}}
 	late := addLate(c, node, opts)
-	if late == nil && flow.Simple(c.windowing) {
+	if late == nil && flow.Simple(c.coll.windowing) {
 		node.Spills = true
 		node.State = part(graph.PartGrouped, "values", val.ID)
-		node.Op = &flow.Group[K, V]{Key: key, Val: val, Assign: c.assign()}
+		node.Op = &flow.Group[K, V]{Key: key, Val: val, Assign: c.coll.assign()}
 	} else {
-		node.State = paned(c.windowing, "values", val.ID)
-		node.Op = flow.PanedGroup(key, val, c.windowing, c.assign(), late)
+		node.State = paned(c.coll.windowing, "values", val.ID)
+		node.Op = flow.PanedGroup(key, val, c.coll.windowing, c.coll.assign(), late)
 	}
-	n := c.add(node, c.keyedEdge(), nameOf(opts))
+	n := c.coll.add(node, c.keyedEdge(), nameOf(opts))
 	setLate(c.coll, n, late != nil, opts)
-	return Keyed[K, iter.Seq[V]]{c.behindGrouping(n), flow.HoldsNothing(c.windowing)}
+	return Keyed[K, iter.Seq[V]]{c.coll.behindGrouping(n), flow.HoldsNothing(c.coll.windowing)}
 }
 
 // Combiner folds values of type V into an accumulator A, in place, and makes a
@@ -83,7 +83,7 @@ func (cb Combiner[V, A, R]) check(p *Pipeline, kind string) (flow.Combiner[V, A,
 // CombinePerKey folds the values of each key and window. With a Merge the values
 // are combined before the shuffle already.
 func CombinePerKey[K comparable, V, A, R any](c Keyed[K, V], cb Combiner[V, A, R], opts ...Option) Keyed[K, R] {
-	if !c.ok("CombinePerKey") {
+	if !c.coll.ok("CombinePerKey") {
 		return Keyed[K, R]{coll: poison}
 	}
 	return combine(c, "CombinePerKey", cb, nil, opts)
@@ -93,23 +93,23 @@ func CombinePerKey[K comparable, V, A, R any](c Keyed[K, V], cb Combiner[V, A, R
 // Of no values at all it makes, in the global window, the result of the empty
 // accumulator. It needs a Merge, so that every lane can do its part.
 func CombineGlobally[V, A, R any](c PCollection[V], cb Combiner[V, A, R], opts ...Option) PCollection[R] {
-	if !c.ok("CombineGlobally") {
+	if !c.coll.ok("CombineGlobally") {
 		return PCollection[R]{poison}
 	}
 	if cb.Merge == nil {
-		c.p.g.Errorf("CombineGlobally: the combiner has no Merge, which combining over all lanes needs")
+		c.coll.p.g.Errorf("CombineGlobally: the combiner has no Merge, which combining over all lanes needs")
 	}
 	name := nameOf(opts)
 	if name == "" {
 		name = "CombineGlobally"
-		defer c.p.g.Scope(name)()
+		defer c.coll.p.g.Scope(name)()
 	} else {
-		defer c.p.g.Scope(name)()
+		defer c.coll.p.g.Scope(name)()
 	}
 	all := KeyBy(c, func(V) bool { return true })
 	key := true
 	var empty *bool
-	if c.windowing.Fn.Kind() == window.KindGlobal {
+	if c.coll.windowing.Fn.Kind() == window.KindGlobal {
 		empty = &key
 	}
 	return MapKV(combine(all, "CombineGlobally", cb, empty, nil), func(_ bool, r R) R { return r })
@@ -118,58 +118,58 @@ func CombineGlobally[V, A, R any](c PCollection[V], cb Combiner[V, A, R], opts .
 // combine adds the nodes of a combine: a lifted half before the shuffle, if the
 // combiner can merge and there is a shuffle, and the final half.
 func combine[K comparable, V, A, R any](c Keyed[K, V], kind string, cb Combiner[V, A, R], empty *K, opts []Option) Keyed[K, R] {
-	f, ok := cb.check(c.p, kind)
+	f, ok := cb.check(c.coll.p, kind)
 	if !ok {
 		return Keyed[K, R]{coll: poison}
 	}
-	key, val := flow.KeyedCoders[K, V](c.typ())
-	out := flow.KeyedType(key, coderFor[R](c.p, kind))
-	if c.windowing.Fn.Merging() && cb.Merge == nil {
-		c.p.g.Errorf("%s: the combiner has no Merge, which windows that merge (%s) need", kind, c.windowing.Fn)
+	key, val := flow.KeyedCoders[K, V](c.coll.typ())
+	out := flow.KeyedType(key, coderFor[R](c.coll.p, kind))
+	if c.coll.windowing.Fn.Merging() && cb.Merge == nil {
+		c.coll.p.g.Errorf("%s: the combiner has no Merge, which windows that merge (%s) need", kind, c.coll.windowing.Fn)
 	}
 	if empty != nil || kind == "CombineGlobally" {
 		kind = "Combine" // below a scope that says the rest
 	}
 	node := &graph.Node{Kind: kind, Stateful: true, WinColumns: true, Key: key.ID, Out: []graph.Type{out}}
-	in, assign := c.coll, c.assign()
+	in, assign := c.coll, c.coll.assign()
 	late := addLate(c, node, opts)
-	simple := flow.Simple(c.windowing)
-	sliced := cb.Merge != nil && !c.behind && simple && late == nil && flow.Sliced(c.windowing)
-	lift := cb.Merge != nil && !c.placed && late == nil && flow.Liftable(c.windowing)
+	simple := flow.Simple(c.coll.windowing)
+	sliced := cb.Merge != nil && !c.coll.behind && simple && late == nil && flow.Sliced(c.coll.windowing)
+	lift := cb.Merge != nil && !c.placed && late == nil && flow.Liftable(c.coll.windowing)
 	switch {
 	case sliced:
 		node.State = part(graph.PartSliced, accumulator, f.Acc.ID)
 	case simple && late == nil:
 		node.State = part(graph.PartCombined, accumulator, f.Acc.ID)
 	default:
-		node.State = paned(c.windowing, accumulator, f.Acc.ID)
+		node.State = paned(c.coll.windowing, accumulator, f.Acc.ID)
 	}
 	merge := func(a *A, b A) { cb.Merge(a, b) }
 	extract := func(_ *graph.Ctx, a A) R { return cb.Extract(a) }
 	if lift {
 		before := assign
 		if sliced {
-			before = flow.NewSliceAssign(c.windowing.Fn)
+			before = flow.NewSliceAssign(c.coll.windowing.Fn)
 		}
-		derived := sliced || c.windowing.Fn.Kind() == window.KindGlobal || flow.Derived(c.windowing.Fn)
+		derived := sliced || c.coll.windowing.Fn.Kind() == window.KindGlobal || flow.Derived(c.coll.windowing.Fn)
 		pre := &graph.Node{Kind: kind + ".Lift", Op: flow.CombinePre(key, val, before, f, liftedKeys),
-			Out: []graph.Type{flow.KeyedType(key, f.Acc)}, Windowing: c.windowing, WinColumns: !derived, In: []graph.In{{Ref: c.ref}}}
-		in = c.to(c.p.g.Add(pre, lifted(opts)), 0)
+			Out: []graph.Type{flow.KeyedType(key, f.Acc)}, Windowing: c.coll.windowing, WinColumns: !derived, In: []graph.In{{Ref: c.coll.ref}}}
+		in = c.coll.to(c.coll.p.g.Add(pre, lifted(opts)), 0)
 		in.behind = !derived
-		known := flow.NewAssign(c.windowing, true)
+		known := flow.NewAssign(c.coll.windowing, true)
 		if simple {
 			node.Op = &flow.Combine[K, A, A, R]{Key: key, Val: f.Acc, Acc: f.Acc, Assign: known, Init: f.Init, Add: f.Merge, Merge: f.Merge, Slices: sliced, Extract: f.Extract, EmitEmpty: empty}
 		} else {
-			node.Op = &flow.Paned[K, A, A, R]{Key: key, Val: f.Acc, Acc: f.Acc, Strategy: c.windowing, Assign: known, Init: f.Init, Add: f.Merge, Merge: merge, Extract: extract}
+			node.Op = &flow.Paned[K, A, A, R]{Key: key, Val: f.Acc, Acc: f.Acc, Strategy: c.coll.windowing, Assign: known, Init: f.Init, Add: f.Merge, Merge: merge, Extract: extract}
 		}
 	} else if simple && late == nil {
 		node.Op = &flow.Combine[K, V, A, R]{Key: key, Val: val, Acc: f.Acc, Assign: assign, Init: f.Init, Add: f.Add, Merge: f.Merge, Slices: sliced, Extract: f.Extract, EmitEmpty: empty}
 	} else {
-		node.Op = &flow.Paned[K, V, A, R]{Key: key, Val: val, Acc: f.Acc, Strategy: c.windowing, Assign: assign, Init: f.Init, Add: f.Add, Merge: merge, Extract: extract, Late: late}
+		node.Op = &flow.Paned[K, V, A, R]{Key: key, Val: val, Acc: f.Acc, Strategy: c.coll.windowing, Assign: assign, Init: f.Init, Add: f.Add, Merge: merge, Extract: extract, Late: late}
 	}
 	n := in.add(node, c.keyedEdge(), nameOf(opts))
 	setLate(c.coll, n, late != nil, opts)
-	return Keyed[K, R]{c.behindGrouping(n), flow.HoldsNothing(c.windowing)}
+	return Keyed[K, R]{c.coll.behindGrouping(n), flow.HoldsNothing(c.coll.windowing)}
 }
 
 const accumulator = "accumulator"
@@ -210,21 +210,21 @@ type Grouped2[A, B any] struct {
 // CoGroup gathers the values of each key in two collections with the same
 // windows. Package transforms has joins.
 func CoGroup[K comparable, A, B any](a Keyed[K, A], b Keyed[K, B], opts ...Option) Keyed[K, Grouped2[A, B]] {
-	if !a.ok("CoGroup: input 1") || !b.ok("CoGroup: input 2") || !same("CoGroup", a.coll, b.coll) {
+	if !a.coll.ok("CoGroup: input 1") || !b.coll.ok("CoGroup: input 2") || !same("CoGroup", a.coll, b.coll) {
 		return Keyed[K, Grouped2[A, B]]{coll: poison}
 	}
 	name := nameOf(opts)
 	if name == "" {
 		name = "CoGroup"
 	}
-	defer a.p.g.Scope(name)()
-	key, ca := flow.KeyedCoders[K, A](a.typ())
-	_, cb := flow.KeyedCoders[K, B](b.typ())
+	defer a.coll.p.g.Scope(name)()
+	key, ca := flow.KeyedCoders[K, A](a.coll.typ())
+	_, cb := flow.KeyedCoders[K, B](b.coll.typ())
 	either := flow.EitherCoder(ca, cb)
 	left := mapValues(a, "Left", either, func(v A) flow.Either[A, B] { return flow.Either[A, B]{A: v} }, nil)
 	right := mapValues(b, "Right", either, func(v B) flow.Either[A, B] { return flow.Either[A, B]{Right: true, B: v} }, nil)
 	groups := GroupByKey(FlattenKeyed(left, right))
-	if !groups.ok("CoGroup") {
+	if !groups.coll.ok("CoGroup") {
 		return Keyed[K, Grouped2[A, B]]{coll: poison}
 	}
 	op := flow.Map(func(g KV[K, iter.Seq[flow.Either[A, B]]]) KV[K, Grouped2[A, B]] {

@@ -68,10 +68,10 @@ func addLate[K comparable, V any](c Keyed[K, V], n *graph.Node, opts []Option) f
 	}
 	of, ok := late.(interface{ out() flow.LateOut[K, V] })
 	if !ok {
-		c.p.g.Errorf("LateTo: the late elements of this %s are of %v, and the variable given takes those of %v", n.Kind, reflect.TypeFor[KV[K, V]](), late.element())
+		c.coll.p.g.Errorf("LateTo: the late elements of this %s are of %v, and the variable given takes those of %v", n.Kind, reflect.TypeFor[KV[K, V]](), late.element())
 		return nil
 	}
-	n.Out = append(n.Out, late.typ(c.p, c.typ()))
+	n.Out = append(n.Out, late.typ(c.coll.p, c.coll.typ()))
 	return of.out()
 }
 

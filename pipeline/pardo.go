@@ -81,10 +81,10 @@ func (h *hooks) Lanes() int {
 // bundles, side inputs, metrics, the element's time and window. emit may be used
 // in the function and in OnFinishBundle.
 func ParDo[A, B any](c PCollection[A], setup func(d *DoFn, emit Emit[B]) func(e Elem, v A) error, opts ...Option) PCollection[B] {
-	if !c.ok("ParDo") || c.nilFunc("ParDo", setup == nil) {
+	if !c.coll.ok("ParDo") || c.coll.nilFunc("ParDo", setup == nil) {
 		return PCollection[B]{poison}
 	}
-	types := []graph.Type{elemType[B](c.p, "ParDo", c.coll)}
+	types := []graph.Type{elemType[B](c.coll.p, "ParDo", c.coll)}
 	n := pardo(c, types, opts, func(d *DoFn, out []any) (process func(Elem, A) error, es []emitter) {
 		b := emitterOf[B](d, out, 0)
 		return setup(d, b.Emit), []emitter{b}
@@ -94,10 +94,10 @@ func ParDo[A, B any](c PCollection[A], setup func(d *DoFn, emit Emit[B]) func(e 
 
 // ParDo2 is [ParDo] with two outputs.
 func ParDo2[A, B, C any](c PCollection[A], setup func(d *DoFn, emit1 Emit[B], emit2 Emit[C]) func(e Elem, v A) error, opts ...Option) (PCollection[B], PCollection[C]) {
-	if !c.ok("ParDo2") || c.nilFunc("ParDo2", setup == nil) {
+	if !c.coll.ok("ParDo2") || c.coll.nilFunc("ParDo2", setup == nil) {
 		return PCollection[B]{poison}, PCollection[C]{poison}
 	}
-	types := []graph.Type{elemType[B](c.p, "ParDo2", c.coll), elemType[C](c.p, "ParDo2", c.coll)}
+	types := []graph.Type{elemType[B](c.coll.p, "ParDo2", c.coll), elemType[C](c.coll.p, "ParDo2", c.coll)}
 	n := pardo(c, types, opts, func(d *DoFn, out []any) (process func(Elem, A) error, es []emitter) {
 		e1, e2 := emitterOf[B](d, out, 0), emitterOf[C](d, out, 1)
 		return setup(d, e1.Emit, e2.Emit), []emitter{e1, e2}
@@ -107,10 +107,10 @@ func ParDo2[A, B, C any](c PCollection[A], setup func(d *DoFn, emit1 Emit[B], em
 
 // ParDo3 is [ParDo] with three outputs.
 func ParDo3[A, B, C, D any](c PCollection[A], setup func(d *DoFn, emit1 Emit[B], emit2 Emit[C], emit3 Emit[D]) func(e Elem, v A) error, opts ...Option) (PCollection[B], PCollection[C], PCollection[D]) {
-	if !c.ok("ParDo3") || c.nilFunc("ParDo3", setup == nil) {
+	if !c.coll.ok("ParDo3") || c.coll.nilFunc("ParDo3", setup == nil) {
 		return PCollection[B]{poison}, PCollection[C]{poison}, PCollection[D]{poison}
 	}
-	types := []graph.Type{elemType[B](c.p, "ParDo3", c.coll), elemType[C](c.p, "ParDo3", c.coll), elemType[D](c.p, "ParDo3", c.coll)}
+	types := []graph.Type{elemType[B](c.coll.p, "ParDo3", c.coll), elemType[C](c.coll.p, "ParDo3", c.coll), elemType[D](c.coll.p, "ParDo3", c.coll)}
 	n := pardo(c, types, opts, func(d *DoFn, out []any) (process func(Elem, A) error, es []emitter) {
 		e1, e2, e3 := emitterOf[B](d, out, 0), emitterOf[C](d, out, 1), emitterOf[D](d, out, 2)
 		return setup(d, e1.Emit, e2.Emit, e3.Emit), []emitter{e1, e2, e3}
@@ -161,7 +161,7 @@ func pardo[A any](c PCollection[A], types []graph.Type, opts []Option, bind func
 		}
 	})
 	out := in
-	if k := c.windowing.Fn.Kind(); k != window.KindGlobal && !flow.Derived(c.windowing.Fn) {
+	if k := c.coll.windowing.Fn.Kind(); k != window.KindGlobal && !flow.Derived(c.coll.windowing.Fn) {
 		out.behind = true // each output belongs to the one window that it was made for
 	}
 	return outputs{out, in.add(&graph.Node{Kind: "ParDo", Op: op, Out: types, WinColumns: out.behind}, graph.Forward, nameOf(opts))}
@@ -172,12 +172,12 @@ func declareDo[A any](c PCollection[A], bind func(d *DoFn, out []any) (func(Elem
 	d = &DoFn{}
 	defer func() {
 		if r := recover(); r != nil {
-			c.p.g.Errorf("ParDo: its setup function panicked while the pipeline was built; what touches the world belongs into OnStart: %v", r)
+			c.coll.p.g.Errorf("ParDo: its setup function panicked while the pipeline was built; what touches the world belongs into OnStart: %v", r)
 			ok = false
 		}
 	}()
 	if process, _ := bind(d, nil); process == nil {
-		c.p.g.Errorf("ParDo: setup returned no function")
+		c.coll.p.g.Errorf("ParDo: setup returned no function")
 		return d, false
 	}
 	return d, true

@@ -34,16 +34,17 @@ func NewKV[K comparable, V any](key K, value V) KV[K, V] { return KV[K, V]{Key: 
 type Emit[T any] = func(T)
 
 // PCollection is a collection of elements of type T.
-type PCollection[T any] struct{ coll }
+type PCollection[T any] struct{ coll coll }
 
 // Keyed is a collection of elements of type V that have a key each. Grouping,
 // combining and state need one; [KeyBy] makes it.
 type Keyed[K comparable, V any] struct {
-	coll
+	coll   coll
 	placed bool // already partitioned by K: behind a grouping that holds no watermark, through MapValues
 }
 
-// coll is what both collection types are made of: one output of a node.
+// coll is what both collection types are made of: one output of a node. They don't
+// embed it, for its methods would be compiled anew for each type of element.
 type coll struct {
 	p         *Pipeline
 	ref       graph.Ref
@@ -56,7 +57,8 @@ type coll struct {
 // Signal is any collection of which only the end matters: see [WaitOn].
 type Signal interface{ signal() coll }
 
-func (c coll) signal() coll { return c }
+func (c PCollection[T]) signal() coll { return c.coll }
+func (c Keyed[K, V]) signal() coll    { return c.coll }
 
 // Option configures one transform.
 type Option func(*options)
@@ -179,13 +181,13 @@ func same(kind string, a, b coll) bool {
 // Windowed says which windows the elements belong to from here on. Nothing
 // happens until something groups them; elements are not copied.
 func (c PCollection[T]) Windowed(fn window.Fn, opts ...window.Option) PCollection[T] {
-	c.coll = c.windowed(fn, opts)
+	c.coll = c.coll.windowed(fn, opts)
 	return c
 }
 
 // Windowed says which windows the elements belong to from here on.
 func (c Keyed[K, V]) Windowed(fn window.Fn, opts ...window.Option) Keyed[K, V] {
-	c.coll = c.windowed(fn, opts)
+	c.coll = c.coll.windowed(fn, opts)
 	return c
 }
 

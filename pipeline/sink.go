@@ -36,6 +36,16 @@ type Successor interface {
 	Succeed(states [][]byte) (state []byte, err error)
 }
 
+// PromptSink is a [Sink] that knows, by its options, say, whether it keeps what it writes
+// back until Commit. A distributed job gives a sink that does so its elements only when a
+// snapshot of the whole job is due, so that none is ever shown twice; one that shows them
+// at once gets them at once.
+type PromptSink interface {
+	// Prompt reports that what is written may be seen before Commit, and after a
+	// failure a second time.
+	Prompt() bool
+}
+
 // Writer is a sink's part on one lane, used by one goroutine. The calls come as
 // (Write* Prepare Write* Commit)* Finish; Abort may come instead of any of them, last.
 // At most one Prepare waits for its Commit.
@@ -89,11 +99,11 @@ func WriteSingle[T any](c PCollection[T], kind string, sink Sink[T], opts ...Opt
 }
 
 func write[T any](c PCollection[T], kind string, sink Sink[T], edge graph.EdgeKind, opts []Option) {
-	if !c.ok(kind) {
+	if !c.coll.ok(kind) {
 		return
 	}
 	if sink == nil {
-		c.p.g.Errorf("%s: the sink is nil", kind)
+		c.coll.p.g.Errorf("%s: the sink is nil", kind)
 		return
 	}
 	single := edge == graph.Gather
@@ -114,34 +124,37 @@ func write[T any](c PCollection[T], kind string, sink Sink[T], edge graph.EdgeKi
 	if s, ok := sink.(Successor); ok {
 		opener.Succeed = s.Succeed
 	}
+	if s, ok := sink.(PromptSink); ok {
+		opener.Prompt = s.Prompt()
+	}
 	cod := coderOf[T](c.coll)
-	c.add(&graph.Node{Kind: kind, Op: flow.Sink(opener, cod), Stateful: true, State: part(graph.PartWriter, "state", ""), Elements: flow.Elements(cod)}, edge, nameOf(opts))
+	c.coll.add(&graph.Node{Kind: kind, Op: flow.Sink(opener, cod), Stateful: true, State: part(graph.PartWriter, "state", ""), Elements: flow.Elements(cod)}, edge, nameOf(opts))
 }
 
 // ForEach calls f for each element, on several goroutines at once. It is for
 // effects that may be repeated: after a failure elements may be seen again. Use a
 // [Sink] where they must not.
 func ForEach[T any](c PCollection[T], f func(context.Context, T) error, opts ...Option) {
-	if !c.ok("ForEach") {
+	if !c.coll.ok("ForEach") {
 		return
 	}
-	c.nilFunc("ForEach", f == nil)
+	c.coll.nilFunc("ForEach", f == nil)
 	op := flow.ForEach(func(x *graph.Ctx) func(T) error {
 		ctx := x.Run.Context
 		return func(v T) error { return f(ctx, v) }
 	}, coderOf[T](c.coll))
-	c.add(&graph.Node{Kind: "ForEach", Op: op}, graph.Forward, nameOf(opts))
+	c.coll.add(&graph.Node{Kind: "ForEach", Op: op}, graph.Forward, nameOf(opts))
 }
 
 // ForEachLane is [ForEach] with a function of its own for each lane, which
 // therefore may keep things without locks.
 func ForEachLane[T any](c PCollection[T], make func(lane int) func(T), opts ...Option) {
-	if !c.ok("ForEachLane") {
+	if !c.coll.ok("ForEachLane") {
 		return
 	}
-	c.nilFunc("ForEachLane", make == nil)
+	c.coll.nilFunc("ForEachLane", make == nil)
 	op := flow.ForLane(func(x *graph.Ctx) func(T) { return make(x.Lane) }, coderOf[T](c.coll))
-	c.add(&graph.Node{Kind: "ForEach", Op: op}, graph.Forward, nameOf(opts))
+	c.coll.add(&graph.Node{Kind: "ForEach", Op: op}, graph.Forward, nameOf(opts))
 }
 
 // Collected is where [Collect] puts elements: read it after the run.

@@ -85,6 +85,10 @@ type Acknowledger interface {
 	Acknowledge()
 }
 
+// Snapshots reports that the run to which ctx belongs, that of [Source].Splits or
+// [Split].Open, takes snapshots: an [Acknowledger] is told of them.
+func Snapshots(ctx context.Context) bool { return graph.HasSnapshots(ctx) }
+
 // Output takes what a [Reader] reads.
 type Output[T any] struct {
 	c    *graph.Ctx

@@ -360,27 +360,27 @@ func (l OrderedList[K, T]) Clear(c *Ctx[K]) { l.c.Clear(c.k.Row); c.k.Cleared() 
 // source lane sent them. name ties the state to the code across versions. Of the
 // options, [LateTo] is of use: elements whose window is over are dropped (M72).
 func Stateful[K comparable, V, O any](c Keyed[K, V], name string, setup func(*Setup[K, O]) Process[K, V, O], opts ...Option) PCollection[O] {
-	if !c.ok("Stateful") {
+	if !c.coll.ok("Stateful") {
 		return PCollection[O]{poison}
 	}
 	if name == "" {
-		c.p.g.Errorf("Stateful: it needs a name, which ties its state to the code across versions")
+		c.coll.p.g.Errorf("Stateful: it needs a name, which ties its state to the code across versions")
 	}
-	if c.windowing.Fn.Merging() {
-		c.p.g.Errorf("Stateful %q: its windows (%s) merge, and state of merging windows is undefined: use a timer, or other windows", name, c.windowing.Fn)
+	if c.coll.windowing.Fn.Merging() {
+		c.coll.p.g.Errorf("Stateful %q: its windows (%s) merge, and state of merging windows is undefined: use a timer, or other windows", name, c.coll.windowing.Fn)
 	}
 	if setup == nil {
-		c.p.g.Errorf("Stateful %q: the setup function is nil", name)
+		c.coll.p.g.Errorf("Stateful %q: the setup function is nil", name)
 		return PCollection[O]{poison}
 	}
-	key, val := flow.KeyedCoders[K, V](c.typ())
-	assign := c.assign()
-	out := flow.Type(coderFor[O](c.p, "Stateful"))
-	decl, broadcasts, ok := declareState(c.p, name, key, setup)
+	key, val := flow.KeyedCoders[K, V](c.coll.typ())
+	assign := c.coll.assign()
+	out := flow.Type(coderFor[O](c.coll.p, "Stateful"))
+	decl, broadcasts, ok := declareState(c.coll.p, name, key, setup)
 	if !ok {
 		return PCollection[O]{poison}
 	}
-	windowed := c.windowing.Fn.Kind() != window.KindGlobal
+	windowed := c.coll.windowing.Fn.Kind() != window.KindGlobal
 	decl = append(decl, graph.Part{Kind: graph.PartParked, Name: "elements", Coder: val.ID}.String())
 	node := &graph.Node{Kind: "Stateful", Stateful: true, WinColumns: windowed, Key: key.ID, State: decl, Out: []graph.Type{out}}
 	for _, from := range broadcasts {
@@ -394,9 +394,9 @@ func Stateful[K comparable, V, O any](c Keyed[K, V], name string, setup func(*Se
 		l.Start, l.Stop, l.Expire = s.start, s.stop, s.expire
 		return func(v V) error { return proc(ctx, v, emit) }
 	}}
-	n := c.add(node, c.keyedEdge(), name)
+	n := c.coll.add(node, c.keyedEdge(), name)
 	setLate(c.coll, n, late != nil, opts)
-	res := c.to(n, 0)
+	res := c.coll.to(n, 0)
 	if windowed {
 		res.behind, res.strayed = true, true // each output is in the window of its state, whatever its timestamp
 	}

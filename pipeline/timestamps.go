@@ -25,18 +25,18 @@ func AllowedSkew(d time.Duration) TimestampOption { return func(o *timestamps) {
 // watermark stays what it was: [EventTime] is for streams whose elements alone
 // know the time. Windows are found by timestamp, so put it before Windowed.
 func WithTimestamps[T any](c PCollection[T], at func(e Elem, v T) time.Time, opts ...TimestampOption) PCollection[T] {
-	c.okNil("WithTimestamps", at == nil)
+	c.coll.okNil("WithTimestamps", at == nil)
 	return withTimestampsMs(c, func(e Elem, v T) int64 { return at(e, v).UnixMilli() }, opts)
 }
 
 // WithTimestampsMs is [WithTimestamps] by Unix milliseconds: the quicker form.
 func WithTimestampsMs[T any](c PCollection[T], at func(e Elem, v T) int64, opts ...TimestampOption) PCollection[T] {
-	c.okNil("WithTimestampsMs", at == nil)
+	c.coll.okNil("WithTimestampsMs", at == nil)
 	return withTimestampsMs(c, at, opts)
 }
 
 func withTimestampsMs[T any](c PCollection[T], at func(e Elem, v T) int64, opts []TimestampOption) PCollection[T] {
-	if !c.ok("WithTimestamps") {
+	if !c.coll.ok("WithTimestamps") {
 		return c
 	}
 	var o timestamps
@@ -44,13 +44,13 @@ func withTimestampsMs[T any](c PCollection[T], at func(e Elem, v T) int64, opts 
 		f(&o)
 	}
 	if o.skew < 0 {
-		c.p.g.Errorf("WithTimestamps: AllowedSkew(%v): want 0 or more", o.skew)
+		c.coll.p.g.Errorf("WithTimestamps: AllowedSkew(%v): want 0 or more", o.skew)
 	}
-	if c.windowing.Fn.Kind() != window.KindGlobal {
-		c.p.g.Errorf("WithTimestamps: its collection has windows %s already, which are found by timestamp: put it before Windowed", c.windowing.Fn)
+	if c.coll.windowing.Fn.Kind() != window.KindGlobal {
+		c.coll.p.g.Errorf("WithTimestamps: its collection has windows %s already, which are found by timestamp: put it before Windowed", c.coll.windowing.Fn)
 	}
-	assign := c.assign()
+	assign := c.coll.assign()
 	op := flow.Stamp(func(x *graph.Ctx, v T) int64 { return at(Elem{x, &assign}, v) }, o.skew.Milliseconds(), coderOf[T](c.coll))
-	n := c.add(&graph.Node{Kind: "WithTimestamps", Op: op, Out: []graph.Type{c.typ()}}, graph.Forward, "")
-	return PCollection[T]{c.to(n, 0)}
+	n := c.coll.add(&graph.Node{Kind: "WithTimestamps", Op: op, Out: []graph.Type{c.coll.typ()}}, graph.Forward, "")
+	return PCollection[T]{c.coll.to(n, 0)}
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/millrace/millrace/internal/flow"
 	"github.com/millrace/millrace/internal/graph"
+	"github.com/millrace/millrace/internal/keygroup"
 	"github.com/millrace/millrace/window"
 )
 
@@ -40,7 +41,7 @@ func view[E, T any](c coll, kind string, build func([]E) (any, error), opts []Op
 	if c.windowing.Fn.Kind() == window.KindGlobal && flow.Simple(c.windowing) {
 		v.ref.Whole = true
 		op := flow.View(v.ref.View, coderOf[E](c), build)
-		n := c.add(&graph.Node{Kind: kind, View: v.ref.View, Op: op, Stateful: true, State: part(graph.PartView, "elements", coderOf[E](c).ID), Out: out}, graph.Gather, nameOf(opts))
+		n := c.add(&graph.Node{Kind: kind, View: v.ref.View, ViewGroup: graph.LaneBound, Op: op, Stateful: true, State: part(graph.PartView, "elements", coderOf[E](c).ID), Out: out}, graph.Gather, nameOf(opts))
 		v.coll = c.to(n, 0)
 		return v
 	}
@@ -54,8 +55,9 @@ func view[E, T any](c coll, kind string, build func([]E) (any, error), opts []Op
 		c.windowing.Accumulation = window.DiscardPanes // a pane of its own for each: the newest counts
 	}
 	groups := GroupByKey(KeyBy(PCollection[E]{c}, func(E) bool { return true }))
-	op := flow.PaneView(v.ref.View, coderFor[bool](c.p, kind), coderOf[E](c), c.windowing.LatenessMillis(), build)
-	n := groups.add(&graph.Node{Kind: kind, View: v.ref.View, Op: op, Stateful: true, State: part(graph.PartPanes, "elements", coderOf[E](c).ID), Out: out}, graph.Forward, "")
+	op := flow.PaneView(v.ref.View, coderOf[E](c), c.windowing.LatenessMillis(), build)
+	hash := keygroup.Of[bool](coderFor[bool](c.p, kind).Append)
+	n := groups.coll.add(&graph.Node{Kind: kind, View: v.ref.View, ViewGroup: keygroup.Group(hash.Sum(true)), Op: op, Stateful: true, State: part(graph.PartPanes, "elements", coderOf[E](c).ID), Out: out}, graph.Forward, "")
 	v.coll = c.to(n, 0)
 	return v
 }
@@ -219,7 +221,7 @@ func gate[T any](c coll, kind string, signals []coll) coll {
 // WaitOn is c, held back until all of signals have ended: Beam's Wait.on. What
 // waits is kept encoded, beyond the memory budget on disk.
 func WaitOn[T any](c PCollection[T], signals ...Signal) PCollection[T] {
-	if !c.ok("WaitOn") {
+	if !c.coll.ok("WaitOn") {
 		return c
 	}
 	var colls []coll
@@ -230,7 +232,7 @@ func WaitOn[T any](c PCollection[T], signals ...Signal) PCollection[T] {
 		colls = append(colls, s.signal())
 	}
 	if len(colls) == 0 {
-		c.p.g.Errorf("WaitOn: no signals to wait for")
+		c.coll.p.g.Errorf("WaitOn: no signals to wait for")
 		return c
 	}
 	return PCollection[T]{gate[T](c.coll, "WaitOn", colls)}

@@ -8,7 +8,7 @@ import (
 // checkCrashAhead: a process dies when it has written on behind Prepare, before or
 // after Commit, once and again; what counts is the snapshot, and nothing else is left.
 func (s Sink[T]) checkCrashAhead(ctx context.Context, at Target[T]) error {
-	var state []byte
+	var state *row
 	var done []T
 	for round, part := range chunks(s.Input, 2) {
 		for try, commits := range []bool{false, true, false} {
@@ -58,7 +58,7 @@ func (s Sink[T]) checkCrashAhead(ctx context.Context, at Target[T]) error {
 // checkStopsAhead: Abort comes between Prepare and Commit, and nobody can say yet
 // whether the snapshot was taken.
 func (s Sink[T]) checkStopsAhead(ctx context.Context, at Target[T]) error {
-	var state []byte
+	var state *row
 	for round, part := range chunks(s.Input, 2) {
 		for try := range 3 {
 			w, err := open(ctx, at, 0, 1, state)
@@ -88,7 +88,7 @@ func (s Sink[T]) checkStopsAhead(ctx context.Context, at Target[T]) error {
 }
 
 // endsFrom goes on from state, with nothing more to write, and looks at the end.
-func (s Sink[T]) endsFrom(ctx context.Context, at Target[T], state []byte) error {
+func (s Sink[T]) endsFrom(ctx context.Context, at Target[T], state *row) error {
 	w, err := open(ctx, at, 0, 1, state)
 	if err != nil {
 		return err
@@ -110,7 +110,7 @@ func (s Sink[T]) endsFrom(ctx context.Context, at Target[T], state []byte) error
 // that its successor starts, that dies, too, before its first snapshot.
 func (s Sink[T]) checkRescale(ctx context.Context, at Target[T]) error {
 	lanes := []int{2, 3, 1, 2, 3}
-	var states [][]byte // of the lanes of the last run
+	var states []*row // of the lanes of the last run
 	for round, part := range chunks(s.Input, len(lanes)) {
 		n := lanes[round]
 		for try := range 2 {

@@ -12,7 +12,7 @@ import (
 // whether it was prepared or not, and also when that was the beginning.
 func (s Sink[T]) checkGoesBack(ctx context.Context, at Target[T]) error {
 	a, b, c := s.thirds()
-	var state []byte
+	var state *row
 	for _, tc := range []struct {
 		story           string
 		commits, drops  []T
@@ -129,11 +129,11 @@ func (s Sink[T]) checkDamaged(ctx context.Context, at Target[T]) error {
 	if err := w.epoch(s.Input[:1]); err != nil {
 		return err
 	}
-	row := w.state()
-	if len(row) <= 2 {
+	good := w.state()
+	if good == nil || len(good.val) == 0 {
 		return nil // it keeps none
 	}
-	lane, state := row[:2:2], row[2:] // before the sink's own stand lane 0 and lanes 1: internal/flow
+	state := good.val
 	w.Abort(true)
 	rnd := rand.New(rand.NewPCG(7, 8))
 	for i := range 100 {
@@ -149,7 +149,7 @@ func (s Sink[T]) checkDamaged(ctx context.Context, at Target[T]) error {
 		if bytes.Equal(bad, state) || len(bad) == 0 {
 			continue
 		}
-		opened, err := tryState(ctx, at, append(lane, bad...))
+		opened, err := tryState(ctx, at, &row{good.key, bad})
 		if err != nil {
 			return err
 		}
@@ -160,14 +160,14 @@ func (s Sink[T]) checkDamaged(ctx context.Context, at Target[T]) error {
 	return nil
 }
 
-func tryState[T any](ctx context.Context, at Target[T], state []byte) (opened bool, err error) {
+func tryState[T any](ctx context.Context, at Target[T], state *row) (opened bool, err error) {
 	w, err := open(ctx, at, 0, 1, state)
 	switch {
 	case err == nil:
 		w.Abort(true)
 		return true, nil
 	case strings.Contains(err.Error(), "panic: "): // the engine makes errors of them
-		return false, fmt.Errorf("a damaged state (%q) is a panic: %w", state, err)
+		return false, fmt.Errorf("a damaged state (%q) is a panic: %w", state.val, err)
 	}
 	return false, nil
 }

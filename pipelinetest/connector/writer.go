@@ -22,24 +22,24 @@ type writer[T any] struct {
 }
 
 // open begins one lane's part of a sink. state is what state gave, or nil.
-func open[T any](ctx context.Context, at Target[T], lane, lanes int, state []byte) (*writer[T], error) {
-	var rows [][]byte
+func open[T any](ctx context.Context, at Target[T], lane, lanes int, state *row) (*writer[T], error) {
+	var rows []*row
 	if state != nil {
-		rows = [][]byte{state}
+		rows = []*row{state}
 	}
 	return openRows(ctx, at, lane, lanes, rows)
 }
 
 // openBehind begins a lane behind a run of len(states) lanes: with the state of its
 // own, or where there were others, with all.
-func openBehind[T any](ctx context.Context, at Target[T], lane, lanes int, states [][]byte) (*writer[T], error) {
+func openBehind[T any](ctx context.Context, at Target[T], lane, lanes int, states []*row) (*writer[T], error) {
 	if len(states) == lanes {
 		return open(ctx, at, lane, lanes, states[lane])
 	}
 	return openRows(ctx, at, lane, lanes, states)
 }
 
-func openRows[T any](ctx context.Context, at Target[T], lane, lanes int, rows [][]byte) (*writer[T], error) {
+func openRows[T any](ctx context.Context, at Target[T], lane, lanes int, rows []*row) (*writer[T], error) {
 	p := pipeline.New()
 	at.Write(pipeline.Create[T](p))
 	if err := p.Err(); err != nil {
@@ -57,11 +57,11 @@ func openRows[T any](ctx context.Context, at Target[T], lane, lanes int, rows []
 	if w.Committer, ok = live.(graph.Committer); !ok {
 		return nil, errors.New("Write has to add a sink: what pipeline.Write adds")
 	}
-	for _, row := range rows {
-		if row == nil {
+	for _, r := range rows {
+		if r == nil {
 			continue
 		}
-		if err := live.(graph.Keeper).Load(nil, bytes.Clone(row)); err != nil {
+		if err := live.(graph.Keeper).Load(bytes.Clone(r.key), bytes.Clone(r.val)); err != nil {
 			return nil, err
 		}
 	}
@@ -110,15 +110,18 @@ func (w *writer[T]) close() error {
 }
 
 // state is what a snapshot would hold, nil if nothing.
-func (w *writer[T]) state() []byte {
+func (w *writer[T]) state() *row {
 	var s stateOf
 	w.live.(graph.Keeper).Delta(&s)
-	return s.val
+	return s.row
 }
 
-// stateOf takes a sink's one row.
-type stateOf struct{ val []byte }
+// row is one of a snapshot.
+type row struct{ key, val []byte }
 
-func (s *stateOf) Put(_ int, _, val []byte)    { s.val = bytes.Clone(val) }
-func (s *stateOf) Append(_ int, _, val []byte) { s.val = append(s.val, val...) }
-func (s *stateOf) Delete(int, []byte)          { s.val = nil }
+// stateOf takes a sink's one row.
+type stateOf struct{ row *row }
+
+func (s *stateOf) Put(_ int, key, val []byte) { s.row = &row{bytes.Clone(key), bytes.Clone(val)} }
+func (s *stateOf) Append(int, []byte, []byte) { panic("BUG: connector: a sink appends to its row") }
+func (s *stateOf) Delete(int, []byte)         { s.row = nil }
