@@ -25,6 +25,14 @@ type hub struct {
 	mu   sync.Mutex // guards plan and its feeds; never held over I/O or calls to readers
 	plan *plan
 
+	member  *membership // guarded by mu, too; nil: the job assigns by itself
+	reading *reading
+	unknown chan struct{} // cap 1: partitions are assigned for which there is no reader
+	looked  time.Time     // when that was said last
+	broken  atomic.Pointer[error]
+	settled atomic.Bool  // the group has said what is whose, once
+	granted atomic.Int64 // partitions of which the readers may read
+
 	throttledMs atomic.Int64 // since it began
 	lag         atomic.Int64 // of all readers, in records
 }
@@ -36,8 +44,10 @@ func startHub(r *reading, keeps bool) (*hub, error) {
 		return nil, err
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	h := &hub{client: c, poke: make(chan struct{}, 1), stop: stop, plan: newPlan(r, keeps)}
-	if r.group != "" {
+	h := &hub{client: c, reading: r, poke: make(chan struct{}, 1), unknown: make(chan struct{}, 1), stop: stop, plan: newPlan(r, keeps)}
+	if r.assigned {
+		h.member = newMembership(r)
+	} else if r.group != "" {
 		h.commit = newCommitter(c, r.group)
 		h.wg.Go(h.commit.run)
 	}
@@ -52,6 +62,9 @@ func (h *hub) close() {
 		h.commit.end()
 	}
 	h.wg.Wait()
+	if h.member != nil {
+		h.goodbye()
+	}
 	h.client.Close()
 }
 
@@ -60,10 +73,20 @@ func (h *hub) run(ctx context.Context) {
 	defer timer.Stop()
 	for ctx.Err() == nil {
 		h.mu.Lock()
+		errands, soon, woken := h.errands(time.Now())
 		jobs, again := h.plan.next(time.Now())
 		h.mu.Unlock()
+		for _, wake := range woken {
+			wake()
+		}
+		for _, e := range errands {
+			h.wg.Go(func() { h.send(ctx, e) })
+		}
 		for _, j := range jobs {
 			h.wg.Go(func() { h.do(ctx, j) })
+		}
+		if again.IsZero() || !soon.IsZero() && soon.Before(again) {
+			again = soon
 		}
 		wait := time.Hour
 		if !again.IsZero() {
@@ -146,13 +169,7 @@ func (h *hub) tell(ctx context.Context, news func(now time.Time) []*feed) {
 		return
 	}
 	h.mu.Lock()
-	feeds := news(time.Now())
-	var wakes []func()
-	for _, f := range feeds {
-		if f.wake != nil {
-			wakes = append(wakes, f.wake)
-		}
-	}
+	wakes := wakesOf(news(time.Now()))
 	h.mu.Unlock()
 	for _, wake := range wakes {
 		wake()
@@ -160,12 +177,30 @@ func (h *hub) tell(ctx context.Context, news func(now time.Time) []*feed) {
 	h.again()
 }
 
-// add begins to fetch for a feed.
-func (h *hub) add(f *feed) {
+// wakesOf is how to wake the readers of feeds.
+func wakesOf(feeds []*feed) (wakes []func()) {
+	for _, f := range feeds {
+		if f.wake != nil {
+			wakes = append(wakes, f.wake)
+		}
+	}
+	return wakes
+}
+
+// add begins to fetch for a feed, or to wait until the group assigns its partition.
+func (h *hub) add(f *feed) error {
 	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.member != nil {
+		if _, open := h.member.opened[f.tp]; open {
+			return fmt.Errorf("read %s: two runs of one process can't share the topic by one source: want a source for each", f)
+		}
+		f.paused = true
+		h.member.open(f.tp, f.fresh, time.Now())
+	}
 	h.plan.add(f)
-	h.mu.Unlock()
 	h.again()
+	return nil
 }
 
 // remove ends that. done is a chunk that was taken and not given back; nil: none.
@@ -176,6 +211,10 @@ func (h *hub) remove(f *feed, done *chunk) {
 		h.plan.release(done, time.Now())
 	}
 	h.plan.remove(f, time.Now())
+	if h.member != nil {
+		h.member.close(f.tp, time.Now())
+		h.again()
+	}
 }
 
 // taken is what a reader gets of its feed.

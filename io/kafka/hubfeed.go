@@ -3,6 +3,7 @@ package kafka
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/millrace/millrace/io/kafka/internal/batch"
@@ -36,6 +37,13 @@ type feed struct {
 	err   error     // for good
 	wake  func()    // the reader
 	twin  bool      // others read the same partition
+
+	// Where the group assigns partitions:
+	grant   atomic.Pointer[grant] // the right to read it; nil: none. Readers look by themselves
+	begun   *grant                // by which its reader began last
+	running bool                  // it has begun, and has not stopped
+	paused  bool                  // nothing is to be fetched
+	fresh   bool                  // the partition was found while the run went on
 }
 
 func newFeed(tp client.TopicPartition, at spot) *feed {
@@ -58,7 +66,7 @@ func (f *feed) broker() int32 {
 
 // idle reports that nothing has to be done for f at now, whoever leads it.
 func (f *feed) idle(now time.Time) bool {
-	return f.asked != nil || f.queue != nil || f.err != nil || f.ended() || now.Before(f.after)
+	return f.paused || f.asked != nil || f.queue != nil || f.err != nil || f.ended() || now.Before(f.after)
 }
 
 func (f *feed) ended() bool { return f.end >= 0 && f.next >= f.end }

@@ -94,6 +94,15 @@ func (p *plan) remove(f *feed, now time.Time) {
 	f.queue, f.asked = nil, nil
 }
 
+// pause has a feed fetched no more until it begins anew.
+func (p *plan) pause(f *feed, now time.Time) {
+	if f.queue != nil {
+		p.release(f.queue, now)
+	}
+	f.queue, f.asked, f.paused = nil, nil, true
+	f.err, f.since, f.after, f.lost, f.high = nil, time.Time{}, time.Time{}, false, -1
+}
+
 // release gives back the memory of a chunk.
 func (p *plan) release(c *chunk, now time.Time) {
 	if c.mem.refs--; c.mem.refs > 0 {

@@ -21,7 +21,8 @@ import (
 //
 // Metrics: the gauges lag, in records, of all partitions that this process reads, and
 // "lag topic/partition" of each; the gauge throttledMs, how long brokers have held this
-// process back; the counter bytes, as they came from brokers.
+// process back; the counter bytes, as they came from brokers. With [AssignedByGroup] the
+// gauge assigned, how many partitions this process has.
 func Read[T any](p *pipeline.Pipeline, url string, f Format[T], opts ...ReadOption) pipeline.PCollection[T] {
 	registerRecords()
 	return read(p, "kafka.Read", url, f, opts)
@@ -52,6 +53,9 @@ func (s *source[T]) Bounded() bool { return s.stop.kind != nowhere }
 
 // Splits is the partitions, and where each of them begins and ends.
 func (s *source[T]) Splits(ctx context.Context, _ int) (out []pipeline.Split[T], err error) {
+	if s.assigned && !pipeline.Snapshots(ctx) {
+		return nil, fmt.Errorf("%s: AssignedByGroup commits to the group what the job's checkpoints hold, and this run takes none: want -state-dir, or -checkpoint-interval", s.address)
+	}
 	h, err := s.hubs.use(s.reading, s.format.Keeps)
 	if err != nil {
 		return nil, err
@@ -145,6 +149,7 @@ func (s *source[T]) Grow(ctx context.Context, _ int, found func([]pipeline.Split
 	for {
 		select {
 		case <-tick.C:
+		case <-h.unknown:
 		case <-ctx.Done():
 			return nil
 		}
@@ -209,8 +214,11 @@ func (s *split[T]) Size() int64 {
 // Open begins at position, or where the user wants it. The end of a bounded read is
 // that of the position, which was looked up when the job began.
 func (s *split[T]) Open(_ context.Context, pos []byte) (pipeline.Reader[T], error) {
-	if pos == nil {
-		return s.open(s.start, s.topic)
+	switch {
+	case pos == nil && s.assigned:
+		return s.open(unread, s.topic, false)
+	case pos == nil:
+		return s.open(s.start, s.topic, false)
 	}
 	at, topic, err := readPosition(pos)
 	if err != nil {
@@ -223,22 +231,31 @@ func (s *split[T]) Open(_ context.Context, pos []byte) (pipeline.Reader[T], erro
 		at.end = max(at.next, s.start.end)
 	}
 	anew := topic != s.topic && topic != topicID{} && s.topic != topicID{}
+	if anew && s.assigned { // the group knows where to begin in the new one
+		return s.open(unread, s.topic, false)
+	}
 	if anew && s.reset.kind == nowhere {
 		return nil, fmt.Errorf("read %s: the topic was deleted and made anew since the snapshot was taken: offset %d, which is to be read next, is another record's. %s", s.ID(), at.next, resetHint)
 	}
 	if !anew {
 		topic = s.topic
 	}
-	return s.open(at, topic)
+	return s.open(at, topic, false)
 }
 
 // OpenNew begins where the partition begins.
 func (s *split[T]) OpenNew(context.Context) (pipeline.Reader[T], error) {
-	return s.open(s.first, s.topic)
+	if s.assigned {
+		return s.open(unread, s.topic, true)
+	}
+	return s.open(s.first, s.topic, true)
 }
 
+// unread is where the reader of a partition is that was never this process's.
+var unread = spot{0, -1, -1}
+
 // open opens the partition at a place in a topic, which is void if that one is gone.
-func (s *split[T]) open(at spot, topic topicID) (pipeline.Reader[T], error) {
+func (s *split[T]) open(at spot, topic topicID, fresh bool) (pipeline.Reader[T], error) {
 	h, err := s.hubs.use(s.reading, s.format.Keeps)
 	if err != nil {
 		return nil, err
@@ -246,9 +263,12 @@ func (s *split[T]) open(at spot, topic topicID) (pipeline.Reader[T], error) {
 	if !s.opened.Swap(true) && s.unopened != nil {
 		s.unopened.Add(-1)
 	}
-	r := &reader[T]{split: s, hub: h, id: topic, at: at, feed: newFeed(s.tp, at), last: at.next}
+	r := &reader[T]{split: s, hub: h, id: topic, at: at, acked: at, feed: newFeed(s.tp, at), last: at.next}
 	r.record.Topic, r.record.Partition = s.tp.Topic, s.tp.Partition
-	r.feed.lost = topic != s.topic
-	h.add(r.feed)
+	r.feed.lost, r.feed.fresh = topic != s.topic, fresh
+	if err := h.add(r.feed); err != nil {
+		s.hubs.leave(false)
+		return nil, err
+	}
 	return r, nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/millrace/millrace/io/kafka/internal/batch"
 	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/window"
 )
 
 // reader decodes what the hub fetches of a partition.
@@ -29,6 +30,9 @@ type reader[T any] struct {
 	newest  int64             // time of a record, Unix ms; 0 before the first
 	quiet   int64             // since when there is nothing more, by the run's clock; 0: there is
 	again   int               // how often a chunk that is damaged was fetched anew
+	grant   *grant            // by which it reads, where the group assigns; nil: it may not
+	held    *grant            // the last one that there was
+	acked   spot              // what the newest snapshot has
 
 	metrics *metrics
 }
@@ -37,6 +41,7 @@ type reader[T any] struct {
 type metrics struct {
 	bytes                 pipeline.Counter
 	lag, total, throttled pipeline.Gauge
+	assigned              pipeline.Gauge
 	lagged                int64 // what of the hub's lag is this reader's
 }
 
@@ -46,6 +51,14 @@ const damagedTries = 3
 func (r *reader[T]) Read(most int, out *pipeline.Output[T]) (pipeline.ReadState, error) {
 	if r.metrics == nil {
 		r.metrics = &metrics{bytes: out.Counter("bytes"), lag: out.Gauge("lag " + r.ID()), total: out.Gauge("lag"), throttled: out.Gauge("throttledMs")}
+		if r.hub.member != nil {
+			r.metrics.assigned = out.Gauge("assigned")
+		}
+	}
+	if r.hub.member != nil {
+		if may, err := r.follow(out); !may {
+			return pipeline.Idle, err
+		}
 	}
 	n, err := r.some(most, out)
 	switch {
@@ -214,18 +227,66 @@ func (r *reader[T]) rest(out *pipeline.Output[T]) {
 
 // Position is the next offset, with the leader epoch of the batch before, and the end.
 func (r *reader[T]) Position(b []byte) []byte {
-	if e := r.batches.LeaderEpoch(); r.left && e >= 0 {
-		r.at.epoch = e
-	}
+	r.settle()
 	r.asked = r.at
 	return r.at.append(b, r.id)
 }
 
+// settle notes the leader epoch of a batch that is not read to its end.
+func (r *reader[T]) settle() {
+	if e := r.batches.LeaderEpoch(); r.left && e >= 0 {
+		r.at.epoch = e
+	}
+}
+
 // Acknowledge has the offset committed that is in the snapshot.
 func (r *reader[T]) Acknowledge() {
-	if r.hub.commit != nil {
+	r.acked = r.asked
+	switch {
+	case r.hub.member != nil && r.held != nil:
+		r.hub.acknowledge(r.tp, r.held, r.acked)
+	case r.hub.commit != nil:
 		r.hub.commit.add(r.tp, r.asked)
 	}
+}
+
+// follow follows the group: it reports whether the partition may be read, and when that
+// has changed stops, or goes on from where the group is, unless this job is further.
+func (r *reader[T]) follow(out *pipeline.Output[T]) (bool, error) {
+	if err := r.hub.broken.Load(); err != nil {
+		return false, *err
+	}
+	g := r.feed.grant.Load()
+	switch {
+	case g == r.grant && g == nil && r.hub.settled.Load():
+		out.Idle() // others may read it
+		return false, nil
+	case g == r.grant:
+		return g != nil, nil
+	case g == nil || r.grant != nil:
+		r.stopReading()
+		return false, nil
+	}
+	if g.from.next > r.at.next {
+		r.at = spot{g.from.next, g.from.epoch, r.at.end}
+	}
+	r.grant, r.held, r.quiet = g, g, 0
+	r.metrics.assigned.Set(r.hub.granted.Load())
+	out.Watermark(window.MinTime) // it is not idle
+	r.hub.begin(r.feed, g, r.at, r.acked)
+	return true, nil
+}
+
+// stopReading ends what the last grant allowed.
+func (r *reader[T]) stopReading() {
+	r.settle()
+	r.grant, r.left = nil, false
+	r.metrics.lag.Set(0)
+	r.metrics.total.Set(r.hub.lag.Add(-r.metrics.lagged))
+	r.metrics.lagged = 0
+	r.metrics.assigned.Set(r.hub.granted.Load())
+	r.hub.stopped(r.feed, r.got.chunk, r.at, time.Now())
+	r.got = taken{high: -1}
 }
 
 // Where is topic/partition:offset.

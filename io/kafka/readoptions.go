@@ -31,6 +31,9 @@ type reading struct {
 	start, stop Place
 	reset       Place
 	group       string
+	assigned    bool // by the group
+	session     time.Duration
+	instance    string
 	uncommitted bool
 	budget      int
 	wait        time.Duration
@@ -68,8 +71,37 @@ func Reset(p Place) ReadOption { return readOption(func(r *reading) { r.reset = 
 
 // Group names a consumer group. The offsets of each snapshot are committed to it, for
 // others to see: the job itself goes on by its snapshots, and does not share the
-// topics with other members of the group.
+// topics with other members of the group, unless it is told to ([AssignedByGroup]).
 func Group(name string) ReadOption { return readOption(func(r *reading) { r.group = name }) }
+
+// AssignedByGroup has the partitions assigned by the group, which needs a name ([Group]):
+// several processes of a program, and consumers of other clients, share the topics, and
+// what one of them had is read by the others when it goes. Partitions that a rebalance
+// leaves where they are are read on meanwhile. The assignment is Kafka's
+// cooperative-sticky, which other members have to know.
+//
+// A partition begins where the group is (see [Committed]), or where the job's own
+// checkpoint is if that is further. What is to go to another member is read no more, and
+// given up when a checkpoint has what was read of it and its offset is committed: then
+// the next one begins behind it. The run needs checkpoints for that. If a process dies,
+// or is not heard of for the [SessionTimeout], what it read since its last checkpoint is
+// read again by the others: at least once. State stays where it is: what a process
+// knows of a key it does not hand on with the partition.
+//
+// Each process needs a state folder, and for [ExactlyOnce] a prefix, of its own.
+func AssignedByGroup() ReadOption { return readOption(func(r *reading) { r.assigned = true }) }
+
+// SessionTimeout is after what time without a sign of life the group gives the
+// partitions of [AssignedByGroup] to others; default 45 s. Brokers allow 6 s and more,
+// unless they are told otherwise.
+func SessionTimeout(d time.Duration) ReadOption {
+	return readOption(func(r *reading) { r.session = d })
+}
+
+// Instance names this process among the members of the group, by a name that no other
+// one has (static membership, for [AssignedByGroup]): if it ends and comes back within
+// the [SessionTimeout] it gets what it had, and until then nobody else does.
+func Instance(name string) ReadOption { return readOption(func(r *reading) { r.instance = name }) }
 
 // Uncommitted reads records of transactions that are open or were aborted, too.
 func Uncommitted() ReadOption { return readOption(func(r *reading) { r.uncommitted = true }) }
@@ -109,7 +141,7 @@ func IdleAfter(d time.Duration) ReadOption { return readOption(func(r *reading) 
 func Rack(name string) ReadOption { return readOption(func(r *reading) { r.rack = name }) }
 
 // readParams are the parameters of a URL that options for reading have, too.
-var readParams = []string{"pattern", "start", "stop", "reset", "group", "uncommitted", "budget", "wait", "patience", "discover", "outoforder", "idle", "rack"}
+var readParams = []string{"pattern", "start", "stop", "reset", "group", "uncommitted", "budget", "wait", "patience", "discover", "outoforder", "idle", "rack", "assign", "session", "instance"}
 
 // newReading is what a URL and options say.
 func newReading(url string, opts []ReadOption) (*reading, error) {
@@ -153,6 +185,13 @@ func (r *reading) parse() error {
 		"group": text(&r.group), "rack": text(&r.rack), "pattern": text(&r.pattern),
 		"wait": duration(&r.wait), "patience": duration(&r.patience), "discover": duration(&r.discover),
 		"outoforder": duration(&r.disorder), "idle": duration(&r.idle),
+		"session": duration(&r.session), "instance": text(&r.instance),
+		"assign": func(v string) error {
+			if r.assigned = v == "group"; !r.assigned && v != "job" {
+				return fmt.Errorf("want group or job")
+			}
+			return nil
+		},
 		"budget": func(v string) (err error) {
 			if r.budget, err = strconv.Atoi(v); err != nil {
 				return fmt.Errorf("want a number of bytes")
@@ -191,6 +230,34 @@ func (r *reading) check() error {
 		return fmt.Errorf("MaxWait(%v), Patience(%v): want positive times, of at least a millisecond", r.wait, r.patience)
 	case r.disorder < 0 || r.idle < 0 || r.discover < 0:
 		return fmt.Errorf("OutOfOrder(%v), IdleAfter(%v), Discover(%v): want 0 or more", r.disorder, r.idle, r.discover)
+	}
+	return r.checkMember()
+}
+
+// sessionDefault is that of Kafka's own clients.
+const sessionDefault = 45 * time.Second
+
+// checkMember says what is wrong with AssignedByGroup and what goes with it.
+func (r *reading) checkMember() error {
+	switch {
+	case !r.assigned && (r.session != 0 || r.instance != ""):
+		return fmt.Errorf("SessionTimeout and Instance are for members of a group: want kafka.AssignedByGroup, or assign=group in the URL")
+	case !r.assigned:
+		return nil
+	case r.group == "":
+		return fmt.Errorf("AssignedByGroup: there is no group: want kafka.Group, or group= in the URL")
+	case r.stop.kind != nowhere:
+		return fmt.Errorf("AssignedByGroup and Stop: nobody knows when all is read of which others read a part: want one of them")
+	case r.start.kind != byGroup:
+		return fmt.Errorf("AssignedByGroup begins where the group is, and Start is %s: want kafka.Committed of that, for partitions of which the group has committed nothing", r.start)
+	case r.discover == 0:
+		return fmt.Errorf("AssignedByGroup and Discover(0): the group may assign partitions that are new: want a time")
+	}
+	if r.session == 0 {
+		r.session = sessionDefault
+	}
+	if r.session < time.Second || r.session > time.Hour {
+		return fmt.Errorf("SessionTimeout(%v): want 1s to 1h", r.session)
 	}
 	return nil
 }

@@ -43,6 +43,12 @@ func TestNewReading(t *testing.T) {
 			assert.False(t, r.matches.MatchString("xxyz"))
 			assert.Empty(t, r.topics)
 		}},
+		{"assigned by a group", "kafka://a/x?group=g&assign=group&instance=i&start=group,latest", nil, func(t *testing.T, r *reading) {
+			assert.True(t, r.assigned)
+			assert.Equal(t, "i", r.instance)
+			assert.Equal(t, 45*time.Second, r.session)
+			assert.Equal(t, Committed(Latest()), r.start)
+		}},
 		{"options of both sides", "kafka://a/x", []ReadOption{OAuth(nil)}, func(t *testing.T, r *reading) { assert.Nil(t, r.token) }},
 	} {
 		t.Run(tc.story, func(t *testing.T) {
@@ -78,6 +84,13 @@ func TestNewReading_wrong(t *testing.T) {
 		{"perhaps", "kafka://a/x?uncommitted=perhaps", "want true or false", nil},
 		{"a nil option", "kafka://a/x", "an option is nil", []ReadOption{nil}},
 		{"a file that is missing", "kafkas://a/x?ca=nowhere.pem", "read the certificates", nil},
+		{"assigned by no group", "kafka://a/x?assign=group", "AssignedByGroup: there is no group: want kafka.Group, or group= in the URL", nil},
+		{"assigned by whom", "kafka://a/x?group=g&assign=me", "assign=me: want group or job", nil},
+		{"assigned, and an end", "kafka://a/x?group=g", "AssignedByGroup and Stop: nobody knows", []ReadOption{AssignedByGroup(), Stop(Latest())}},
+		{"assigned, and another start", "kafka://a/x?group=g&start=latest", "AssignedByGroup begins where the group is, and Start is the latest: want kafka.Committed of that", []ReadOption{AssignedByGroup()}},
+		{"assigned, and not looked for", "kafka://a/x?group=g&discover=0s", "AssignedByGroup and Discover(0)", []ReadOption{AssignedByGroup()}},
+		{"a session of no member", "kafka://a/x?group=g&session=10s", "SessionTimeout and Instance are for members of a group", nil},
+		{"a short session", "kafka://a/x?group=g&assign=group&session=10ms", "SessionTimeout(10ms): want 1s to 1h", nil},
 		{"a parameter that there is not", "kafka://a/x?acks=all", `the parameter "acks"`, nil},
 	} {
 		t.Run(tc.story, func(t *testing.T) {

@@ -15,11 +15,13 @@ import (
 // txnState is what a snapshot holds of a lane: its transaction, with all batches, so
 // that it can be written again. As bytes:
 //
-//	| version (1) | run (8) | number uvarint | prefix | topics uvarint | topic* | CRC-32C of all before (4, big-endian) |
+//	| version (2) | run (8) | number uvarint | prefix | topics uvarint | topic* | CRC-32C of all before (4, big-endian) | batch* |
 //	prefix:    | length uvarint | of ExactlyOnce |
 //	topic:     | length uvarint | name | partitions uvarint | partition* |
-//	partition: | id uvarint | batches uvarint | batch* |
-//	batch:     | length uvarint | a record batch of Kafka's |
+//	partition: | id uvarint | batches uvarint | length uvarint * |
+//
+// A batch is one of Kafka's, which has a sum of its own. They follow in the order of
+// their lengths.
 type txnState struct {
 	run    token
 	number int64  // of the transaction; of the newest one if it has no batches
@@ -36,7 +38,7 @@ type txnPart struct {
 
 func (s *txnState) saved() *saved { return &saved{s.run, s.number, len(s.parts) > 0} }
 
-const txnStateVersion = 1
+const txnStateVersion = 2
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -59,11 +61,16 @@ func (s *txnState) encode(b []byte) []byte {
 			b = binary.AppendUvarint(b, uint64(len(p.batches)))
 			for _, raw := range p.batches {
 				b = binary.AppendUvarint(b, uint64(len(raw)))
-				b = append(b, raw...)
 			}
 		}
 	}
-	return appendSum(b, start)
+	b = appendSum(b, start)
+	for _, p := range s.parts {
+		for _, raw := range p.batches {
+			b = append(b, raw...)
+		}
+	}
+	return b
 }
 
 // appendSum appends the sum of what b has from start on.
@@ -94,31 +101,35 @@ func decodeTxnState(b []byte) (*txnState, error) {
 	if len(b) < 1+8+4 || b[0] != txnStateVersion {
 		return nil, errTxnState
 	}
-	body, sum := b[:len(b)-4], binary.BigEndian.Uint32(b[len(b)-4:])
-	if crc32.Checksum(body, castagnoli) != sum {
-		return nil, errTxnState
-	}
 	s := &txnState{}
-	r := stateReader{b: body[1:]}
+	r := stateReader{b: b[1:]}
 	copy(s.run[:], r.bytes(8))
 	s.number = int64(r.uvarint())
 	s.prefix = string(r.bytes(r.uvarint()))
+	var sizes []uint64
 	for range r.count() {
 		topic := string(r.bytes(r.uvarint()))
 		for range r.count() {
-			p := txnPart{topic: topic, partition: int32(r.uvarint())}
-			for range r.count() {
-				raw := r.bytes(r.uvarint())
-				if !batch.Whole(raw) {
-					r.bad = true
-					break
-				}
-				p.batches = append(p.batches, raw)
+			s.parts = append(s.parts, txnPart{topic, int32(r.uvarint()), make([][]byte, r.count())})
+			for range s.parts[len(s.parts)-1].batches {
+				sizes = append(sizes, r.uvarint())
 			}
-			s.parts = append(s.parts, p)
 		}
 	}
-	if r.bad || len(r.b) > 0 {
+	head := b[:len(b)-len(r.b)]
+	if sum := r.bytes(4); r.bad || crc32.Checksum(head, castagnoli) != binary.BigEndian.Uint32(sum) {
+		return nil, errTxnState
+	}
+	for _, p := range s.parts {
+		for i := range p.batches {
+			p.batches[i] = r.bytes(sizes[0])
+			sizes = sizes[1:]
+			if !batch.Sound(p.batches[i]) {
+				return nil, errTxnState
+			}
+		}
+	}
+	if len(r.b) > 0 {
 		return nil, errTxnState
 	}
 	return s, nil

@@ -86,6 +86,9 @@ type typedSink[T any] struct {
 	format Format[T]
 }
 
+// Prompt implements [pipeline.PromptSink].
+func (s *typedSink[T]) Prompt() bool { return s.cfg.prefix == "" }
+
 // Open implements [pipeline.Sink].
 func (s *typedSink[T]) Open(ctx context.Context, lane, lanes int, state []byte) (pipeline.Writer[T], error) {
 	w := &lineWriter[T]{format: s.format}

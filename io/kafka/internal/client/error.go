@@ -110,6 +110,18 @@ func (e *Error) OutOfSequence() bool { return e.Code == 45 || e.Code == 59 }
 // TooLarge says that a batch is larger than the broker or the topic allows.
 func (e *Error) TooLarge() bool { return e.Code == 10 || e.Code == 18 }
 
+// Rebalancing says that the group is being rebalanced: join it.
+func (e *Error) Rebalancing() bool { return e.Code == 27 }
+
+// OldGeneration says that the group has gone on to another generation.
+func (e *Error) OldGeneration() bool { return e.Code == 22 }
+
+// UnknownMember says that the group doesn't have this member, or has it no more.
+func (e *Error) UnknownMember() bool { return e.Code == 25 }
+
+// IDRequired says that the member has to join again by the id that it was given.
+func (e *Error) IDRequired() bool { return e.Code == 79 }
+
 // noCoordinator says that the coordinator must be looked up again.
 func (e *Error) noCoordinator() bool {
 	return e.Code == 15 || e.Code == 16 || e.Code == CodeNetwork
@@ -159,8 +171,10 @@ var codes = map[int16]codeText{
 	20:  {"NOT_ENOUGH_REPLICAS_AFTER_APPEND", "it was written, but fewer replicas have it than min.insync.replicas"},
 	21:  {"INVALID_REQUIRED_ACKS", "acks must be -1, 0 or 1"},
 	22:  {"ILLEGAL_GENERATION", "the group has gone on without this member"},
+	23:  {"INCONSISTENT_GROUP_PROTOCOL", "the members of the group have no way to assign partitions in common: this one has cooperative-sticky (in other clients partition.assignment.strategy says which they have)"},
 	24:  {"INVALID_GROUP_ID", "the group's name is not allowed"},
-	25:  {"UNKNOWN_MEMBER_ID", "the group has other members that are assigned by it: offsets can be committed from outside only while it is empty"},
+	25:  {"UNKNOWN_MEMBER_ID", "the group does not have this member, and from outside offsets can be committed only while it has none"},
+	26:  {"INVALID_SESSION_TIMEOUT", "the session's time-out is outside of what the broker allows: see its group.min.session.timeout.ms and group.max.session.timeout.ms"},
 	27:  {"REBALANCE_IN_PROGRESS", "the group is being rebalanced"},
 	28:  {"INVALID_COMMIT_OFFSET_SIZE", "the committed offsets are too large"},
 	29:  {"TOPIC_AUTHORIZATION_FAILED", "this user has no right to the topic"},
@@ -200,7 +214,10 @@ var codes = map[int16]codeText{
 	75:  {"UNKNOWN_LEADER_EPOCH", "the broker does not yet know the partition's newest leader"},
 	76:  {"UNSUPPORTED_COMPRESSION_TYPE", "the broker does not have this compression"},
 	78:  {"OFFSET_NOT_AVAILABLE", "the new leader doesn't know yet how far the partition is written"},
+	79:  {"MEMBER_ID_REQUIRED", "the member has to join by the id that it was given"},
 	80:  {"PREFERRED_LEADER_NOT_AVAILABLE", "the preferred leader is not there"},
+	81:  {"GROUP_MAX_SIZE_REACHED", "the group has as many members as the broker allows"},
+	82:  {"FENCED_INSTANCE_ID", "another process has joined the group by the same instance name"},
 	87:  {"INVALID_RECORD", "the broker doesn't accept a record: a compacted topic needs keys, for one"},
 	88:  {"UNSTABLE_OFFSET_COMMIT", "an offset is in a transaction that has not ended"},
 	89:  {"THROTTLING_QUOTA_EXCEEDED", "a quota is used up for the moment"},

@@ -76,17 +76,18 @@ func (c *Client) CommitGroup(ctx context.Context, group string, offsets map[Topi
 	if len(offsets) == 0 {
 		return nil
 	}
-	parts := sorted(offsets)
 	return c.coordinate(ctx, ofGroup(group), func(ctx context.Context, b *broker) error {
-		return simple(ctx, b, apiOffsetCommit, func(w *writer, _ int16) {
-			w.string(group)
-			w.int32(-1) // no generation,
-			w.string("")
-			w.nullable("") // and no member
-			writeGroupOffsets(w, parts, offsets)
-			w.tags()
-		}, parseCodes(apiOffsetCommit, parts))
+		return commitOffsets(ctx, b, Member{Group: group, Generation: -1}, offsets)
 	})
+}
+
+func commitOffsets(ctx context.Context, b *broker, m Member, offsets map[TopicPartition]GroupOffset) error {
+	parts := sorted(offsets)
+	return simple(ctx, b, apiOffsetCommit, func(w *writer, _ int16) {
+		writeMember(w, m)
+		writeGroupOffsets(w, parts, offsets)
+		w.tags()
+	}, parseCodes(apiOffsetCommit, parts))
 }
 
 func sorted(offsets map[TopicPartition]GroupOffset) []TopicPartition {

@@ -31,12 +31,17 @@ var (
 	// KIP-890; 13 names topics by id.
 	apiProduce = api{key: 0, name: "produce", min: 7, max: 11, flex: 9, class: produces}
 	// Version 13 names topics by id.
-	apiFetch            = api{key: 1, name: "fetch", min: 11, max: 12, flex: 12, class: fetches}
-	apiListOffsets      = api{key: 2, name: "list offsets", min: 4, max: 7, flex: 6}
-	apiMetadata         = api{key: 3, name: "ask for metadata", min: 7, max: 12, flex: 9}
-	apiOffsetCommit     = api{key: 8, name: "commit offsets", min: 7, max: 8, flex: 8}
-	apiOffsetFetch      = api{key: 9, name: "fetch committed offsets", min: 7, max: 7, flex: 6}
-	apiFindCoordinator  = api{key: 10, name: "find the coordinator", min: 2, max: 3, flex: 3}
+	apiFetch           = api{key: 1, name: "fetch", min: 11, max: 12, flex: 12, class: fetches}
+	apiListOffsets     = api{key: 2, name: "list offsets", min: 4, max: 7, flex: 6}
+	apiMetadata        = api{key: 3, name: "ask for metadata", min: 7, max: 12, flex: 9}
+	apiOffsetCommit    = api{key: 8, name: "commit offsets", min: 7, max: 8, flex: 8}
+	apiOffsetFetch     = api{key: 9, name: "fetch committed offsets", min: 7, max: 7, flex: 6}
+	apiFindCoordinator = api{key: 10, name: "find the coordinator", min: 2, max: 3, flex: 3}
+	// From version 7 on answers name the protocol's type, which is of no use here.
+	apiJoinGroup        = api{key: 11, name: "join the group", min: 5, max: 6, flex: 6}
+	apiHeartbeat        = api{key: 12, name: "send a heartbeat", min: 3, max: 4, flex: 4}
+	apiLeaveGroup       = api{key: 13, name: "leave the group", min: 3, max: 4, flex: 4}
+	apiSyncGroup        = api{key: 14, name: "get the group's assignment", min: 3, max: 4, flex: 4}
 	apiVersions         = api{key: 18, name: "ask for versions", min: 0, max: 0, flex: 3}
 	apiCreateTopics     = api{key: 19, name: "create topic", min: 4, max: 6, flex: 5}
 	apiInitProducer     = api{key: 22, name: "get a producer id", min: 0, max: 4, flex: 2}

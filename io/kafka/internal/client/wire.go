@@ -62,6 +62,12 @@ func (w *writer) array(n int) {
 // bytesLen writes the length of bytes that follow the frame so far.
 func (w *writer) bytesLen(n int) { w.array(n) }
 
+// bytes writes bytes.
+func (w *writer) bytes(b []byte) {
+	w.array(len(b))
+	w.b = append(w.b, b...)
+}
+
 // tags ends a structure: no tagged fields.
 func (w *writer) tags() {
 	if w.flex {
