@@ -1,0 +1,230 @@
+package chaos
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/millrace/millrace/internal/natsbus/natstest"
+)
+
+// Launch is how a [Cluster] is started.
+type Launch struct {
+	Program string
+	Args    []string // behind -runner=distributed, and what this package sets itself
+	Env     []string // for all its processes
+	Workers int
+
+	// Joined: NATS is a process of its own, and workers join from outside, each by a proxy,
+	// as on hosts of their own. Otherwise NATS is in the process that submits the job,
+	// which starts the workers, too.
+	Joined bool
+	Dir    string // for NATS, where it is a process of its own
+
+	// Hosts are where workers that join run, in turn; default this one.
+	Hosts []Host
+}
+
+// Host is where a worker runs.
+type Host struct {
+	Run    []string // what the worker's command line stands behind, as ip netns exec NAME
+	Listen string   // where it reaches NATS, by a proxy here: an address of this host
+}
+
+// BeServer runs the NATS server that this process was started for, if it was, and does
+// not return. Programs that start a [Cluster] that is Joined call it first.
+func BeServer() { natstest.BeServer() }
+
+// Cluster is a job with all of its processes.
+type Cluster struct {
+	*Job
+	launch Launch
+	env    []string
+	server *natstest.Process // nil if it is in the process that submits
+
+	ctx  context.Context // of hosts
+	stop context.CancelFunc
+	work sync.WaitGroup
+
+	mu    sync.Mutex // guards what follows
+	hosts []*host    // of workers that join
+}
+
+// host keeps one worker running that joins, as a supervisor does.
+type host struct {
+	proxy *natstest.Proxy
+
+	mu  sync.Mutex // guards what follows
+	pid int
+	out bytes.Buffer // what the worker has said
+}
+
+// jobName is that of all jobs, and joinVar how workers know the token.
+const (
+	jobName = "chaos"
+	joinVar = "MILLRACE_JOIN_TOKEN"
+)
+
+// Start starts a job. The caller has to End it.
+func (l Launch) Start() (c *Cluster, err error) {
+	if len(l.Hosts) == 0 {
+		l.Hosts = []Host{{Listen: "127.0.0.1"}}
+	}
+	c = &Cluster{launch: l, env: append(os.Environ(), l.Env...)}
+	c.ctx, c.stop = context.WithCancel(context.Background())
+	defer func() {
+		if err != nil {
+			c.End()
+		}
+	}()
+	args := []string{fmt.Sprint("-workers=", l.Workers)}
+	if l.Joined {
+		c.env = append(c.env, joinVar+"=sesame")
+		if c.server, err = natstest.Launch(natstest.Options{Dir: filepath.Join(l.Dir, "nats")}); err != nil {
+			return c, err
+		}
+		args = []string{"-workers=0", fmt.Sprint("-slots=", l.Workers), "-nats=" + c.server.URL}
+	}
+	cmd := exec.Command(l.Program, slices.Concat([]string{"-runner=distributed", "-job=" + jobName, "-progress=off"}, args, l.Args)...)
+	cmd.Env = c.env
+	if c.Job, err = Start(cmd); err != nil || !l.Joined {
+		return c, err
+	}
+	for range l.Workers {
+		if err := c.Join(); err != nil {
+			return c, err
+		}
+	}
+	return c, nil
+}
+
+// Join lets one more worker join, on the next host. The cluster has to be one that is Joined.
+func (c *Cluster) Join() error {
+	at, err := url.Parse(c.server.URL)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	on := c.launch.Hosts[len(c.hosts)%len(c.launch.Hosts)]
+	proxy, err := natstest.OpenProxy(net.JoinHostPort(on.Listen, "0"), at.Host)
+	if err != nil {
+		return err
+	}
+	h := &host{proxy: proxy}
+	c.hosts = append(c.hosts, h)
+	c.work.Go(func() {
+		h.keep(c.ctx, c.env, slices.Concat(on.Run, []string{c.launch.Program, "-runner=distributed", "-job=" + jobName, "-join=nats://" + proxy.Addr()}))
+	})
+	return nil
+}
+
+// joined are the hosts of workers that have joined, in order.
+func (c *Cluster) joined() []*host {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.hosts)
+}
+
+// keep keeps a worker running until it ends well, or ctx ends.
+func (h *host) keep(ctx context.Context, env, args []string) {
+	for ctx.Err() == nil {
+		cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+		cmd.Env = env
+		cmd.Stderr, cmd.Stdout = h, h
+		if err := cmd.Start(); err != nil {
+			fmt.Fprintln(h, err)
+			return
+		}
+		h.mu.Lock()
+		h.pid = cmd.Process.Pid
+		h.mu.Unlock()
+		if cmd.Wait() == nil {
+			return
+		}
+		fmt.Fprintf(h, "process %d has ended: %v\n", cmd.Process.Pid, cmd.ProcessState)
+		select {
+		case <-time.After(200 * time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// Write notes what the worker says.
+func (h *host) Write(b []byte) (int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.out.Write(b)
+}
+
+// End kills what is left of the job, and returns when it is gone.
+func (c *Cluster) End() {
+	if c.Job != nil {
+		c.Job.End()
+	}
+	c.stop()
+	c.work.Wait()
+	for _, h := range c.joined() {
+		h.proxy.Close()
+	}
+	if c.server != nil {
+		c.server.Kill()
+	}
+}
+
+// Text is what all processes have said.
+func (c *Cluster) Text() string {
+	var b strings.Builder
+	b.WriteString(c.Job.Text())
+	for i, h := range c.joined() {
+		h.mu.Lock()
+		fmt.Fprintf(&b, "host %d:\n%s", i+1, h.out.String())
+		h.mu.Unlock()
+	}
+	return b.String()
+}
+
+// Cut cuts a worker off from NATS, until heal is called: with hold nothing passes any
+// more, as where a cable is pulled; else connections end, and new ones are refused. done
+// is false if the worker is not at work.
+func (c *Cluster) Cut(worker int, hold bool) (heal func(), done bool) {
+	h := c.hostOf(worker)
+	if h == nil {
+		return nil, false
+	}
+	if hold {
+		h.proxy.Hold(true, true)
+		return func() { h.proxy.Hold(false, false) }, true
+	}
+	h.proxy.Refuse(true)
+	return func() { h.proxy.Refuse(false) }, true
+}
+
+// hostOf is the host on which a worker runs, nil if it runs on none.
+func (c *Cluster) hostOf(worker int) *host {
+	pid := c.Pid(worker)
+	for _, h := range c.joined() {
+		h.mu.Lock()
+		same := h.pid == pid
+		h.mu.Unlock()
+		if same {
+			return h
+		}
+	}
+	return nil
+}
+
+// KillNATS ends the NATS server at once (kill -9). ReviveNATS starts it again.
+func (c *Cluster) KillNATS() { c.server.Kill() }
+
+// ReviveNATS starts the NATS server again, at its address and with its folder.
+func (c *Cluster) ReviveNATS() error { return c.server.Relaunch() }

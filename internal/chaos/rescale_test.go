@@ -1,0 +1,64 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Goal: 3 workers become 5, and those 2, while workers are killed, and nothing is lost or
+// doubled. Method: a kill as slots begin to move, each time.
+func TestRun_rescaled(t *testing.T) {
+	program, err := os.Executable()
+	require.NoError(t, err)
+	brokers, err := StartBrokers("127.0.0.1")
+	require.NoError(t, err)
+	defer brokers.Close()
+	t.Setenv("XDG_CACHE_HOME", t.TempDir()) // where commands look for the job
+	cfg := Config{Program: program, Brokers: brokers, Dir: t.TempDir(), Workers: 3, Plane: planes[*seed%2], Slots: 6, Events: 9000, Rate: 300}
+	res, err := cfg.run(t.Context(), 0, func(ctx context.Context, c *Cluster) (n int, err error) {
+		if _, _, err := c.Await(ctx, 0, works); err != nil {
+			return 0, err
+		}
+		for i, workers := range []int{5, 2} {
+			killed := make(chan error, 1)
+			go func() {
+				c.Pause(ctx, time.Duration(i+1)*200*time.Millisecond)
+				done, err := c.killAndAwait(ctx, 1)
+				if done {
+					n++
+				}
+				killed <- err
+			}()
+			out, err := cfg.rescale(ctx, workers)
+			if err := <-killed; err != nil {
+				return n, err
+			}
+			if err != nil {
+				return n, err
+			}
+			t.Log(out)
+		}
+		return n, nil
+	})
+	require.NoError(t, err)
+	require.Equal(t, 2, res.Faults)
+	t.Logf("%d lines, %.1f s", res.Lines, res.Seconds)
+}
+
+// rescale gives the job's slots to so many workers, and returns when they have them. Commands
+// look for the job where XDG_CACHE_HOME says.
+func (cfg Config) rescale(ctx context.Context, workers int) (says string, err error) {
+	cmd := exec.CommandContext(ctx, cfg.Program, "-runner=distributed", "-job="+jobName, "rescale", "-wait", fmt.Sprint(workers))
+	cmd.Env = append(os.Environ(), taskVar+"={}")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("rescale to %d workers: %w: %s", workers, err, out)
+	}
+	return string(out), nil
+}

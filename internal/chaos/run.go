@@ -1,0 +1,194 @@
+package chaos
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"time"
+)
+
+// Config of a [Run].
+type Config struct {
+	Program string // whose main calls [BeJob]
+	Brokers *Brokers
+	Dir     string // an empty folder
+	Workers int
+	Plane   string // as -plane has it; default: that of the schedule
+	Slots   int    // default: as many as workers
+	Joined  bool   // workers and NATS are processes of their own; see [Launch]
+	Hosts   []Host // of workers that are
+	Events  uint64
+	Rate    float64 // events a second of each of four splits
+}
+
+// Report is how a job has lived under a schedule.
+type Report struct {
+	Verdict
+	Seed    uint64
+	Faults  int // that have met a worker
+	Seconds float64
+}
+
+// most is how long a job may take beyond the time that its input and its faults take.
+const most = 40 * time.Second
+
+// Run lets a job run under a schedule, and looks whether what it has written is what its
+// input makes of it. It fails if the job does, or does not come to its end.
+func Run(ctx context.Context, cfg Config, s Schedule) (*Report, error) {
+	limit := most + time.Duration(float64(cfg.Events)/splits/cfg.Rate*float64(time.Second))
+	for _, f := range s.Faults {
+		limit += f.After + f.For
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	cfg.Plane = cmp.Or(cfg.Plane, s.Plane)
+	res, err := cfg.run(ctx, s.Seed, s.inflict)
+	if res != nil {
+		res.Seed = s.Seed
+	}
+	return res, err
+}
+
+// run lets a job run, breaks it, which gives how many faults have met something, and looks
+// at what it has written.
+func (cfg Config) run(ctx context.Context, seed uint64, breakIt func(context.Context, *Cluster) (int, error)) (*Report, error) {
+	began := time.Now()
+	t := task{Events: cfg.Events, Rate: cfg.Rate, Out: filepath.Join(cfg.Dir, "out"), Brokers: cfg.Brokers.cluster.ListenAddrs(), Topic: fmt.Sprintf("chaos-%d-%d", seed, began.UnixNano())}
+	if err := errors.Join(os.Mkdir(t.Out, 0o777), cfg.Brokers.createTopic(ctx, t.Topic)); err != nil {
+		return nil, err
+	}
+	c, err := cfg.start(t)
+	if err != nil {
+		return nil, err
+	}
+	defer c.End()
+	res := &Report{}
+	if res.Faults, err = breakIt(ctx, c); err == nil {
+		err = c.Wait(ctx)
+	}
+	if err == nil {
+		res.Seconds = time.Since(began).Seconds()
+		err = res.look(ctx, cfg, t)
+	}
+	if err != nil {
+		return res, fmt.Errorf("%w\nwhat the job has said:\n%s", err, c.Text())
+	}
+	return res, nil
+}
+
+func (cfg Config) start(t task) (*Cluster, error) {
+	text, err := json.Marshal(t)
+	if err != nil {
+		return nil, err
+	}
+	args := []string{"-parallelism=1", "-epoch=30ms", "-cut=300ms", "-temp-dir=" + cfg.Dir, "-plane=" + cfg.Plane}
+	if cfg.Slots > 0 {
+		args = append(args, fmt.Sprint("-slots=", cfg.Slots))
+	}
+	return Launch{
+		Program: cfg.Program, Env: []string{taskVar + "=" + string(text)}, Workers: cfg.Workers, Joined: cfg.Joined, Dir: cfg.Dir, Hosts: cfg.Hosts,
+		Args: args,
+	}.Start()
+}
+
+// look compares what is written with what has to be.
+func (r *Report) look(ctx context.Context, cfg Config, t task) error {
+	s := &shown{lines: map[string]int{}}
+	if err := s.readFiles(t.Out); err != nil {
+		return err
+	}
+	last := map[string]int64{}
+	if err := cfg.Brokers.committed(ctx, t.Topic, func(line string) { s.add("totals", line, last) }); err != nil {
+		return err
+	}
+	r.Verdict = s.compare(expect(t.Events))
+	return r.Err()
+}
+
+// works says that slots run.
+var works = regexp.MustCompile(`^all are here: `)
+
+// inflict does what the schedule says, and returns how many faults have met something.
+// The rest comes too late: the job has ended.
+func (s Schedule) inflict(ctx context.Context, c *Cluster) (met int, err error) {
+	if _, _, err := c.Await(ctx, 0, works); err != nil {
+		return 0, err
+	}
+	for _, f := range s.Faults {
+		if !c.Pause(ctx, f.After) {
+			return met, context.Cause(ctx)
+		}
+		done, err := c.Inflict(ctx, f)
+		if err != nil {
+			return met, fmt.Errorf("%v: %w", f, err)
+		}
+		if done {
+			met++
+		}
+	}
+	return met, nil
+}
+
+// Pause waits; false if the job or ctx has ended meanwhile.
+func (j *Job) Pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-j.ended:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// Inflict does one thing, and returns when it is healed; After is not waited for. done is
+// false if there was nobody to do it to, as the job comes to its end.
+func (c *Cluster) Inflict(ctx context.Context, f Fault) (done bool, err error) {
+	if f.Kind == NATS {
+		c.KillNATS()
+		c.Pause(ctx, f.For)
+		return true, c.ReviveNATS()
+	}
+	workers := c.Workers()
+	if f.Worker > len(workers) {
+		return false, nil
+	}
+	worker := workers[f.Worker-1]
+	switch f.Kind {
+	case Kill:
+		return c.killAndAwait(ctx, worker)
+	case Stop:
+		resume, done, err := c.Stop(worker)
+		if err != nil || !done {
+			return false, err
+		}
+		c.Pause(ctx, f.For)
+		return true, resume()
+	case Cut, Hold:
+		heal, done := c.Cut(worker, f.Kind == Hold)
+		if !done {
+			return false, nil
+		}
+		c.Pause(ctx, f.For)
+		heal()
+		return true, nil
+	}
+	return false, fmt.Errorf("nobody knows how to %s", f.Kind)
+}
+
+// killAndAwait kills a worker and waits until one comes in its place, or the job has come
+// to its end without.
+func (c *Cluster) killAndAwait(ctx context.Context, worker int) (done bool, err error) {
+	from := len(c.Says())
+	if done, err = c.Kill(worker); err != nil || !done {
+		return false, err
+	}
+	_, _, err = c.Await(ctx, from, back)
+	return true, err
+}
+
+var back = regexp.MustCompile(`^worker \d+ \(.*\) is here$|^the job is `)

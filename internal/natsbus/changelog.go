@@ -1,0 +1,181 @@
+package natsbus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// ChunkMax is the most bytes of a chunk of the changelog.
+const ChunkMax = 256 << 10
+
+// Changelog keeps chunks of changes by slot, in the order in which they were appended.
+// What a chunk is about it has to say itself: those of an incarnation that is dead by
+// now, and repeated ones, lie between the others.
+type Changelog struct {
+	store *Store
+	name  string
+}
+
+// Changelog returns the server's changelog for the job. It has to be created once.
+func (s *Store) Changelog() *Changelog { return &Changelog{s, s.name("changes")} }
+
+// Create makes room for chunks, at most max bytes (0: as many as JetStream may keep), if
+// there is none yet. What is full takes nothing more; nothing is dropped for it.
+func (l *Changelog) Create(ctx context.Context, max int64) error {
+	if max == 0 {
+		max = -1
+	}
+	return l.store.create(ctx, jetstream.StreamConfig{
+		Name: l.name, Subjects: []string{l.store.subject("changes", "*")},
+		MaxMsgsPerSubject: -1, MaxBytes: max, Discard: jetstream.DiscardNew,
+	})
+}
+
+// Append keeps chunks, which are the caller's again when it returns, and returns the
+// numbers of the first and the last one. After an error some of them may be kept, or may
+// still be; it does no harm to append them again.
+//
+// However many there are, not more than 16 MiB of them are under way at once, and each such
+// part has the time of a call.
+func (l *Changelog) Append(ctx context.Context, slot int, chunks ...[]byte) (first, last uint64, err error) {
+	for part := range slices.Chunk(chunks, appendMost) {
+		at, upTo, err := l.appendPart(ctx, slot, part)
+		if err != nil {
+			return 0, 0, err
+		}
+		if first == 0 {
+			first = at
+		}
+		last = upTo
+	}
+	return first, last, nil
+}
+
+// appendMost is how many chunks are under way at once.
+const appendMost = 64
+
+func (l *Changelog) appendPart(ctx context.Context, slot int, chunks [][]byte) (first, last uint64, err error) {
+	ctx, cancel := l.store.bound(ctx)
+	defer cancel()
+	doing := fmt.Sprintf("append to the changelog of slot %d", slot)
+	acks := make([]jetstream.PubAckFuture, 0, len(chunks))
+	for _, chunk := range chunks {
+		if len(chunk) > ChunkMax {
+			return 0, 0, fmt.Errorf("%s: %w: a chunk of %d bytes, and at most %d are one", doing, ErrTooLong, len(chunk), ChunkMax)
+		}
+		ack, err := l.store.js.PublishAsync(l.subject(slot), chunk, jetstream.WithExpectStream(l.name), jetstream.WithRetryAttempts(0))
+		if err != nil {
+			return 0, 0, l.store.explain(ctx, doing, err)
+		}
+		acks = append(acks, ack)
+	}
+	for i, each := range acks {
+		select {
+		case ack := <-each.Ok():
+			if i == 0 {
+				first = ack.Sequence
+			}
+			last = ack.Sequence
+		case err := <-each.Err():
+			return 0, 0, l.store.explain(ctx, doing, err)
+		case <-ctx.Done():
+			return 0, 0, l.store.explain(ctx, doing, context.Cause(ctx))
+		}
+	}
+	return first, last, nil
+}
+
+// Read calls fn with each chunk of slot from number from up to number to, in order. Those
+// that were trimmed are left out, and so are those that the server has lost: the caller
+// knows what it needs. fn owns the chunk; its error ends Read.
+func (l *Changelog) Read(ctx context.Context, slot int, from, to uint64, fn func(seq uint64, chunk []byte) error) error {
+	ctx, cancel := l.store.tied(ctx)
+	defer cancel()
+	doing := fmt.Sprintf("read the changelog of slot %d", slot)
+	stream, err := l.store.stream(ctx, l.name)
+	if err != nil {
+		return err
+	}
+	newest, err := stream.GetLastMsgForSubject(ctx, l.subject(slot))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil
+	}
+	if err != nil {
+		return l.store.explain(ctx, doing, err)
+	}
+	from, to = max(from, 1), min(to, newest.Sequence)
+	if from > to {
+		return nil
+	}
+	return l.each(ctx, stream, slot, from, doing, func(seq uint64, more bool, chunk []byte) (bool, error) {
+		if seq > to {
+			return false, nil
+		}
+		return more && seq < to, fn(seq, chunk)
+	})
+}
+
+// Follow calls fn with each chunk of slot from number from on, in order, those that are
+// there and those that come, until ctx ends. fn owns the chunk; its error ends Follow.
+func (l *Changelog) Follow(ctx context.Context, slot int, from uint64, fn func(seq uint64, chunk []byte) error) error {
+	ctx, cancel := l.store.tied(ctx)
+	defer cancel()
+	stream, err := l.store.stream(ctx, l.name)
+	if err != nil {
+		return err
+	}
+	doing := fmt.Sprintf("follow the changelog of slot %d", slot)
+	return l.each(ctx, stream, slot, max(from, 1), doing, func(seq uint64, _ bool, chunk []byte) (bool, error) {
+		return true, fn(seq, chunk)
+	})
+}
+
+// each calls fn with each chunk as it comes until fn says that this was the last. more says
+// that there are others behind it already.
+func (l *Changelog) each(ctx context.Context, stream jetstream.Stream, slot int, from uint64, doing string, fn func(seq uint64, more bool, chunk []byte) (next bool, err error)) error {
+	messages, err := follow(ctx, stream, l.subject(slot), from)
+	if err != nil {
+		return l.store.explain(ctx, doing, err)
+	}
+	defer messages.Stop()
+	for next := true; next; {
+		m, err := messages.Next(jetstream.NextContext(ctx))
+		if err != nil {
+			return l.store.explain(ctx, doing, err)
+		}
+		about, err := m.Metadata()
+		if err != nil {
+			return l.store.explain(ctx, doing, err)
+		}
+		if next, err = fn(about.Sequence.Stream, about.NumPending > 0, m.Data()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Trim drops the chunks of slot before number before.
+func (l *Changelog) Trim(ctx context.Context, slot int, before uint64) error {
+	if before < 2 {
+		return nil // to the server a purge up to 0 is one of everything
+	}
+	ctx, cancel := l.store.bound(ctx)
+	defer cancel()
+	stream, err := l.store.stream(ctx, l.name)
+	if err != nil {
+		return err
+	}
+	if err := stream.Purge(ctx, jetstream.WithPurgeSubject(l.subject(slot)), jetstream.WithPurgeSequence(before)); err != nil {
+		return l.store.explain(ctx, fmt.Sprintf("trim the changelog of slot %d", slot), err)
+	}
+	return nil
+}
+
+func (l *Changelog) subject(slot int) string {
+	return l.store.subject("changes", strconv.Itoa(slot))
+}

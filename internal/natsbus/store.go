@@ -1,0 +1,244 @@
+package natsbus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Store is a connection to one server with JetStream. Its methods, and those of what it
+// hands out, may be called by several goroutines. A call whose context has no deadline
+// gets one of ten seconds, and all fail at once when the connection is lost: their
+// answers would never come.
+type Store struct {
+	job   string
+	at    string // where the server is, for errors
+	nc    *nats.Conn
+	js    jetstream.JetStream
+	count counters
+
+	mu      sync.Mutex // guards what follows
+	live    context.Context
+	lose    context.CancelCauseFunc
+	streams map[string]jetstream.Stream // that are known to exist
+}
+
+// ErrNoStore is what calls fail with when the server has no JetStream, or when what is
+// asked for was never created there: the server may be about to stop, or be another one
+// than before, or its folder is lost. Nothing was written.
+var ErrNoStore = errors.New("nothing is kept there")
+
+// ErrFull is what is refused for lack of room. Nothing was written.
+var ErrFull = errors.New("no room left in JetStream")
+
+// ErrLost is what calls fail with when the connection is lost, or no answer comes for 10 s:
+// what was asked for may have been done, or may still be. The connection comes back by
+// itself, with the server.
+var ErrLost = errors.New("the connection is lost")
+
+// StoreError is how a call of a [Store], or of what it hands out, has failed.
+type StoreError struct {
+	Doing string
+	At    string // where the server is
+	Err   error
+}
+
+func (e *StoreError) Error() string {
+	return fmt.Sprintf("%s, NATS server at %s: %v", e.Doing, e.At, e.Err)
+}
+
+func (e *StoreError) Unwrap() error { return e.Err }
+
+// Passing reports that the call may go well later: the server was not reached, did not
+// answer, or has only just begun.
+func (e *StoreError) Passing() bool {
+	for _, err := range []error{ErrLost, ErrNoStore, context.DeadlineExceeded, nats.ErrTimeout, nats.ErrNoResponders} {
+		if errors.Is(e.Err, err) {
+			return true
+		}
+	}
+	return false
+}
+
+const answerMax = 10 * time.Second
+
+// OpenStore connects to a server with JetStream. Several URLs must be of servers that
+// keep the same streams.
+func OpenStore(cfg Config) (*Store, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	s := &Store{job: cfg.Job, at: cfg.where(), streams: map[string]jetstream.Stream{}}
+	s.live, s.lose = context.WithCancelCause(context.Background())
+	s.count.cut = s.lost
+	var in nats.InProcessConnProvider
+	if cfg.Server != nil {
+		if cfg.Server.store == nil {
+			return nil, fmt.Errorf("the NATS server in this process has no folder: %w", ErrNoStore)
+		}
+		in, s.at = inProcess{cfg.Server.store}, cfg.Server.StoreURL()
+	}
+	var err error
+	if s.nc, err = cfg.dial("store", in, &s.count, nats.IgnoreDiscoveredServers()); err != nil {
+		return nil, err
+	}
+	if s.js, err = jetstream.New(s.nc, jetstream.WithDefaultTimeout(answerMax)); err != nil {
+		s.nc.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Close ends the connection.
+func (s *Store) Close() { s.nc.Close() }
+
+// Stats counts what went wrong on the connection.
+func (s *Store) Stats() Stats { return s.count.stats() }
+
+// lost ends all calls that wait for an answer.
+func (s *Store) lost() {
+	s.mu.Lock()
+	lose := s.lose
+	s.live, s.lose = context.WithCancelCause(context.Background())
+	s.mu.Unlock()
+	lose(ErrLost)
+}
+
+// bound is ctx for one call: it ends with the connection, and after answerMax if it
+// would not end.
+func (s *Store) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, end := s.tied(ctx)
+	if _, ok := ctx.Deadline(); ok {
+		return ctx, end
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, answerMax, fmt.Errorf("%w: no answer has come for %v", ErrLost, answerMax))
+	return ctx, func() { cancel(); end() }
+}
+
+// tied is ctx until the connection is lost.
+func (s *Store) tied(ctx context.Context) (context.Context, context.CancelFunc) {
+	s.mu.Lock()
+	live := s.live
+	s.mu.Unlock()
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(live, func() { cancel(context.Cause(live)) })
+	return ctx, func() { stop(); cancel(nil) }
+}
+
+// stream is one of the job's streams, which has to exist.
+func (s *Store) stream(ctx context.Context, name string) (jetstream.Stream, error) {
+	s.mu.Lock()
+	known, ok := s.streams[name]
+	s.mu.Unlock()
+	if ok {
+		return known, nil
+	}
+	found, err := s.js.Stream(ctx, name)
+	if err != nil {
+		return nil, s.explain(ctx, "look for "+name, err)
+	}
+	s.mu.Lock()
+	s.streams[name] = found
+	s.mu.Unlock()
+	return found, nil
+}
+
+// create makes a stream as it has to be, if it isn't there yet. One that is there stays.
+func (s *Store) create(ctx context.Context, cfg jetstream.StreamConfig) error {
+	ctx, cancel := s.bound(ctx)
+	defer cancel()
+	cfg.Storage, cfg.Replicas, cfg.AllowDirect = jetstream.FileStorage, 1, true
+	found, err := s.js.CreateStream(ctx, cfg)
+	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+		found, err = s.js.Stream(ctx, cfg.Name)
+	}
+	if err != nil {
+		return s.explain(ctx, "create "+cfg.Name, err)
+	}
+	if got := found.CachedInfo().Config; got.Storage != cfg.Storage || got.Replicas != 1 || got.MaxMsgsPerSubject != cfg.MaxMsgsPerSubject {
+		return fmt.Errorf("the stream %s of the NATS server at %s is not as it has to be: %v, %d replicas, %d messages per subject, and not %v, 1, %d",
+			cfg.Name, s.at, got.Storage, got.Replicas, got.MaxMsgsPerSubject, cfg.Storage, cfg.MaxMsgsPerSubject)
+	}
+	return nil
+}
+
+// Forget deletes all that the server keeps for the job: registers, changelog and objects.
+// That none of it is there is no error.
+func (s *Store) Forget(ctx context.Context) error {
+	ctx, cancel := s.bound(ctx)
+	defer cancel()
+	for _, name := range []string{s.Changelog().name, "OBJ_" + s.Objects().name, s.Acceptor().name} {
+		s.mu.Lock()
+		delete(s.streams, name)
+		s.mu.Unlock()
+		if err := s.js.DeleteStream(ctx, name); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+			return s.explain(ctx, "delete "+name, err)
+		}
+	}
+	return nil
+}
+
+// follow reads what a stream has of a subject, from a number on. The caller has to stop it.
+func follow(ctx context.Context, stream jetstream.Stream, subject string, from uint64) (jetstream.MessagesContext, error) {
+	consumer, err := stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{subject},
+		DeliverPolicy:  jetstream.DeliverByStartSequencePolicy, OptStartSeq: from,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return consumer.Messages(jetstream.PullMaxBytes(2 << 20))
+}
+
+// name is that of one of the job's streams.
+func (s *Store) name(of string) string { return "MR-" + token(s.job) + "-" + of }
+
+// subject is the name of what parts lead to, in this job.
+func (s *Store) subject(of string, parts ...string) string {
+	name := "millrace." + token(s.job) + "." + of
+	for _, p := range parts {
+		name += "." + p
+	}
+	return name
+}
+
+// explain says what was done where, and why it failed.
+func (s *Store) explain(ctx context.Context, doing string, err error) error {
+	switch {
+	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
+		err = fmt.Errorf("%w: the server has no JetStream (nats-server needs -js)", ErrNoStore)
+	case errors.Is(err, nats.ErrNoResponders):
+		err = fmt.Errorf("%w: the server has no JetStream (nats-server needs -js), or not this stream any more", ErrNoStore)
+	case errors.Is(err, jetstream.ErrStreamNotFound), errors.Is(err, jetstream.ErrNoStreamResponse), errors.Is(err, jetstream.ErrBucketNotFound):
+		err = fmt.Errorf("%w: %w", ErrNoStore, err)
+	case isFull(err):
+		err = fmt.Errorf("%w: %w", ErrFull, err)
+	case errors.Is(err, nats.ErrReconnectBufExceeded), errors.Is(err, nats.ErrDisconnected), errors.Is(err, nats.ErrHeadersNotSupported):
+		err = ErrLost // of a server that it has never met the client thinks that it knows no headers
+	case ctx.Err() != nil && context.Cause(ctx) != ctx.Err():
+		err = context.Cause(ctx)
+	}
+	return &StoreError{doing, s.at, err}
+}
+
+// isFull says that the server has refused a message for lack of room: by codes for which
+// the client has no names, and for a stream's own limit by its words.
+func isFull(err error) bool {
+	api, ok := errors.AsType[*jetstream.APIError](err)
+	if !ok {
+		return false
+	}
+	switch api.ErrorCode {
+	case 10023, 10028, 10047: // insufficient resources, memory, storage
+		return true
+	case 10077: // the store failed
+		return strings.Contains(api.Description, "maximum bytes exceeded")
+	}
+	return false
+}
