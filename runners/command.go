@@ -23,6 +23,37 @@ type subcommand struct {
 	run   func(c *call) error
 }
 
+// ofRunner is a runner's command.
+func ofRunner(r runner.Command) subcommand {
+	return subcommand{words: r.Words, args: r.Args, doc: r.Doc, run: func(c *call) error {
+		set := r.Flags
+		if set == nil {
+			set = func(*flag.FlagSet) {}
+		}
+		if err := c.options(set); err != nil {
+			return err
+		}
+		if err := c.wants(r.Least, r.Most); err != nil {
+			return err
+		}
+		return r.Run(c.ctx, c.args, c.stdout, c.errs)
+	}}
+}
+
+// commandsOf are the commands for a runner: its own, and those of this package which need
+// its jobs.
+func commandsOf(r runner.Runner) (list []subcommand) {
+	for _, own := range r.Commands {
+		list = append(list, ofRunner(own))
+	}
+	for _, c := range commands {
+		if !slices.ContainsFunc(list, func(own subcommand) bool { return own.words == c.words }) && (r.Job != nil || r.Commands == nil) {
+			list = append(list, c)
+		}
+	}
+	return list
+}
+
 var commands = []subcommand{
 	{"status", "", "what the running job says of itself, as JSON", status},
 	{"plan", "[FILE.savepoint]", "what would become of the state if this program ran with it: kept, migrated, dropped, refused", plan},
@@ -46,6 +77,7 @@ type call struct {
 	prog    string
 	args    []string // behind the command's words, without flags
 	out     *bufio.Writer
+	stdout  io.Writer // beneath out
 	errs    io.Writer
 }
 
@@ -57,6 +89,20 @@ func (m *misuse) Error() string { return m.problem }
 // misused fails with what is wrong, and how the command is called.
 func (c *call) misused(format string, args ...any) error {
 	return &misuse{fmt.Sprintf("%s: %s\nusage: %s", c.words, fmt.Sprintf(format, args...), c.usage())}
+}
+
+// asked is a command that is asked what it is.
+type asked struct{ text string }
+
+func (a *asked) Error() string { return a.text }
+
+// help says what the command is, and which flags of its own it has.
+func (c *call) help(fs *flag.FlagSet) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "usage: %s\n  %s\n", c.usage(), c.doc)
+	fs.SetOutput(&b)
+	fs.PrintDefaults()
+	return &asked{b.String()}
 }
 
 func (c *subcommand) usage() string { return strings.TrimSpace(c.words + " " + c.args) }
@@ -72,8 +118,9 @@ func (c *call) wants(least, most int) error {
 	return nil
 }
 
-// findCommand returns the command that args begin with, and what follows its words.
-func findCommand(args []string) (*subcommand, []string, error) {
+// findCommand returns the command of commands that args begin with, and what follows its
+// words.
+func findCommand(commands []subcommand, args []string) (*subcommand, []string, error) {
 	for i := range commands {
 		words := strings.Fields(commands[i].words)
 		if len(args) >= len(words) && slices.Equal(words, args[:len(words)]) {
@@ -89,10 +136,10 @@ func findCommand(args []string) (*subcommand, []string, error) {
 	if same != nil {
 		return nil, nil, fmt.Errorf("unexpected argument %q: there is\n%s", strings.Join(args[:min(2, len(args))], " "), strings.Join(same, "\n"))
 	}
-	return nil, nil, fmt.Errorf("unexpected argument %q: flags look like -name=value and come before anything else; commands are %s", args[0], commandNames())
+	return nil, nil, fmt.Errorf("unexpected argument %q: flags look like -name=value and come before anything else; commands are %s", args[0], commandNames(commands))
 }
 
-func commandNames() string {
+func commandNames(commands []subcommand) string {
 	var names []string
 	for _, c := range commands {
 		names = append(names, c.words)
@@ -112,15 +159,28 @@ func usage(fs *flag.FlagSet, flags func()) {
 	for _, c := range commands {
 		fmt.Fprintf(fs.Output(), "  %s\n    \t%s\n", c.usage(), c.doc)
 	}
+	for _, r := range runner.All() {
+		if r.Commands == nil {
+			continue
+		}
+		fmt.Fprintf(fs.Output(), "Commands with -runner=%s, behind the flags:\n", r.Name)
+		for _, c := range r.Commands {
+			fmt.Fprintf(fs.Output(), "  %s\n    \t%s\n", strings.TrimSpace(c.Words+" "+c.Args), c.Doc)
+		}
+	}
 }
 
 // runCommand runs a command and returns the program's status.
 func runCommand(c *call, stdout io.Writer) int {
 	err := c.do(stdout)
 	var wrong *misuse
+	var help *asked
 	var flag *runner.UsageError
 	switch {
 	case err == nil:
+		return 0
+	case errors.As(err, &help):
+		fmt.Fprint(c.errs, help.text)
 		return 0
 	case errors.As(err, &wrong), errors.As(err, &flag):
 		fmt.Fprintln(c.errs, err)
@@ -134,6 +194,9 @@ func runCommand(c *call, stdout io.Writer) int {
 }
 
 func (c *call) do(stdout io.Writer) (err error) {
+	if c.stdout = stdout; slices.ContainsFunc(c.runner.Commands, func(own runner.Command) bool { return own.Words == c.words }) {
+		return c.run(c)
+	}
 	if c.runner.Job == nil {
 		return c.misused("the runner %s keeps no state", c.runner.Name)
 	}
@@ -166,19 +229,16 @@ func (c *call) options(set func(fs *flag.FlagSet)) error {
 			continue
 		}
 		n := 1
-		if f := fs.Lookup(strings.TrimLeft(arg, "-")); f != nil && !isBool(f) {
+		if f := fs.Lookup(strings.TrimLeft(arg, "-")); f != nil && !runner.IsBool(f) {
 			n = min(2, len(args))
 		}
-		if err := fs.Parse(args[:n]); err != nil {
+		if err := fs.Parse(args[:n]); errors.Is(err, flag.ErrHelp) {
+			return c.help(fs)
+		} else if err != nil {
 			return c.misused("%v", err)
 		}
 		args = args[n:]
 	}
 	c.args = words
 	return nil
-}
-
-func isBool(f *flag.Flag) bool {
-	b, ok := f.Value.(interface{ IsBoolFlag() bool })
-	return ok && b.IsBoolFlag()
 }

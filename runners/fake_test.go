@@ -17,6 +17,8 @@ type fake struct {
 	dropped string
 	from    string
 	jobs    map[string]*commit.Memory
+
+	given, more []runner.Setting // the program's flags, and what else they are set to
 }
 
 // theFake is linked into the tests of this package.
@@ -29,6 +31,11 @@ func init() {
 			fs.StringVar(&theFake.dir, "fake-dir", "", "a job's folder")
 			fs.StringVar(&theFake.from, "fake-from", "", "a savepoint")
 			fs.StringVar(&theFake.dropped, "fake-dropped", "", "a transform")
+		},
+		Takes: []string{"parallelism"},
+		Before: func(_ context.Context, own *runner.Own) error {
+			theFake.given = own.Given()
+			return own.Take(append(theFake.given, theFake.more...))
 		},
 		Run: func(context.Context, *pipeline.Pipeline, io.Writer) error { return nil },
 	})

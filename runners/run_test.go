@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/millrace/millrace/internal/runner"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/stretchr/testify/require"
 )
@@ -42,6 +43,46 @@ func TestRun_badFlags(t *testing.T) {
 		require.Equal(t, ExitUsage, code, tc.args)
 		require.Contains(t, stderr, tc.want)
 	}
+}
+
+// Goal: a flag that means nothing to the runner is refused, rather than not looked at.
+func TestRun_flagsOfOtherRunners(t *testing.T) {
+	for args, want := range map[string]string{
+		"-fake-dir=x":                      "-fake-dir: it is for -runner=fake, and this is -runner=local\n",
+		"-runner=fake -memory=1GiB":        "-memory: it is for -runner=local, and this is -runner=fake\n",
+		"-runner=fake -parallelism=2":      "",
+		"-runner=fake -fake-dir=x":         "",
+		"-runner=stateless -fake-from=x p": "-fake-from: it is for -runner=fake, and this is -runner=stateless\n",
+	} {
+		code, _, stderr := command(t.Context(), small, strings.Fields(args)...)
+		require.Equal(t, want, stderr, args)
+		if want != "" {
+			require.Equal(t, ExitUsage, code)
+		}
+	}
+}
+
+// Goal: a runner sees the program's own flags before the pipeline is built, and may set
+// those that were not given.
+func TestRun_before(t *testing.T) {
+	t.Cleanup(func() { theFake.more = nil })
+	theFake.more = []runner.Setting{{Name: "top", Value: "7"}, {Name: "source", Value: "orders=file:x.jsonl"}}
+	fs := flag.NewFlagSet("prog", flag.ContinueOnError)
+	in, top := fs.String("in", "", ""), fs.Int("top", 0, "")
+	var out bytes.Buffer
+	code := run(t.Context(), fs, strings.Fields("-runner=fake -in a -parallelism=2 -sink s=-"), func(p *pipeline.Pipeline) {
+		require.Equal(t, "a", *in)
+		require.Equal(t, 7, *top)
+		small(p)
+	}, &out, &out)
+	require.Equal(t, ExitUsage, code)
+	require.Contains(t, out.String(), "-source orders=file:x.jsonl: ", "what -source was set to is looked for in the graph")
+	require.Equal(t, []runner.Setting{{Name: "in", Value: "a"}, {Name: "sink", Value: "s=-"}}, theFake.given)
+
+	theFake.more = []runner.Setting{{Name: "top", Value: "many"}}
+	code, _, stderr := command(t.Context(), small, "-runner=fake")
+	require.Equal(t, ExitUsage, code)
+	require.Equal(t, "-top: set it to \"many\", as in the job: no such flag -top\n", stderr)
 }
 
 func TestRun_mistakesAndFailures(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -28,10 +29,14 @@ import (
 
 // Exit statuses of [Main].
 const (
-	ExitFailed      = 1   // the pipeline could not be built or its run failed
-	ExitUsage       = 2   // a flag is wrong
-	ExitInterrupted = 130 // Ctrl-C
+	ExitFailed      = 1                    // the pipeline could not be built or its run failed
+	ExitUsage       = 2                    // a flag is wrong
+	ExitRefused     = runner.StatusRefused // a job does not take this process as a worker
+	ExitInterrupted = 130                  // Ctrl-C
 )
+
+// exitWorker says that the process was a worker, and has nothing more to do.
+const exitWorker = -1
 
 // Main parses the command line's flags, builds a pipeline and runs it; then it
 // returns, or exits with a status that says what went wrong. Declare flags of
@@ -40,11 +45,15 @@ const (
 //
 // Where a command stands behind the flags, such as "state ls", it is done instead of
 // running the pipeline, and the program exits: -help lists them, docs/state.md shows
-// them. Only some of them call build.
+// them. Only some of them call build. The program exits, too, where it has worked for a
+// job that another process submitted: that one has the results.
 func Main(build func(p *pipeline.Pipeline)) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // the second Ctrl-C is the default again
 	code := run(ctx, flag.CommandLine, os.Args[1:], build, os.Stdout, os.Stderr)
+	if code == exitWorker {
+		os.Exit(0)
+	}
 	if graph := flag.CommandLine.Lookup("graph"); code != 0 || graph.Value.String() != "" || flag.NArg() > 0 {
 		os.Exit(code) // after -graph and commands nothing has run that a program could go on with
 	}
@@ -53,13 +62,13 @@ func Main(build func(p *pipeline.Pipeline)) {
 // run is Main without the process.
 func run(ctx context.Context, fs *flag.FlagSet, args []string, build func(*pipeline.Pipeline), stdout, stderr io.Writer) int {
 	fs.SetOutput(stderr)
+	own := map[string]bool{"source": true, "sink": true}
+	fs.VisitAll(func(f *flag.Flag) { own[f.Name] = true })
 	name := fs.String("runner", "local", "what runs the pipeline: "+names())
 	graph := fs.String("graph", "", "print the pipeline's graph and exit: "+strings.Join(draw.Formats, ", "))
 	var instead overrides
 	instead.register(fs)
-	for _, r := range runner.All() {
-		r.Flags(fs)
-	}
+	declared := declare(fs)
 	flags := fs.Usage
 	fs.Usage = func() { usage(fs, flags) }
 	if err := fs.Parse(args); err != nil {
@@ -73,13 +82,22 @@ func run(ctx context.Context, fs *flag.FlagSet, args []string, build func(*pipel
 		fmt.Fprintln(stderr, err)
 		return ExitUsage
 	}
+	if err := checkFlags(fs, r, declared); err != nil {
+		fmt.Fprintln(stderr, err)
+		return ExitUsage
+	}
 	if fs.NArg() > 0 {
-		cmd, rest, err := findCommand(fs.Args())
+		cmd, rest, err := findCommand(commandsOf(r), fs.Args())
 		if err != nil {
 			fmt.Fprintln(stderr, err)
 			return ExitUsage
 		}
 		return runCommand(&call{subcommand: cmd, ctx: ctx, runner: r, build: build, instead: instead, prog: filepath.Base(fs.Name()), args: rest, errs: stderr}, stdout)
+	}
+	if r.Before != nil && *graph == "" {
+		if err := r.Before(ctx, runner.NewOwn(fs, own, args)); err != nil {
+			return report(ctx, err, stderr)
+		}
 	}
 	p := pipeline.New()
 	build(p)
@@ -98,15 +116,25 @@ func run(ctx context.Context, fs *flag.FlagSet, args []string, build func(*pipel
 		}
 		return 0
 	}
-	err = r.Run(ctx, p, stderr)
+	return report(ctx, r.Run(ctx, p, stderr), stderr)
+}
+
+// report says how a run has ended, and returns the program's status.
+func report(ctx context.Context, err error, stderr io.Writer) int {
 	var usage *runner.UsageError
+	var refused *runner.RefusedError
 	var stopped *runner.StoppedError
 	switch {
 	case err == nil:
 		return 0
+	case errors.Is(err, runner.ErrWorker):
+		return exitWorker
 	case errors.As(err, &usage):
 		fmt.Fprintln(stderr, err)
 		return ExitUsage
+	case errors.As(err, &refused):
+		fmt.Fprintln(stderr, err)
+		return ExitRefused
 	case errors.As(err, &stopped):
 		fmt.Fprintln(stderr, stopped.Note)
 		return ExitInterrupted
@@ -116,6 +144,31 @@ func run(ctx context.Context, fs *flag.FlagSet, args []string, build func(*pipel
 	}
 	fmt.Fprintf(stderr, "the run failed: %v\n", err)
 	return ExitFailed
+}
+
+// declare lets all runners declare their flags, and returns who has declared which.
+func declare(fs *flag.FlagSet) map[string]string {
+	declared := map[string]string{}
+	fs.VisitAll(func(f *flag.Flag) { declared[f.Name] = "" })
+	for _, r := range runner.All() {
+		r.Flags(fs)
+		fs.VisitAll(func(f *flag.Flag) {
+			if _, ok := declared[f.Name]; !ok {
+				declared[f.Name] = r.Name
+			}
+		})
+	}
+	return declared
+}
+
+// checkFlags fails if a flag is given that says nothing to r.
+func checkFlags(fs *flag.FlagSet, r runner.Runner, declared map[string]string) (err error) {
+	fs.Visit(func(f *flag.Flag) {
+		if owner := declared[f.Name]; err == nil && owner != "" && owner != r.Name && !slices.Contains(r.Takes, f.Name) {
+			err = &runner.UsageError{Flag: f.Name, Problem: fmt.Sprintf("it is for -runner=%s, and this is -runner=%s", owner, r.Name)}
+		}
+	})
+	return err
 }
 
 // find returns the runner of a name; an unknown one lists what there is.

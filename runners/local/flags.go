@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/internal/runner"
+	"github.com/millrace/millrace/internal/terminal"
 	"github.com/millrace/millrace/pipeline"
 )
 
@@ -78,17 +79,8 @@ func (f *flags) config() (Config, error) {
 	if f.dropped != "" {
 		cfg.AllowDropped = strings.Split(f.dropped, ",")
 	}
-	for pair := range strings.SplitSeq(f.renamed, ",") {
-		old, now, ok := strings.Cut(pair, "=")
-		if !ok && pair != "" {
-			return cfg, &runner.UsageError{Flag: "renamed", Problem: fmt.Sprintf("%q: want old=new", pair)}
-		}
-		if ok {
-			if cfg.Renamed == nil {
-				cfg.Renamed = map[string]string{}
-			}
-			cfg.Renamed[old] = now
-		}
+	if cfg.Renamed, err = runner.ParseRenamed(f.renamed); err != nil {
+		return cfg, err
 	}
 	if err := cfg.check(); err != nil {
 		return cfg, &runner.UsageError{Flag: flagOf(&cfg), Problem: err.Error()}
@@ -133,18 +125,18 @@ func (f *flags) run(ctx context.Context, p *pipeline.Pipeline, out io.Writer) er
 	show := false
 	switch f.progress {
 	case "auto":
-		show = isTerminal(out)
+		show = terminal.Is(out)
 	case "on":
 		show = true
 	case "off":
 	default:
 		return &runner.UsageError{Flag: "progress", Problem: fmt.Sprintf("%q: want auto, on or off", f.progress)}
 	}
-	var line *progressLine
+	var line *terminal.Line
 	var seen *Observer
 	cfg.Progress = func(o *Observer) {
 		if seen = o; show {
-			line = startProgress(out, o, 200*time.Millisecond)
+			line = terminal.Start(out, 200*time.Millisecond, o.Line)
 		}
 	}
 	if f.stateDir != "" {
@@ -154,7 +146,7 @@ func (f *flags) run(ctx context.Context, p *pipeline.Pipeline, out io.Writer) er
 	}
 	_, err = Run(ctx, p, cfg)
 	if line != nil {
-		line.stop()
+		line.Stop()
 	}
 	if f.stateDir == "" || seen == nil || ctx.Err() == nil || !errors.Is(err, context.Canceled) {
 		return err
@@ -164,16 +156,6 @@ func (f *flags) run(ctx context.Context, p *pipeline.Pipeline, out io.Writer) er
 		note = fmt.Sprintf("stopped at checkpoint %d", c.Epoch)
 	}
 	return &runner.StoppedError{Note: note + "; the next run with -state-dir=" + f.stateDir + " goes on from there", Err: err}
-}
-
-// isTerminal reports whether people are looking at w.
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // parseBytes reads a size: a number with B, KiB, MiB, GiB, or KB, MB, GB.

@@ -3,42 +3,13 @@ package local
 import (
 	"bytes"
 	"math"
-	"os"
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
-	"time"
 
-	"github.com/millrace/millrace/internal/engine"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/stretchr/testify/require"
 )
-
-// The progress line is rewritten every interval, and stands at the end.
-func TestProgressLine(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var out bytes.Buffer
-		p := startProgress(&out, &Observer{&engine.Observer{}}, 200*time.Millisecond)
-		time.Sleep(700 * time.Millisecond) // of the bubble's time
-		p.stop()
-		lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\r\x1b[K")
-		require.Len(t, lines, 1+3+1)
-		require.Equal(t, "0 elements, 0/s, stages 0/0 done", lines[4])
-		require.True(t, strings.HasSuffix(out.String(), "done\n"), "it ends with its line's end")
-	})
-}
-
-// A run that is over before the first interval prints nothing.
-func TestProgressLine_quickRun(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var out bytes.Buffer
-		p := startProgress(&out, &Observer{&engine.Observer{}}, 200*time.Millisecond)
-		time.Sleep(199 * time.Millisecond)
-		p.stop()
-		require.Empty(t, out.String())
-	})
-}
 
 // Goal: -progress=on tells elements, rate, stages and share read, whatever out is.
 // Method: a source that stands still until the line has been written.
@@ -83,20 +54,6 @@ func (w *watched) String() string {
 	return w.buf.String()
 }
 
-// auto shows the line to people only: a file or a pipe is no terminal.
-func TestIsTerminal(t *testing.T) {
-	require.False(t, isTerminal(&bytes.Buffer{}))
-	f, err := os.Create(t.TempDir() + "/log")
-	require.NoError(t, err)
-	defer f.Close()
-	require.False(t, isTerminal(f))
-	r, w, err := os.Pipe()
-	require.NoError(t, err)
-	defer r.Close()
-	defer w.Close()
-	require.False(t, isTerminal(w))
-}
-
 func TestParseBytes(t *testing.T) {
 	for text, want := range map[string]int64{
 		"": 0, "0": 0, "17": 17, "17B": 17, "1KiB": 1024, "1kb": 1000, "512MiB": 512 << 20, "1.5GiB": 3 << 29, "4GB": 4e9, "2mib": 2 << 20,
@@ -113,10 +70,4 @@ func TestParseBytes(t *testing.T) {
 	require.NoError(t, err)
 	require.LessOrEqual(t, most, int64(math.MaxInt64))
 	require.Positive(t, most)
-}
-
-func TestCount(t *testing.T) {
-	for n, want := range map[float64]string{0: "0", 999: "999", 1000: "1k", 1234: "1.23k", 12345: "12.3k", 123456: "123k", 1234567: "1.23M", 9.87e9: "9.87G", 999999: "1M", 999499: "999k", 999500: "1M", 1e12: "1T"} {
-		require.Equal(t, want, count(n), n)
-	}
 }

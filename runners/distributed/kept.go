@@ -1,0 +1,114 @@
+package distributed
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/millrace/millrace/internal/cluster"
+	protocol "github.com/millrace/millrace/internal/host"
+	"github.com/millrace/millrace/internal/natsbus"
+)
+
+// leadSlots leads the cuts of the job, and makes room for what it keeps, if it is the first
+// to do so. Slots wait for that.
+func leadSlots(ctx context.Context, c *config, bus *natsbus.Bus, m *protocol.LeaderMeter, rests *protocol.Rests, first bool, began func(term uint64, goesOn bool)) error {
+	store, err := natsbus.OpenStore(c.storeConfig())
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	if first {
+		if err := c.makeRoom(ctx, store); err != nil {
+			return err
+		}
+	} else if _, _, err := store.Acceptor().Read(ctx, shapeKey); errors.Is(err, natsbus.ErrNoStore) {
+		return errOver
+	}
+	return protocol.Lead(ctx, protocol.LeaderConfig{
+		Slots: c.slots, Control: bus.Control(), Acceptors: []protocol.Acceptor{store.Acceptor()}, Stale: natsbus.ErrStale,
+		Objects: store.Objects(), CutEvery: c.cut, Began: began, Meter: m, Rests: rests,
+	})
+}
+
+// forgetSlots deletes what a job has kept that is over for good.
+func forgetSlots(ctx context.Context, c *config) error {
+	store, err := natsbus.OpenStore(c.storeConfig())
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	return store.Forget(ctx)
+}
+
+// makeRoom makes room for what the job keeps. What is there already has to be of the same job.
+func (c *config) makeRoom(ctx context.Context, store *natsbus.Store) error {
+	err := store.Acceptor().Create(ctx)
+	if err == nil {
+		err = store.Changelog().Create(ctx, 0)
+	}
+	if err == nil {
+		err = store.Objects().Create(ctx, 0)
+	}
+	if err != nil {
+		return fmt.Errorf("make room for the job: %w", err)
+	}
+	return c.agree(ctx, store.Acceptor(), func() error { return c.begin(ctx, store.Objects()) })
+}
+
+// shape is what a job can't change while it keeps state.
+type shape struct {
+	Slots int           `json:"slots"`
+	Lanes int           `json:"lanes"`
+	Graph cluster.Graph `json:"graph"`
+}
+
+// shapeKey is the register that has the shape. It is written once.
+const shapeKey = "shape"
+
+// agree notes the shape of the job, behind what anew does, or compares it with that of what
+// is kept.
+func (c *config) agree(ctx context.Context, kept protocol.Acceptor, anew func() error) error {
+	now := shape{c.slots, c.lanes, c.graph.Lasting()}
+	b, err := json.Marshal(now)
+	if err != nil {
+		return fmt.Errorf("note what the job is: %w", err)
+	}
+	for {
+		old, version, err := kept.Read(ctx, shapeKey)
+		if err == nil && version == 0 {
+			if err := anew(); err != nil {
+				return err
+			}
+			_, err = kept.CAS(ctx, shapeKey, b, 0)
+		}
+		switch {
+		case errors.Is(err, natsbus.ErrStale):
+			continue // somebody else was first
+		case err != nil:
+			return fmt.Errorf("compare the job with what is kept: %w", err)
+		case version == 0:
+			return nil
+		}
+		var was shape
+		if err := json.Unmarshal(old, &was); err != nil {
+			return fmt.Errorf("compare the job with what is kept: %w", err)
+		}
+		return now.fits(&was)
+	}
+}
+
+// fits fails if s can't go on with what was kept.
+func (s *shape) fits(was *shape) error {
+	const anew = "or begin anew: cancel it with the program that began it, or take another -job or -state-dir"
+	switch {
+	case s.Slots != was.Slots:
+		return fmt.Errorf("what the job has kept is of %d slots, and this is one of %d: give -slots=%d, %s", was.Slots, s.Slots, was.Slots, anew)
+	case s.Lanes != was.Lanes:
+		return fmt.Errorf("what the job has kept is of %d lanes in each slot, and this is one of %d: give -parallelism=%d, %s", was.Lanes, s.Lanes, was.Lanes, anew)
+	case s.Graph.Hash != was.Graph.Hash:
+		return fmt.Errorf("what the job has kept is of another pipeline: go on with the program that began it, %s:\n%s", anew, cluster.Diff(was.Graph, s.Graph))
+	}
+	return nil
+}

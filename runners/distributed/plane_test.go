@@ -1,0 +1,113 @@
+package distributed
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/millrace/millrace/internal/cluster"
+	"github.com/stretchr/testify/require"
+)
+
+// Goal: a worker is reached at the address from which it reaches NATS, or at the one that it is
+// told, with the ports behind it for those that were started by another process; and frames go
+// where the roster says that slots are.
+func TestOpenPlane(t *testing.T) {
+	c := &config{job: "till", token: "sesame", servers: []string{outside(t)}}
+	bus, err := c.connect()
+	require.NoError(t, err)
+	defer bus.Close()
+	over, err := c.openPlane(bus, 0)
+	require.NoError(t, err)
+	require.Empty(t, over.address())
+	over.follow(&cluster.Roster{Slots: make([]cluster.Place, 1)})
+	over.close()
+
+	c.direct = true
+	from, err := c.openPlane(bus, 1)
+	require.NoError(t, err)
+	defer from.close()
+	require.Regexp(t, `^127\.0\.0\.1:\d+$`, from.address())
+	taken, _ := strconv.Atoi(strings.TrimPrefix(from.address(), "127.0.0.1:"))
+	c.planeListen = fmt.Sprint("127.0.0.1:", taken-3)
+	_, err = c.openPlane(bus, 3)
+	require.ErrorContains(t, err, "listen for frames: ")
+	c.planeListen = "127.0.0.1:0"
+	to, err := c.openPlane(bus, 3)
+	require.NoError(t, err)
+	defer to.close()
+	require.Regexp(t, `^127\.0\.0\.1:\d+$`, to.address())
+
+	heard := make(chan string, 1)
+	_, err = to.of().Listen(1, func(frame []byte) { heard <- string(frame) })
+	require.NoError(t, err)
+	from.follow(&cluster.Roster{Workers: []cluster.Member{{Worker: "a", Address: to.address()}}, Slots: []cluster.Place{{}, {Owner: "a"}}})
+	require.NoError(t, from.of().Send(0, []byte("nowhere")))
+	require.NoError(t, from.of().Send(1, []byte("frame")))
+	require.Equal(t, "frame", <-heard)
+}
+
+// Goal: a job whose data goes from worker to worker writes what it has to, each line once,
+// while workers are killed, become more and fewer, with standbys and without. Method: numbers
+// flow all the time; the rest comes at once in the end.
+func TestDirect(t *testing.T) {
+	for _, standbys := range []string{"0", "1"} {
+		t.Run(standbys+" standbys", func(t *testing.T) {
+			dir := t.TempDir()
+			a := start(t, dir, []string{countVar + "=ranks"}, "-workers=3", "-slots=6", "-parallelism=1", "-cut=300ms", "-plane=direct", "-standby="+standbys)
+			pids := map[string]int{}
+			for len(pids) < 3 {
+				m := a.await(`^worker (\d) \(.*, pid (\d+)\) is here$`)
+				pids[m[1]], _ = strconv.Atoi(m[2])
+			}
+			rescale(t, dir, "-wait", "3")
+			var at []string
+			for _, w := range status(t, dir, nil).Workers {
+				require.Regexp(t, `^127\.0\.0\.1:\d+$`, w.Address)
+				at = append(at, w.Address)
+			}
+			for range 2 {
+				victim := fmt.Sprint(1 + rand.IntN(3))
+				require.NoError(t, syscall.Kill(pids[victim], syscall.SIGKILL))
+				m := a.await(`^worker ` + victim + ` \(.*, pid (\d+)\) is here$`)
+				pids[victim], _ = strconv.Atoi(m[1])
+			}
+			rescale(t, dir, "-wait", "3")
+			t.Log(rescale(t, dir, "-wait", "5"))
+			s := status(t, dir, nil)
+			require.Len(t, s.Workers, 5)
+			require.True(t, slices.ContainsFunc(s.Workers, func(w cluster.WorkerStatus) bool { return !slices.Contains(at, w.Address) }))
+			t.Log(rescale(t, dir, "-wait", "2"))
+			a.finish()
+			require.NoError(t, a.wait(), "it said:\n%s", strings.Join(a.seen, "\n"))
+			checkRanks(t, dir)
+		})
+	}
+}
+
+// Goal: who submits a job that runs already, with another -plane, and leads it later, changes
+// nothing: who joins then hears the others, and is heard.
+func TestDirect_submittedAgain(t *testing.T) {
+	url, dir, env := keeping(t), t.TempDir(), []string{countVar + "=ranks", joinToken + "=sesame"}
+	a := start(t, dir, env, "-nats="+url, "-workers=0", "-slots=3", "-parallelism=1", "-cut=100ms", "-plane=direct")
+	b := start(t, dir, env, "-join="+url)
+	a.await(`^worker 1 \(.*\) is here$`)
+	c := start(t, dir, env, "-nats="+url, "-workers=1", "-slots=3", "-plane=nats")
+	a.await(`^worker 2 \(.*\) is here$`)
+	require.NoError(t, a.cmd.Process.Kill())
+	c.await(`^nothing is heard of the job's leader: this process leads it now$`)
+	d := start(t, dir, env, "-join="+url)
+	c.await(`^slot \d moves to worker 3`)
+	for _, w := range status(t, dir, env, "-nats="+url).Workers {
+		require.NotEmpty(t, w.Address, "worker %d", w.Number)
+	}
+	c.finish()
+	for _, p := range []*app{b, c, d} {
+		require.NoError(t, p.wait(), "it said:\n%s", strings.Join(p.seen, "\n"))
+	}
+	checkRanks(t, dir)
+}
