@@ -30,7 +30,7 @@ func bucketOf(users uint64) int64 { return max(500, int64(users)) }
 func build(p *pipeline.Pipeline, in *events, dir string, v *voice) {
 	bucket := bucketOf(in.users)
 	width := time.Duration(bucket) * time.Millisecond
-	all := pipeline.EventTimeMs(pipeline.Read[event](p, "crash.Events", in), func(e event) int64 { return e.At },
+	all := pipeline.EventTimeMs(in.read(p), func(e event) int64 { return e.At },
 		pipeline.OutOfOrder(2*disorder*time.Millisecond), pipeline.AlignedWithin("events", 2*width))
 	pipeline.Write[event](all, "crash.Mark", &marks{false, v})
 	byUser := pipeline.KeyBy(all, func(e event) uint64 { return e.User })

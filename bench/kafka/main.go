@@ -73,7 +73,7 @@ func main() {
 	flag.IntVar(&w.lanes, "parallelism", 1, "lanes of millrace")
 	flag.DurationVar(&w.every, "every", 500*time.Millisecond, "time between the ends of transactions")
 	ops := flag.String("ops", "read,write,transactions", "what to measure")
-	rounds := flag.Int("rounds", 3, "how often each is measured, in turns; the medians are printed")
+	rounds := flag.Int("rounds", 5, "how often each is measured, in turns; the medians are printed: a broker that still writes out what it got spoils one or two")
 	keep := flag.Bool("keep", false, "leave the topic that was read, to read it again with -one and -topic")
 	one := flag.String("one", "", "measure this client alone, in this process (for the command itself)")
 	flag.StringVar(&w.topic, "topic", "", "topic of -one")

@@ -3,6 +3,7 @@
 //
 //	go run ./bench/nexmark -q w2 -n 10000000 -parallelism 2
 //	go run ./bench/nexmark -q w2 -n 1000000 -parallelism 2 -rate 100000
+//	go run ./bench/nexmark -q w2 -n 10000000 -runner=distributed -workers=3 -kills=5
 //	go run ./bench/nexmark -q w2 -n 200000000 -parallelism 2 -compare-checkpoints 1s
 //
 // With -rate, events are released by the wall clock, as if they came over a
@@ -42,20 +43,29 @@ type result struct {
 	EventsPerS float64 `json:"events_per_s"`
 	OutCount   uint64  `json:"out_count"`
 	Checksum   string  `json:"checksum"`
-	RSSMB      int     `json:"rss_mb"`
+	RSSMB      int     `json:"rss_mb,omitempty"`
 	CPUS       float64 `json:"cpu_s"`
 	NsPerEvent float64 `json:"cpu_ns_per_event"`
 	RatePerS   float64 `json:"rate_per_s,omitempty"` // at which events came
 	P50Ms      float64 `json:"p50_ms,omitempty"`     // from the instant an event was due to its output
 	P99Ms      float64 `json:"p99_ms,omitempty"`
+	Workers    int     `json:"workers,omitempty"`     // processes, on the distributed runner
+	Kills      int     `json:"kills,omitempty"`       // of these
+	Survived   string  `json:"survived,omitempty"`    // what the runner says of -chaos
 	AsExpected *bool   `json:"as_expected,omitempty"` // absent where no expectation is on file for N
 }
 
 func main() {
+	beJob()
 	q := flag.String("q", "q0", "query: "+strings.Join(slices.Sorted(maps.Keys(queries)), ", "))
 	n := flag.Uint64("n", 10_000_000, "source events; w1: lines")
 	par := flag.Int("parallelism", 1, "lanes")
-	runner := flag.String("runner", "local", "what runs it: local")
+	runner := flag.String("runner", "local", "what runs it: local, or distributed: in many processes, each with -parallelism lanes")
+	workers := flag.Int("workers", 3, "processes of -runner=distributed")
+	kills := flag.Int("kills", 0, "so many of these are killed with -9 meanwhile, one at a time")
+	chaos := flag.String("chaos", "", "let -runner=distributed kill and pause its workers, as kill=1s,pause=1s")
+	seed := flag.Uint64("seed", 1, "of the moments at which they are killed")
+	throttle := flag.Float64("throttle", 0, "events a second of each lane, on -runner=distributed; 0: as fast as can be")
 	noFusion := flag.Bool("no-fusion", false, "a queue between any two transforms")
 	checkpoint := flag.Duration("checkpoint-interval", 0, "time between checkpoints, which are kept on disk; 0: none")
 	state := flag.String("state", "", "what keeps state and checkpoints: memory, pebble")
@@ -69,8 +79,17 @@ func main() {
 	rate := flag.Float64("rate", 0, "events a second, of all lanes together, and tell how late outputs are; 0: as fast as can be")
 	profile := flag.String("cpuprofile", "", "write a CPU profile here")
 	flag.Parse()
-	if *runner != "local" {
-		fmt.Fprintf(os.Stderr, "nexmark: no runner %q: there is local\n", *runner)
+	switch *runner {
+	case "local":
+	case "distributed":
+		program, err := os.Executable()
+		fatal(err)
+		res, err := runDistributed(context.Background(), *q, *n, cluster{*workers, *par, *kills, *seed, *throttle, program, *chaos})
+		fatal(err)
+		res.print()
+		return
+	default:
+		fmt.Fprintf(os.Stderr, "nexmark: no runner %q: there is local, distributed\n", *runner)
 		os.Exit(2)
 	}
 	if *compared > 0 {
@@ -105,13 +124,27 @@ func main() {
 	res, err := run(*q, *n, *rate, *tallied, cfg, *profile)
 	fatal(err)
 	atExit()
-	line, err := json.Marshal(res)
+	res.print()
+}
+
+// print prints the line, and ends the program if the result is wrong.
+func (r *result) print() {
+	line, err := json.Marshal(r)
 	fatal(err)
 	fmt.Println(string(line))
-	if res.AsExpected != nil && !*res.AsExpected {
+	if r.AsExpected != nil && !*r.AsExpected {
 		fmt.Fprintln(os.Stderr, "nexmark: count or checksum is not the expected one")
 		os.Exit(1)
 	}
+}
+
+// find returns the query of a name.
+func find(q string) (func(*pipeline.Pipeline, workload) *outcomes, error) {
+	build, ok := queries[q]
+	if !ok {
+		return nil, fmt.Errorf("no query %q: there is %s", q, strings.Join(slices.Sorted(maps.Keys(queries)), ", "))
+	}
+	return build, nil
 }
 
 // atExit removes what the command made.
@@ -128,9 +161,9 @@ func fatal(err error) {
 
 // run runs one query.
 func run(q string, n uint64, rate float64, tallied bool, cfg local.Config, profile string) (*result, error) {
-	build, ok := queries[q]
-	if !ok {
-		return nil, fmt.Errorf("no query %q: there is %s", q, strings.Join(slices.Sorted(maps.Keys(queries)), ", "))
+	build, err := find(q)
+	if err != nil {
+		return nil, err
 	}
 	w := workload{events: n, tallied: tallied || cfg.StateDir != ""}
 	if os.Getenv(crashVar) == "true" {
@@ -176,12 +209,17 @@ func run(q string, n uint64, rate float64, tallied bool, cfg local.Config, profi
 	if rate > 0 {
 		res.RatePerS, res.P50Ms, res.P99Ms = rate, late.quantile(0.5).Seconds()*1000, late.quantile(0.99).Seconds()*1000
 	}
-	res.Checksum = fmt.Sprintf("%016x", sum)
-	if count, want, known := gen.Expected(q, n); known {
-		same := count == res.OutCount && want == res.Checksum
-		res.AsExpected = &same
-	}
+	res.judge(sum)
 	return res, nil
+}
+
+// judge notes the checksum, and whether the result is the one on file.
+func (r *result) judge(sum uint64) {
+	r.Checksum = fmt.Sprintf("%016x", sum)
+	if count, want, known := gen.Expected(r.Query, r.Events); known {
+		same := count == r.OutCount && want == r.Checksum
+		r.AsExpected = &same
+	}
 }
 
 func round(x float64) float64 {

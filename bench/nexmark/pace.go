@@ -11,10 +11,12 @@ import (
 
 // workload is what a query reads, and how fast.
 type workload struct {
-	events  uint64
-	tallied bool    // outputs are counted in a sink that keeps its counts in checkpoints
-	kill    *killer // nil: it lives on
-	pace    *pace   // nil: as fast as can be
+	events   uint64
+	tallied  bool    // outputs are counted in a sink that keeps its counts in checkpoints
+	tallies  string  // folder for what each lane has counted; "": it stays in the process
+	kill     *killer // nil: it lives on
+	pace     *pace   // nil: as fast as can be
+	throttle float64 // events a second that each reader makes, from when it was opened; 0: as fast as can be
 }
 
 // pace releases events by the wall clock.

@@ -34,7 +34,7 @@ func (w workload) check(c pipeline.PCollection[uint64], event func(ts int64) uin
 		})
 	}
 	if w.tallied {
-		pipeline.Write[uint64](c, "nexmark.Tally", tally{&lanes})
+		pipeline.Write[uint64](c, "nexmark.Tally", tally{&lanes, w.tallies})
 		return &lanes
 	}
 	pipeline.ForEachLane(c, func(lane int) func(uint64) {

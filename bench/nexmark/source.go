@@ -61,7 +61,7 @@ func (s *split[T]) ID() string  { return fmt.Sprintf("%d/%d", s.first, s.step) }
 func (s *split[T]) Size() int64 { return int64(s.events/s.step) + 1 }
 
 func (s *split[T]) Open(_ context.Context, position []byte) (pipeline.Reader[T], error) {
-	r := &reader[T]{split: s, i: s.first}
+	r := &reader[T]{split: s, i: s.first, began: time.Now()}
 	if position != nil {
 		i, n := binary.Uvarint(position)
 		if n <= 0 {
@@ -69,6 +69,7 @@ func (s *split[T]) Open(_ context.Context, position []byte) (pipeline.Reader[T],
 		}
 		r.i = i
 	}
+	r.from = r.i
 	if s.pace != nil {
 		s.pace.begin()
 		return &pacedReader[T]{reader: r}, nil
@@ -78,9 +79,11 @@ func (s *split[T]) Open(_ context.Context, position []byte) (pipeline.Reader[T],
 
 type reader[T any] struct {
 	*split[T]
-	i uint64 // the next event
-	e T
-	_ [128]byte // what changes with each event shares no cache line with another lane's
+	i     uint64 // the next event
+	e     T
+	from  uint64 // where it was opened
+	began time.Time
+	_     [128]byte // what changes with each event shares no cache line with another lane's
 }
 
 // Read makes max events and emits those that are wanted.
@@ -88,15 +91,22 @@ func (r *reader[T]) Read(max int, out *pipeline.Output[T]) (pipeline.ReadState, 
 	if r.kill.holds(r.i, r.events) {
 		return pipeline.Idle, nil
 	}
-	for ; max > 0 && r.i < r.events; max-- {
+	due := r.events
+	if r.throttle > 0 {
+		due = min(due, r.from+uint64(time.Since(r.began).Seconds()*r.throttle)*r.step)
+	}
+	for ; max > 0 && r.i < due; max-- {
 		i := r.i
 		r.i += r.step
 		if r.fill(&r.e, i) {
 			out.Emit(r.e)
 		}
 	}
-	if r.i >= r.events {
+	switch {
+	case r.i >= r.events:
 		return pipeline.Done, nil
+	case r.i >= due:
+		return pipeline.Idle, nil
 	}
 	return pipeline.More, nil
 }

@@ -4,16 +4,24 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"os"
+	"path/filepath"
 
 	"github.com/millrace/millrace/pipeline"
 )
 
 // tally is a sink that counts outputs and adds up their hashes, exactly once: what
 // it has seen is in the checkpoints.
-type tally struct{ lanes *outcomes }
+type tally struct {
+	lanes *outcomes
+	dir   string // for what each lane has counted in the end; "": none
+}
 
 func (t tally) Open(_ context.Context, lane, _ int, state []byte) (pipeline.Writer[uint64], error) {
 	w := &tallyWriter{to: &t.lanes[lane]}
+	if t.dir != "" {
+		w.file = filepath.Join(t.dir, fmt.Sprint("lane-", lane))
+	}
 	if state == nil {
 		return w, nil
 	}
@@ -27,6 +35,7 @@ func (t tally) Open(_ context.Context, lane, _ int, state []byte) (pipeline.Writ
 type tallyWriter struct {
 	count, sum uint64
 	to         *outcome
+	file       string
 	_          [104]byte
 }
 
@@ -44,7 +53,10 @@ func (w *tallyWriter) Commit() error { return nil }
 
 func (w *tallyWriter) Finish() error {
 	w.to.count, w.to.sum = w.count, w.sum
-	return nil
+	if w.file == "" {
+		return nil
+	}
+	return os.WriteFile(w.file, fmt.Appendf(nil, "%d %x", w.count, w.sum), 0o600)
 }
 
 func (w *tallyWriter) Abort(bool) {}

@@ -1,0 +1,260 @@
+package main
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/millrace/millrace/internal/engine"
+	"github.com/millrace/millrace/internal/host"
+	"github.com/millrace/millrace/internal/natsbus"
+	"github.com/millrace/millrace/pipeline"
+)
+
+const jobName = "shuffle"
+
+// runJob is a worker that runs a slot of a pipeline.
+func runJob[B body](ctx context.Context, c *child) error {
+	l, err := c.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer l.close()
+	j := &job[B]{child: c}
+	p := pipeline.New()
+	j.build(p)
+	if err := p.Err(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	errOver := errors.New("all have finished")
+	var finished sync.WaitGroup
+	err = host.Run(ctx, host.Config{
+		Job: 1, Slot: c.Worker, Slots: workers, Process: uint64(c.Worker) + 1,
+		Plane: l.plane, Control: l.bus.Control(), Acceptors: []host.Acceptor{l.store.Acceptor()}, Stale: natsbus.ErrStale,
+		Changes: l.store.Changelog(), Objects: l.store.Objects(),
+		Graph: p.Graph(), Engine: engine.Config{Lanes: c.Lanes}, Every: c.Epoch,
+	}, func() {
+		finished.Go(func() {
+			err := c.finish(j.report())
+			if err == nil {
+				err = errOver
+			}
+			cancel(err)
+		})
+	})
+	finished.Wait()
+	if errors.Is(err, errOver) {
+		return nil
+	}
+	return err
+}
+
+// line is a worker's connections.
+type line struct {
+	bus   *natsbus.Bus
+	store *natsbus.Store
+	plane natsbus.Plane
+	stops []func()
+}
+
+func (l *line) close() {
+	for i := len(l.stops) - 1; i >= 0; i-- {
+		l.stops[i]()
+	}
+}
+
+// connect connects as the way wants it, and returns when all workers have.
+func (c *child) connect(ctx context.Context) (_ *line, err error) {
+	l := &line{}
+	defer func() {
+		if err != nil {
+			l.close()
+		}
+	}()
+	at := natsbus.Config{Job: jobName, URLs: []string{c.Server}}
+	if c.Way == "millrace-mesh" {
+		s, err := natsbus.StartServer(ctx, natsbus.ServerConfig{Mesh: &natsbus.MeshConfig{Peers: []string{c.Mesh}}})
+		if err != nil {
+			return nil, err
+		}
+		l.stops = append(l.stops, s.Close)
+		for again := time.NewTicker(time.Millisecond); s.Peers() < workers; <-again.C { // the bench's, and the other worker's
+		}
+		at = natsbus.Config{Job: jobName, Server: s}
+	}
+	if l.bus, err = natsbus.Connect(at); err != nil {
+		return nil, err
+	}
+	l.stops = append(l.stops, l.bus.Close)
+	if l.store, err = natsbus.OpenStore(natsbus.Config{Job: jobName, URLs: []string{c.Store}}); err != nil {
+		return nil, err
+	}
+	l.stops = append(l.stops, l.store.Close)
+	if c.Way != "millrace-direct" {
+		l.plane = l.bus.Plane()
+		_, err = c.meet("")
+		return l, err
+	}
+	d, err := natsbus.ListenDirect(natsbus.DirectConfig{Job: jobName, Token: "of the bench"})
+	if err != nil {
+		return nil, err
+	}
+	l.stops = append(l.stops, d.Close)
+	all, err := c.meet(d.Addr())
+	if err != nil {
+		return nil, err
+	}
+	d.Route(c.other(), all[c.other()])
+	l.plane = d
+	return l, nil
+}
+
+// job is the pipeline of a worker. Which keys its source makes depends on the slot, so
+// that all records cross; the graph does not.
+type job[B body] struct {
+	*child
+	first atomic.Int64 // when the first record was emitted
+
+	mu      sync.Mutex // guards what follows
+	takers  []*taker   // by lane
+	counted []*uint64  // by lane: what counts have risen to
+}
+
+func (j *job[B]) build(p *pipeline.Pipeline) {
+	records := pipeline.Read[B](p, "shuffle.Read", source[B]{j})
+	byKey := pipeline.KeyBy(records, func(b B) uint64 { return keyOf(&b) })
+	none := pipeline.Stateful(byKey, "count", func(s *pipeline.Setup[uint64, uint64]) pipeline.Process[uint64, B, uint64] {
+		count := pipeline.ValueState[uint64](s, "n")
+		t, n := j.taker()
+		return func(c *pipeline.Ctx[uint64], b B, _ pipeline.Emit[uint64]) error {
+			count.Set(c, count.Get(c)+1)
+			if stamp := stampOf(&b); stamp != 0 {
+				t.stamped(stamp)
+			}
+			t.N++
+			*n++
+			return nil
+		}
+	})
+	pipeline.ForEach(none, func(context.Context, uint64) error { return errors.New("nothing is emitted") })
+}
+
+// taker makes what a lane notes things in.
+func (j *job[B]) taker() (*taker, *uint64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	t, n := &taker{}, new(uint64)
+	j.takers, j.counted = append(j.takers, t), append(j.counted, n)
+	return t, n
+}
+
+// report is called when the lanes have ended.
+func (j *job[B]) report() report {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	r := report{First: j.first.Load()}
+	for i, t := range j.takers {
+		r.Taken.N += t.N
+		r.Taken.Last = max(r.Taken.Last, t.Last)
+		r.Taken.Samples = append(r.Taken.Samples, t.Samples...)
+		r.Counted += *j.counted[i]
+	}
+	return r
+}
+
+// source is what a slot emits; its splits are those of lanes.
+type source[B body] struct{ job *job[B] }
+
+func (s source[B]) Bounded() bool { return true }
+
+// Splits are dealt to slots by their place, so that each slot has as many.
+func (s source[B]) Splits(_ context.Context, lanes int) (out []pipeline.Split[B], _ error) {
+	for i := range lanes {
+		out = append(out, &split[B]{s.job, uint64(i), uint64(lanes)})
+	}
+	return out, nil
+}
+
+type split[B body] struct {
+	job   *job[B]
+	i, of uint64
+}
+
+func (s *split[B]) ID() string  { return fmt.Sprint(s.i) }
+func (s *split[B]) Size() int64 { return int64(s.records()) }
+
+// records is how many this split has of all.
+func (s *split[B]) records() uint64 {
+	all := s.job.Records * workers
+	return all*(s.i+1)/s.of - all*s.i/s.of
+}
+
+func (s *split[B]) Open(_ context.Context, position []byte) (pipeline.Reader[B], error) {
+	r := &reader[B]{split: s, m: newMaker(s.job.Worker, s.job.Keys), pace: pace{perSecond: s.job.Rate * workers / float64(s.of)}}
+	if position != nil {
+		r.next = binary.LittleEndian.Uint64(position)
+	}
+	s.job.first.CompareAndSwap(0, time.Now().UnixNano())
+	return r, nil
+}
+
+type reader[B body] struct {
+	*split[B]
+	m    *maker
+	pace pace
+	next uint64
+	b    B
+	quit chan struct{} // of the goroutine that wakes the lane; nil before it starts
+}
+
+func (r *reader[B]) Read(most int, out *pipeline.Output[B]) (pipeline.ReadState, error) {
+	all := r.records()
+	due := r.pace.due(all)
+	if r.pace.perSecond > 0 && r.quit == nil {
+		r.quit = make(chan struct{})
+		go r.ring(out.Waker())
+	}
+	for ; most > 0 && r.next < due; most-- {
+		r.m.fill(bytesOf(&r.b), r.next)
+		r.next++
+		out.Emit(r.b)
+	}
+	switch {
+	case r.next == all:
+		return pipeline.Done, nil
+	case r.next < due:
+		return pipeline.More, nil
+	}
+	return pipeline.Idle, nil
+}
+
+// ring stands for a network that brings something every millisecond.
+func (r *reader[B]) ring(wake func()) {
+	again := time.NewTicker(time.Millisecond)
+	defer again.Stop()
+	for {
+		select {
+		case <-again.C:
+			wake()
+		case <-r.quit:
+			return
+		}
+	}
+}
+
+func (r *reader[B]) Position(b []byte) []byte { return binary.LittleEndian.AppendUint64(b, r.next) }
+func (r *reader[B]) Where() string            { return fmt.Sprintf("record %d", r.next) }
+func (r *reader[B]) Progress() int64          { return int64(r.next) }
+
+func (r *reader[B]) Close() error {
+	if r.quit != nil {
+		close(r.quit)
+	}
+	return nil
+}
