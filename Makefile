@@ -7,7 +7,7 @@ GO_NEWEST := go1.27.3
 GO_FILES    := find . -name '*.go' -not -path './.git/*' -not -path '*/testdata/*'
 NEWER_FILES := '/([^/]*_go127|methods)\.go$$'
 
-.PHONY: check fmt-check fmt vet staticcheck archtest race test newest fuzz simulate size tools bench-peers kafka
+.PHONY: check fmt-check fmt vet staticcheck archtest race test newest fuzz simulate size tools chaos bench-peers kafka
 
 # check is what has to pass before a commit.
 check: fmt-check vet staticcheck archtest race
@@ -46,11 +46,19 @@ newest:
 fuzz:
 	.ci/fuzz
 
-# simulate runs the life of a slot on seeds that nobody has seen, for SIMTIME: a failure
-# prints the command that runs its seed again. Then it shows that planted bugs are found.
+# simulate runs the life of a slot for SIMTIME, and the protocol of many on SEEDS seeds of
+# at least 15 faults each (10,000 take a quarter of an hour), all of them seeds that nobody
+# has seen: a failure prints the command that runs its seed again. Then it shows that
+# planted bugs are found.
 simulate:
 	go test ./internal/commit/sim -run 'TestSim$$' -count=1 -timeout 0 -for=$(or $(SIMTIME),1m) -v
-	go test -tags planted ./internal/commit/sim -run TestSim_findsPlantedBugs -count=1 -v
+	go test ./internal/held/sim -run 'TestSim$$' -count=1 -timeout 0 -fresh=$(or $(SEEDS),10000) -least=15 -v
+	go test -tags planted ./internal/commit/sim ./internal/held ./internal/held/sim ./internal/engine/shuffletest -run findsPlantedBugs -count=1 -v
+
+# chaos breaks a job of real processes by SCHEDULES schedules, from SEED on: a failure
+# prints the command that runs its seed again.
+chaos:
+	go test ./internal/chaos -run TestRun -count=1 -timeout 0 -schedules=$(or $(SCHEDULES),300) -seed=$(or $(SEED),1000) -v
 
 # size holds binaries to their limits and to the libraries they may link.
 size:

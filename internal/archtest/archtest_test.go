@@ -86,6 +86,11 @@ func TestCheck(t *testing.T) {
 			want:  []string{"internal/engine imports github.com/nats-io/nats.go, which is for internal/natsbus, runners/distributed only"},
 		},
 		{
+			name:  "a library by a side door",
+			files: map[string]string{"runners/local/bus.go": doc("local", ours+"internal/natsbus")},
+			want:  []string{"runners/local imports " + ours + "internal/natsbus, which is for runners/distributed, internal/natsbus/natstest, internal/chaos, bench/shuffle only"},
+		},
+		{
 			name:  "flags in the middle",
 			files: map[string]string{"transforms/top.go": doc("transforms", "flag")},
 			want:  []string{"transforms imports flag, which is for runners, runners/local, runners/distributed, runners/beam, internal/runner, pipelinetest, internal/kafkatest/cmd/..., cmd/..., examples/..., bench/... only"},
