@@ -9,6 +9,7 @@ import (
 
 	"github.com/millrace/millrace/internal/engine"
 	"github.com/millrace/millrace/internal/held"
+	"github.com/millrace/millrace/internal/tasks"
 )
 
 // tickEvery is how often the core is told the time. Where commits are more frequent than
@@ -26,8 +27,8 @@ type Host struct {
 	start  time.Time
 	spare  spare
 	asks   chan engine.Ask
-	cuts   *engine.Cuts   // nil: sinks show with each epoch
-	work   sync.WaitGroup // goroutines of this incarnation
+	cuts   *engine.Cuts // nil: sinks show with each epoch
+	work   tasks.Group  // goroutines of this incarnation
 
 	mu       sync.Mutex // guards what follows
 	changed  *sync.Cond

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/millrace/millrace/internal/tasks"
 )
 
 // Control carries small messages, any of which may be lost, and commands with answers,
@@ -63,9 +65,9 @@ func (c *Control) Ask(ctx context.Context, command string, request []byte) (answ
 // Serve answers a command, one of those that serve it each request, in a goroutine of its
 // own, which has ended when stop returns. An error of fn is told to who asks, as a [CommandError].
 func (c *Control) Serve(command string, fn func(request []byte) (answer []byte, err error)) (stop func(), err error) {
-	var calls waiter
+	var calls tasks.Group
 	unsubscribe, err := listen(c.bus.control, c.bus.subject("command", token(command)), "serve", func(m *nats.Msg) {
-		calls.run(func() {
+		calls.Go(func() {
 			answer := nats.NewMsg(m.Reply)
 			data, err := fn(m.Data)
 			if err != nil {
@@ -81,7 +83,7 @@ func (c *Control) Serve(command string, fn func(request []byte) (answer []byte, 
 	if err != nil {
 		return nil, err
 	}
-	return func() { unsubscribe(); calls.wait() }, nil
+	return func() { unsubscribe(); calls.Wait() }, nil
 }
 
 // CommandError is what a command was answered with.

@@ -18,6 +18,7 @@ import (
 	"github.com/millrace/millrace/internal/engine"
 	protocol "github.com/millrace/millrace/internal/host"
 	"github.com/millrace/millrace/internal/natsbus"
+	"github.com/millrace/millrace/internal/tasks"
 	"github.com/millrace/millrace/internal/upgrade"
 )
 
@@ -29,7 +30,7 @@ type slots struct {
 	store   *natsbus.Store
 	ctx     context.Context // of all slots
 	cancel  context.CancelFunc
-	work    sync.WaitGroup
+	work    tasks.Group
 	deaths  protocol.Deaths
 
 	mu      sync.Mutex // guards what follows
