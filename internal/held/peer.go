@@ -34,6 +34,7 @@ type peer struct {
 	kept     []*kept
 	open     [][]int // sizes of frames of the open epoch, by class
 	used     []int   // bytes under way, by class
+	missed   bool    // some of these may have been sent before it listened
 	lastTo   Epoch   // the last that was cut with frames for it
 	lastBase Epoch   // the same at the base of this incarnation
 }
@@ -81,6 +82,9 @@ func (s *Slot) State(m *State, now time.Duration) {
 		return
 	}
 	s.now = now
+	if m.Inc > p.inc {
+		s.listens(p)
+	}
 	p.n, p.process, p.heard, p.full = m.N, m.Process, now, m.Full
 	if now-p.deadAt >= s.cfg.Heartbeat { // else it may be what the dead one has said last
 		p.dead = 0
@@ -91,6 +95,15 @@ func (s *Slot) State(m *State, now time.Duration) {
 		s.advance()
 		s.schedule()
 	}
+}
+
+// listens hears of a new incarnation of a receiver, which has missed what was sent before
+// it began to listen: that is sent again at once, where its state does not say that it has it.
+func (s *Slot) listens(p *peer) {
+	for _, k := range p.kept {
+		k.sent = s.now - s.cfg.Resend
+	}
+	p.missed = slices.ContainsFunc(p.open, func(sizes []int) bool { return len(sizes) > 0 })
 }
 
 // Dead says that a process is said to have ended: slots that ran there are silent from now

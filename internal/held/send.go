@@ -86,13 +86,14 @@ func (s *Slot) measure(dst int) {
 func (s *Slot) Open() Epoch { return s.open }
 
 // Cut ends the open epoch, while all lanes stand still. state goes into its record,
-// marks are the watermarks that its receivers may believe once it is committed. It
+// marks are the watermarks that its receivers may believe once it is committed. The next
+// one is due [Config.Every] after now, which may be a little while ago: when this one was. It
 // reports false, and does nothing, while another epoch is not committed.
 func (s *Slot) Cut(state, marks []byte, now time.Duration) bool {
 	if !s.Running() || s.pending != nil {
 		return false
 	}
-	s.now, s.cutAt, s.asked, s.sent, s.touched = now, now, false, false, false
+	s.now, s.cutAt, s.asked, s.sent, s.touched = max(s.now, now), now, false, false, false
 	r := &Record{
 		Gen: s.gen, Slot: s.cfg.Slot, Inc: s.inc, Epoch: s.open, History: s.history,
 		Colour: s.colour, Tag: s.rec.Tag, Marks: marks, State: state,
@@ -130,11 +131,15 @@ func (s *Slot) close(dst int, marks []byte) {
 	if !any {
 		return
 	}
-	p.kept = append(p.kept, &kept{
+	k := &kept{
 		Kept: Kept{Dst: dst, Inc: s.inc, Epoch: s.open, Prev: p.lastTo, Colour: s.colour, Version: s.groups.Version, Frames: p.open, Marks: marks},
 		sent: s.now,
-	})
-	p.open = make([][]int, s.cfg.Classes())
+	}
+	if p.missed {
+		k.sent -= s.cfg.Resend
+	}
+	p.kept = append(p.kept, k)
+	p.open, p.missed = make([][]int, s.cfg.Classes()), false
 	p.lastTo = s.open
 	s.do(SendEnd{end})
 }

@@ -107,7 +107,7 @@ func (h *Host) cutOpen(marks []byte) {
 	h.marks = marks
 	h.cutAt = time.Now()
 	h.cut = held.Ident{Gen: h.core.Gen(), Inc: h.core.Inc(), Epoch: h.core.Open()}
-	if !h.core.Cut(nil, marks, h.now()) { // it was fenced meanwhile
+	if !h.core.Cut(nil, marks, h.due()) { // it was fenced meanwhile
 		return
 	}
 	for dst, classes := range h.open {
@@ -119,6 +119,16 @@ func (h *Host) cutOpen(marks []byte) {
 		}
 	}
 	h.opened()
+}
+
+// due is when this cut by time was due, so that the next one is not later as this one is:
+// clocks and lanes take half a millisecond. mu is held.
+func (h *Host) due() time.Duration {
+	now, due := h.now(), h.core.Due()
+	if late := now - due; late < 0 || late > h.cfg.Every/4 {
+		return now
+	}
+	return due
 }
 
 // cutting is the epoch that was cut last.
