@@ -51,6 +51,17 @@ func (f *flip) spares(i image) bool {
 	return i.rec != nil && i.sizes != nil && (!there || f.at >= size)
 }
 
+// within reports that all files of an epoch are there, as long as they were: those that
+// a later one replaces go before its commit has returned.
+func (i image) within(sizes map[string]int) bool {
+	for name, size := range i.sizes {
+		if sizes[name] < size {
+			return false
+		}
+	}
+	return true
+}
+
 // rowID names a row. lane is -1 for the rows of keys.
 type rowID struct {
 	node  string
@@ -136,9 +147,9 @@ func (o *oracle) crashed(f *flip) {
 }
 
 // refusedToOpen is told that the store can't be opened behind a flip: there has to be
-// no epoch that it could have fallen back to.
-func (o *oracle) refusedToOpen(err error) {
-	if f := o.flip; f != nil && len(o.past) > 0 && f.spares(o.past[len(o.past)-1]) {
+// no epoch that it could have fallen back to. sizes are those of the files now.
+func (o *oracle) refusedToOpen(err error, sizes map[string]int) {
+	if f := o.flip; f != nil && len(o.past) > 0 && f.spares(o.past[len(o.past)-1]) && o.past[len(o.past)-1].within(sizes) {
 		o.wrong("byte %d of %s is flipped, epoch %d is whole, and the store refuses to open: %w", f.at, f.file, o.past[len(o.past)-1].epoch(), err)
 	}
 }

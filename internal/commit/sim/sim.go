@@ -89,7 +89,7 @@ func Run(p Plan, open OpenStore, trace func(string)) Result {
 		if err != nil {
 			if s.flips > 0 && errors.Is(err, errOpen) {
 				refused = true
-				s.orc.refusedToOpen(err)
+				s.orc.refusedToOpen(err, s.disk.sizes())
 				s.event(evUnopened, 0, 0)
 			} else {
 				s.orc.wrong("%w", err)
