@@ -59,9 +59,11 @@ var ErrDenied = errors.New("access denied")
 
 // How long a dial may take, and how soon a lost connection is tried again.
 const (
-	dialMax   = 2 * time.Second
-	redialMin = 20 * time.Millisecond
-	redialMax = time.Second
+	dialMax    = 2 * time.Second
+	redialMin  = 20 * time.Millisecond
+	redialSoon = 160 * time.Millisecond // for the first redials: a job waits
+	redials    = 40
+	redialMax  = time.Second // later
 )
 
 func (c *Config) validate() error {
@@ -144,12 +146,13 @@ func (c *Config) dial(role string, in nats.InProcessConnProvider, count *counter
 	return nc, nil
 }
 
-// redialDelay grows with each round of attempts, by chance, so that not all processes
-// of a job come at once to a server that has just started.
+// redialDelay grows with each round of attempts, and differs by chance, so that not all
+// processes of a job come at once to a server that has just started. One that was started
+// again is found soon, and one that is gone for long is not asked for all the time.
 func redialDelay(attempts int) time.Duration {
 	d := redialMax
-	if attempts < 6 {
-		d = redialMin << attempts
+	if attempts < redials {
+		d = min(redialMin<<min(attempts, 10), redialSoon)
 	}
 	return d/2 + rand.N(d)
 }
