@@ -262,12 +262,7 @@ func (l *Leader) Fetched(f Fetch, records []*Record, now time.Duration) {
 // carries reports that a cut can have src beside dst: dst has applied nothing behind
 // src, and what it has not applied has a copy that src names.
 func carries(src, dst *Record) bool {
-	var at []Pos
-	if src.Slot < len(dst.At) {
-		for _, p := range dst.At[src.Slot] {
-			at = append(at, p.Pos)
-		}
-	}
+	at := dst.applied(src.Slot)
 	for _, p := range at {
 		if p.Epoch > src.Epoch+1 || p.Epoch == src.Epoch+1 && p.Frame > 0 {
 			return false

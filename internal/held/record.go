@@ -21,6 +21,18 @@ type Record struct {
 // Ident names the record.
 func (r *Record) Ident() Ident { return Ident{r.Gen, r.Inc, r.Epoch} }
 
+// applied is how far the record has applied a source, by class; none where it has never
+// heard of one, or there is no record.
+func (r *Record) applied(src int) (at []Pos) {
+	if r == nil || src >= len(r.At) {
+		return nil
+	}
+	for _, p := range r.At[src] {
+		at = append(at, p.Pos)
+	}
+	return at
+}
+
 // Place is how far a class of one source is applied, and the watermarks heard last.
 type Place struct {
 	Pos

@@ -67,22 +67,10 @@ func (l *Leader) Looked(c Cut, quiet bool) {
 func Quiet(records []*Record) bool {
 	for i, src := range records {
 		for k, dst := range records {
-			if i != k && src != nil && !plant.Is(plant.NeverUnderWay) && k < len(src.Last) && src.Last[k] > applied(dst, i) {
+			if i != k && src != nil && !plant.Is(plant.NeverUnderWay) && k < len(src.Last) && src.Last[k] > ended(dst.applied(i)) {
 				return false
 			}
 		}
 	}
 	return true
-}
-
-// applied is the last epoch of a source that a record has applied to its end.
-func applied(r *Record, src int) Epoch {
-	if r == nil || src >= len(r.At) {
-		return 0
-	}
-	at := make([]Pos, 0, len(r.At[src]))
-	for _, p := range r.At[src] {
-		at = append(at, p.Pos)
-	}
-	return ended(at)
 }
