@@ -82,9 +82,6 @@ func (s *Slot) State(m *State, now time.Duration) {
 		return
 	}
 	s.now = now
-	if m.Inc > p.inc {
-		s.listens(p)
-	}
 	p.n, p.process, p.heard, p.full = m.N, m.Process, now, m.Full
 	if now-p.deadAt >= s.cfg.Heartbeat { // else it may be what the dead one has said last
 		p.dead = 0
@@ -163,6 +160,9 @@ func (s *Slot) source(src int, inc Inc, history []Span, epoch Epoch, colour Cut,
 	p := &s.peers[src]
 	if inc == p.inc && epoch < p.epoch { // its register was read since it was sent
 		return
+	}
+	if inc > p.inc {
+		s.listens(p)
 	}
 	p.epoch, p.colour, p.marks, p.moves = epoch, colour, marks, moves
 	p.last = 0
