@@ -312,9 +312,16 @@ func (l *ledger) lines() (all []string) {
 // numbered is a pipeline in which each key numbers what it gets, behind a first shuffle,
 // and a second one brings it to a sink. It gives the pipeline and the lines.
 func numbered(n, keys int, out *ledger) (build func() *pipeline.Pipeline, want []string) {
+	return numberedOf(func(p *pipeline.Pipeline) pipeline.PCollection[uint64] {
+		return pipeline.GenerateSequence(p, uint64(n))
+	}, n, keys, out)
+}
+
+// numberedOf is numbered for a source of n numbers.
+func numberedOf(numbers func(*pipeline.Pipeline) pipeline.PCollection[uint64], n, keys int, out *ledger) (build func() *pipeline.Pipeline, want []string) {
 	build = func() *pipeline.Pipeline {
 		p := pipeline.New()
-		byRest := pipeline.KeyBy(pipeline.GenerateSequence(p, uint64(n)), func(v uint64) uint64 { return v % uint64(keys) })
+		byRest := pipeline.KeyBy(numbers(p), func(v uint64) uint64 { return v % uint64(keys) })
 		counted := pipeline.Stateful(byRest, "count", func(s *pipeline.Setup[uint64, string]) pipeline.Process[uint64, uint64, string] {
 			count := pipeline.ValueState[int](s, "n")
 			return func(c *pipeline.Ctx[uint64], _ uint64, emit pipeline.Emit[string]) error {

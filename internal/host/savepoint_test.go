@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 
 	"github.com/millrace/millrace/internal/commit"
 	"github.com/millrace/millrace/internal/engine"
+	"github.com/millrace/millrace/internal/paced"
 	"github.com/millrace/millrace/internal/savefile"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/transforms"
@@ -47,14 +49,27 @@ func (j *job) save(ctx context.Context, path string, out *ledger) (shown map[uin
 	}
 }
 
-// sided is a pipeline in which each number asks for the sum of its window and for one of
-// other numbers: side inputs, which are in each slot. It gives the pipeline and the lines.
-func sided(n int, out *ledger) (build func() *pipeline.Pipeline, want []string) {
+// halved is a source of n numbers in so many splits, half of which are not due before
+// whole.
+func halved(n, splits int, whole *atomic.Bool) func(*pipeline.Pipeline) pipeline.PCollection[uint64] {
+	return func(p *pipeline.Pipeline) pipeline.PCollection[uint64] {
+		return pipeline.Read(p, "numbers", paced.Numbers{Parts: uint64(splits), Due: func(uint64, time.Duration) (uint64, bool) {
+			if whole.Load() {
+				return uint64(n), true
+			}
+			return uint64(n / 2), false
+		}})
+	}
+}
+
+// sided is a pipeline in which each of n numbers asks for the sum of its window and for one
+// of other numbers: side inputs, which are in each slot. It gives the pipeline and the lines.
+func sided(from func(*pipeline.Pipeline) pipeline.PCollection[uint64], n int, out *ledger) (build func() *pipeline.Pipeline, want []string) {
 	const size = 200
 	sum := transforms.SumOf[uint64]()
 	build = func() *pipeline.Pipeline {
 		p := pipeline.New()
-		numbers := pipeline.EventTime(pipeline.GenerateSequence(p, uint64(n)), func(v uint64) time.Time { return time.UnixMilli(int64(v)) })
+		numbers := pipeline.EventTime(from(p), func(v uint64) time.Time { return time.UnixMilli(int64(v)) })
 		windows := window.Fixed(size * time.Millisecond)
 		total := pipeline.AsSingleton(pipeline.CombineGlobally(pipeline.Create[uint64](p, 1, 2, 3), sum))
 		all := pipeline.KeyBy(numbers, func(uint64) bool { return true }).Windowed(windows)
@@ -84,23 +99,28 @@ func sided(n int, out *ledger) (build func() *pipeline.Pipeline, want []string) 
 func TestSavepoint(t *testing.T) {
 	for _, tc := range []struct {
 		name string
-		make func(out *ledger) (build func() *pipeline.Pipeline, want []string)
+		make func(out *ledger, whole *atomic.Bool) (build func() *pipeline.Pipeline, want []string)
 	}{
-		{"state", func(out *ledger) (func() *pipeline.Pipeline, []string) { return numbered(60_000, 50, out) }},
-		{"side inputs", func(out *ledger) (func() *pipeline.Pipeline, []string) { return sided(100_000, out) }},
+		{"state", func(out *ledger, whole *atomic.Bool) (func() *pipeline.Pipeline, []string) {
+			return numberedOf(halved(60_000, 6, whole), 60_000, 50, out)
+		}},
+		{"side inputs", func(out *ledger, whole *atomic.Bool) (func() *pipeline.Pipeline, []string) {
+			return sided(halved(100_000, 1, whole), 100_000, out) // of one split, as an idle one would let others pass it
+		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) { savepointOf(t, tc.make) })
 	}
 }
 
-func savepointOf(t *testing.T, pipelineTo func(out *ledger) (build func() *pipeline.Pipeline, want []string)) {
+func savepointOf(t *testing.T, pipelineTo func(out *ledger, whole *atomic.Bool) (build func() *pipeline.Pipeline, want []string)) {
 	path := filepath.Join(t.TempDir(), "half.savepoint")
-	out := &ledger{shown: map[uint64][]string{}}
-	build, want := pipelineTo(out)
+	out, whole := &ledger{shown: map[uint64][]string{}}, &atomic.Bool{}
+	build, want := pipelineTo(out, whole)
 	j := newJob(t, 3, 2, build).small()
 	j.rests = &Rests{}
 	var before map[uint64][]string
 	j.chaos = func(ctx context.Context) {
+		defer whole.Store(true)
 		if !j.until(ctx, func() bool { _, yes, _ := j.settled(1); return yes }) {
 			return
 		}
@@ -120,7 +140,7 @@ func savepointOf(t *testing.T, pipelineTo func(out *ledger) (build func() *pipel
 			require.NoError(t, err)
 			defer from.Close()
 			out := &ledger{shown: map[uint64][]string{}}
-			build, _ := pipelineTo(out)
+			build, _ := pipelineTo(out, whole)
 			if tc.slots == 1 {
 				store := commit.NewMemory()
 				require.NoError(t, savefile.Import(store, from))
