@@ -29,6 +29,7 @@ type Config struct {
 	CredsFile      string      // a file with a JWT and its key,
 	NKeyFile       string      // or a file with the seed of an nkey
 	TLS            *tls.Config // default: none, unless the server asks for it
+	TLSIfAsked     *tls.Config // then this one is taken; default: what the system trusts
 
 	// Later returns a connection at once and connects in the background: for one server
 	// of several that may be down.
@@ -133,8 +134,11 @@ func (c *Config) dial(role string, in nats.InProcessConnProvider, count *counter
 		}
 		options = append(options, nkey)
 	}
-	if c.TLS != nil {
+	switch {
+	case c.TLS != nil:
 		options = append(options, nats.Secure(c.TLS))
+	case c.TLSIfAsked != nil:
+		options = append(options, func(o *nats.Options) error { o.TLSConfig = c.TLSIfAsked; return nil })
 	}
 	if in != nil {
 		options = append(options, nats.InProcessServer(in))

@@ -28,6 +28,9 @@ func TestConnect_credentials(t *testing.T) {
 	token := start(t, natsbus.ServerConfig{Token: "s3cret"})
 	encrypts, trusts := certificates(t)
 	secure := start(t, natsbus.ServerConfig{TLS: encrypts, User: "ann", Password: "s3cret"})
+	encrypts, err := natsbus.ServerByToken("s3cret")
+	require.NoError(t, err)
+	byToken := start(t, natsbus.ServerConfig{TLS: encrypts})
 	seed := filepath.Join(t.TempDir(), "nkey")
 	pair, err := nkeys.CreateUser()
 	require.NoError(t, err)
@@ -52,6 +55,10 @@ func TestConnect_credentials(t *testing.T) {
 		{"user in the URL", natsbus.Config{URLs: []string{withPassword(user.URL(), "s3cret")}}, ""},
 		{"token", natsbus.Config{URLs: []string{token.URL()}, Token: "s3cret"}, ""},
 		{"TLS", natsbus.Config{URLs: []string{secure.URL()}, User: "ann", Password: "s3cret", TLS: trusts}, ""},
+		{"TLS by a token", natsbus.Config{URLs: []string{byToken.URL()}, TLSIfAsked: natsbus.ClientByToken("s3cret", nil)}, ""},
+		{"TLS by a token that the URL does not want", natsbus.Config{URLs: []string{strings.Replace(byToken.URL(), "tls:", "nats:", 1)}, TLSIfAsked: natsbus.ClientByToken("s3cret", nil)}, ""},
+		{"TLS by a token or a signature", natsbus.Config{URLs: []string{secure.URL()}, User: "ann", Password: "s3cret", TLS: natsbus.ClientByToken("0ther", trusts)}, ""},
+		{"no TLS, and a token", natsbus.Config{URLs: []string{open.URL()}, TLSIfAsked: natsbus.ClientByToken("s3cret", nil)}, ""},
 
 		{"nobody there", natsbus.Config{URLs: []string{nobody}}, "no NATS server answers at " + nobody + ": is it running?"},
 		{"wrong password", natsbus.Config{URLs: []string{user.URL()}, User: "ann", Password: "0ther"}, "the NATS server at " + user.URL() + ` refuses user "ann" or its password`},
@@ -62,6 +69,10 @@ func TestConnect_credentials(t *testing.T) {
 		{"no key file", natsbus.Config{URLs: []string{user.URL()}, NKeyFile: seed + ".none"}, "nkey for NATS in " + seed + ".none: "},
 		{"TLS that the server hasn't", natsbus.Config{URLs: []string{open.URL()}, TLS: trusts}, "has no TLS, and TLS was asked for"},
 		{"TLS that isn't trusted", natsbus.Config{URLs: []string{secure.URL()}, TLS: &tls.Config{RootCAs: x509.NewCertPool()}}, "the certificate of the NATS server at " + secure.URL() + " is not trusted"},
+		{"TLS by another token", natsbus.Config{URLs: []string{byToken.URL()}, TLSIfAsked: natsbus.ClientByToken("0ther", nil)}, "the certificate of the NATS server at " + byToken.URL() + " is not trusted"},
+		{"TLS by a token that isn't known", natsbus.Config{URLs: []string{byToken.URL()}}, "the certificate of the NATS server at " + byToken.URL() + " is not trusted"},
+		{"TLS by a signature, and another one is trusted", natsbus.Config{URLs: []string{secure.URL()}, TLS: natsbus.ClientByToken("s3cret", &tls.Config{RootCAs: x509.NewCertPool()})}, "is not trusted"},
+		{"no TLS, and a URL that wants it", natsbus.Config{URLs: []string{strings.Replace(open.URL(), "nats:", "tls:", 1)}, TLSIfAsked: natsbus.ClientByToken("s3cret", nil)}, "has no TLS, and TLS was asked for"},
 		{"two ways", natsbus.Config{URLs: []string{user.URL()}, Token: "s3cret", User: "ann"}, "only one of them"},
 		{"nowhere", natsbus.Config{}, "either URLs or a server in this process"},
 	} {

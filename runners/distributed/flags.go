@@ -62,7 +62,7 @@ var taken = []string{"parallelism", "temp-dir", "state-dir", "progress", "from",
 
 func (f *flags) register(fs *flag.FlagSet) {
 	fs.IntVar(&f.workers, "workers", 2, "processes of this program to start on this machine; 0: none, others join")
-	fs.StringVar(&f.join, "join", "", "work for a job that runs already: the address that it gave, as nats://host:4222; "+joinToken+" is its token")
+	fs.StringVar(&f.join, "join", "", "work for a job that runs already: the address that it gave, as tls://host:4222 or nats://host:4222; "+joinToken+" is its token")
 	fs.StringVar(&f.job, "job", "", "name of the job, by which workers and commands find it; default the program's")
 	fs.StringVar(&f.nats, "nats", "", "NATS servers to use, between commas, as nats://host:4222 or tls://host:4222; default: one in this process")
 	fs.StringVar(&f.natsUser, "nats-user", "", "user for NATS; "+natsPassword+" is the password ("+natsToken+" is a token, without a user)")
@@ -78,7 +78,7 @@ func (f *flags) register(fs *flag.FlagSet) {
 	fs.StringVar(&f.sinkCommit, "sink-commit", "cut", "when sinks that write exactly once show what they have: cut (with each snapshot of the job: nothing is ever shown twice) or epoch (with each commit of a slot: sooner, and once as long as processes die one at a time; when the job goes back to its last snapshot, what was shown since comes twice)")
 	fs.StringVar(&f.durable, "durable", "crash", "what the NATS server in this process keeps its word over: crash (of processes) or power (it syncs before it answers)")
 	fs.DurationVar(&f.drainTimeout, "drain-timeout", 30*time.Second, "most that a worker takes to hand on its slots, and a job to drain, before it is ended")
-	fs.StringVar(&f.listen, "listen", "", "address for the NATS server in this process, as 10.0.0.5:4222, at which workers on other machines join; it encrypts nothing; default a port of this machine alone")
+	fs.StringVar(&f.listen, "listen", "", "address for the NATS server in this process, as 10.0.0.5:4222, at which workers on other machines join; what goes there is encrypted, by a key that is made of the job's token; default a port of this machine alone")
 	fs.StringVar(&f.plane, "plane", "nats", "what data between slots goes over: nats (the job's NATS servers) or direct (TCP from worker to worker: faster, and each worker has to reach each other one)")
 	fs.StringVar(&f.planeListen, "plane-listen", "", "with -plane=direct, the address at which other workers reach this one, as 10.0.0.6:7000, with the next ports for workers that are started here (port 0: any); default a port that is free, at the address of this machine from which it reaches NATS")
 	fs.StringVar(&f.metrics, "metrics", "", "serve Prometheus metrics at this address, as localhost:9200, under /metrics; workers that are started here do so at the next ports")

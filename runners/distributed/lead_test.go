@@ -128,16 +128,12 @@ func TestLead_nameTaken(t *testing.T) {
 // Goal: a worker that has joined outlives kill -9 of the process that submitted the job, with
 // its server, and goes on when that is back at the same address with the same folder.
 func TestLead_submitterComesBack(t *testing.T) {
-	g, dir := newGate(t), t.TempDir()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	address := l.Addr().String()
-	require.NoError(t, l.Close())
+	g, dir, address := newGate(t), t.TempDir(), freeAddress(t)
 	env := []string{countVar + "=yes", joinToken + "=sesame", aliveVar + "=" + g.Addr().String()}
 	args := []string{"-workers=0", "-slots=1", "-parallelism=1", "-cut=50ms", "-listen=" + address, "-state-dir=" + t.TempDir()}
 	a := start(t, dir, env, args...)
-	a.await(`^waiting for workers: they join by -join=nats://` + address + `$`)
-	b := start(t, dir, env, "-join=nats://"+address)
+	a.await(`^waiting for workers: they join by -join=tls://` + address + `$`)
+	b := start(t, dir, env, "-join=tls://"+address)
 	held := <-g.came
 	defer held.Close()
 	require.NoError(t, a.cmd.Process.Kill())

@@ -180,6 +180,10 @@ func (c *config) startServer(ctx context.Context) (_ *natsbus.Server, stop func(
 		host, port, _ := net.SplitHostPort(c.listen) // it was looked at
 		cfg.Host = host
 		cfg.Port, _ = strconv.Atoi(port)
+		if cfg.TLS, err = natsbus.ServerByToken(c.token); err != nil {
+			remove()
+			return nil, nil, err
+		}
 	}
 	s, err := natsbus.StartServer(ctx, cfg)
 	if err != nil {

@@ -2,6 +2,7 @@ package distributed
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -226,7 +227,11 @@ func (w *worker) stand(out io.Writer, d driver) (leads *candidate, leave func(we
 // connect connects to NATS as flags say.
 func (c *config) connect() (*natsbus.Bus, error) {
 	b, err := natsbus.Connect(c.bus(c.servers))
-	if n := &c.nats; errors.Is(err, natsbus.ErrDenied) && n.user == "" && n.token == "" && n.creds == "" && n.nkey == "" {
+	n := &c.nats
+	if _, bad := errors.AsType[*tls.CertificateVerificationError](err); bad && n.tls == nil {
+		return nil, fmt.Errorf("%w: if the job runs servers of its own, set %s to its token; if they are others', -nats-ca names who signs their certificates", err, joinToken)
+	}
+	if errors.Is(err, natsbus.ErrDenied) && n.user == "" && n.token == "" && n.creds == "" && n.nkey == "" {
 		return nil, fmt.Errorf("%w: if the job runs servers of its own, set %s to its token; if they are others', say who you are by -nats-user, -nats-creds, -nats-nkey or %s", err, joinToken, natsToken)
 	}
 	return b, err
@@ -241,15 +246,24 @@ func (c *config) storeConfig() natsbus.Config {
 }
 
 // bus is how servers are connected to. Who gives no credentials shows what is made of the
-// join token: that is what servers of jobs want, and others do not look at it.
+// join token: that is what servers of jobs want, and others do not look at it. So it is with
+// certificates that are made of the token.
 func (c *config) bus(urls []string) natsbus.Config {
 	n := &c.nats
 	token := n.token
 	if c.token != "" && n.user == "" && token == "" && n.creds == "" && n.nkey == "" {
 		token = natsSecret(c.token)
 	}
-	return natsbus.Config{
+	cfg := natsbus.Config{
 		Job: c.job, URLs: urls, TLS: n.tls, CredsFile: n.creds, NKeyFile: n.nkey,
 		User: n.user, Password: n.password, Token: token,
 	}
+	switch {
+	case c.token == "":
+	case n.tls != nil:
+		cfg.TLS = natsbus.ClientByToken(c.token, n.tls)
+	default:
+		cfg.TLSIfAsked = natsbus.ClientByToken(c.token, nil)
+	}
+	return cfg
 }
