@@ -159,7 +159,15 @@ func (s setting) breakIt(ctx context.Context, c *chaos.Cluster, w *watch, t task
 	}
 	c.Pause(ctx, s.Calm)
 	res.Events = t.Fill + uint64((time.Since(t.Began).Seconds()+0.2)*s.Rate)*t.Sources
-	return res, hits, os.WriteFile(t.End, fmt.Append(nil, res.Events), 0o600)
+	return res, hits, writeAtOnce(t.End, fmt.Append(nil, res.Events))
+}
+
+// writeAtOnce writes a file that is not there yet: who finds it finds all of it.
+func writeAtOnce(path string, b []byte) error {
+	if err := os.WriteFile(path+".tmp", b, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+".tmp", path)
 }
 
 // awaitShown waits until so many counts have been shown.
