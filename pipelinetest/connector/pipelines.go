@@ -40,7 +40,7 @@ func (s Source[T]) testPipelines(t *testing.T) {
 			continue // a restart loses what such a source had
 		}
 		t.Run(w.name, func(t *testing.T) {
-			if err := s.runOne(t.Context(), w); err != nil {
+			if err := twice(func() error { return s.runOne(t.Context(), w) }); err != nil {
 				t.Fatal(err)
 			}
 		})

@@ -54,14 +54,12 @@ func TestSink[T any](t *testing.T, s Sink[T]) {
 	}
 	for _, w := range ways {
 		t.Run("pipeline: "+w.name, func(t *testing.T) {
-			w := s.inFolder(t, w)
-			if err := s.runPipeline(t.Context(), s.New(t), w); err != nil {
+			if err := twice(func() error { return s.runPipeline(t.Context(), s.New(t), s.inFolder(t, w)) }); err != nil {
 				t.Fatal(err)
 			}
 		})
 		t.Run("pipeline that fails: "+w.name, func(t *testing.T) {
-			w := s.inFolder(t, w)
-			if err := s.runFailing(t.Context(), s.New(t), w); err != nil {
+			if err := twice(func() error { return s.runFailing(t.Context(), s.New(t), s.inFolder(t, w)) }); err != nil {
 				t.Fatal(err)
 			}
 		})

@@ -236,6 +236,11 @@ func (s Source[T]) within(what string, f func() error) error {
 
 // checkClose: whatever was read, Close leaves no goroutine and no open file.
 func (s Source[T]) checkClose(ctx context.Context) error {
+	return twice(func() error { return s.closeAll(ctx) })
+}
+
+// closeAll closes readers that have read nothing, something and all.
+func (s Source[T]) closeAll(ctx context.Context) error {
 	before := resources()
 	for _, reads := range []int{0, 1, 2} {
 		in, err := s.open(ctx, 3)
