@@ -31,6 +31,7 @@ type laneTxn struct {
 	producer         batch.Producer
 	filling, sending int64
 	kept             int    // bytes, of this lane
+	told             int    // of these, how many are part of all
 	fresh            int    // of them, written since the last Prepare, before compression
 	encoded          []byte // memory of the last state
 	begun            bool   // there may be a transaction open at the brokers
@@ -71,10 +72,16 @@ func (t *laneTxn) holdsBack(st *stream) bool {
 	return t.holds()
 }
 
-// keeps counts bytes that are kept until a commit.
+// keeps counts bytes that are kept until a commit: few at a time of this lane alone, as one
+// number for all lanes costs as much as the rest of a record.
 func (t *laneTxn) keeps(n int) error {
 	t.kept += n
-	if all := t.all.Add(int64(n)); all > t.most && n > 0 {
+	if n > 0 && t.kept-t.told < int(t.most/256) {
+		return nil
+	}
+	more := t.kept - t.told
+	t.told = t.kept
+	if all := t.all.Add(int64(more)); all > t.most && n > 0 {
 		return fmt.Errorf("the records since the last checkpoint take more than %d bytes, compressed, and are kept in memory: take checkpoints more often, or raise kafka.TransactionBytes", t.most)
 	}
 	return nil
@@ -459,7 +466,7 @@ func (s *sender) join(heads []sending) error {
 // abort aborts the transaction that is open, if there is one. The sender has ended.
 func (s *sender) abort(c *client.Client) {
 	t := s.txn
-	t.all.Add(-int64(t.kept))
+	t.all.Add(-int64(t.told))
 	if !t.begun {
 		return
 	}

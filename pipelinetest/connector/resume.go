@@ -155,14 +155,10 @@ func (s Source[T]) checkChain(ctx context.Context) error {
 					return err
 				}
 				all = append(all, r)
-				if in.bounded || n == counts[i] {
-					_, err = r.poll(quantum)
+				if in.bounded || n < counts[i] {
+					err = r.look(quantum)
 				} else {
-					for err == nil && len(r.got) == 0 { // until it has looked at its input
-						if _, err = r.poll(quantum); err == nil && len(r.got) == 0 {
-							err = in.run.Context.Err()
-						}
-					}
+					_, err = r.poll(quantum)
 				}
 				if err == nil {
 					pos, err = r.position()
@@ -183,6 +179,26 @@ func (s Source[T]) checkChain(ctx context.Context) error {
 		}
 		if err := s.compare(all...); err != nil {
 			return fmt.Errorf("a reader for each read of %d: %w", quantum, err)
+		}
+	}
+	return nil
+}
+
+// look polls until it is over or something was read: a reader that has just been opened may
+// have nothing yet.
+func (r *reading[T]) look(quantum int) error {
+	until := time.Now().Add(r.in.of.Wait)
+	for len(r.got) == 0 && r.state != graph.Done {
+		state, err := r.poll(quantum)
+		switch {
+		case err != nil:
+			return err
+		case r.in.run.Context.Err() != nil:
+			return r.in.run.Context.Err()
+		case len(r.got) == 0 && time.Now().After(until):
+			return fmt.Errorf("%s: a reader that was opened behind a position reads nothing for %v", r.split.ID(), r.in.of.Wait)
+		case state == graph.Idle:
+			<-time.After(time.Millisecond) // as an engine does it
 		}
 	}
 	return nil
