@@ -104,8 +104,8 @@ func (s *Slot) listens(p *peer) {
 }
 
 // Dead says that a process is said to have ended: slots that ran there are silent from now
-// on, as if they had been for long, until they are heard of again, a heartbeat later. A mistake does what a
-// silence without an end does: it takes a second failure for a rollback.
+// on, as if they had been for long, until they are heard of again, a heartbeat later. A
+// mistake does what a silence without an end does: it takes a second failure for a rollback.
 func (s *Slot) Dead(process uint64, now time.Duration) {
 	if !s.Running() || process == 0 || process == s.cfg.Process {
 		return
