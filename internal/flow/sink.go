@@ -192,7 +192,12 @@ func (s *sink[T]) Delta(w graph.DeltaWriter) {
 
 func (p lanePart) put(w graph.DeltaWriter) {
 	key := binary.AppendUvarint([]byte(writerKey), uint64(p.lane))
-	w.Put(graph.EveryLane, binary.AppendUvarint(key, uint64(p.lanes)), p.state)
+	key = binary.AppendUvarint(key, uint64(p.lanes))
+	if l, ok := w.(graph.Lender); ok {
+		l.Lend(graph.EveryLane, key, p.state)
+		return
+	}
+	w.Put(graph.EveryLane, key, p.state)
 }
 
 const writerKey = "writer"

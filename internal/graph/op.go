@@ -105,6 +105,12 @@ type DeltaWriter interface {
 	Delete(group int, key []byte)
 }
 
+// Lender is a DeltaWriter that need not copy large values.
+type Lender interface {
+	// Lend is Put, and val stays as it is until the epoch is committed or given up.
+	Lend(group int, key, val []byte)
+}
+
 // Rewriter is a Keeper that writes only what has changed, and can be told to write
 // more. Who writes all of its rows in every Delta need not be one.
 type Rewriter interface {

@@ -108,18 +108,30 @@ func (e *epoch) take() (seed uint32, buf []byte) {
 	return e.segment().seed, buf
 }
 
-// append writes a lane's sealed chunks, and waits for room if it must.
-func (e *epoch) append(buf []byte, chunks []chunk, heads []uint32) {
+// append writes a lane's sealed chunks, what is lent among them, and waits for room if it
+// must.
+func (e *epoch) append(buf []byte, lent []loan, chunks []chunk, heads []uint32) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.err != nil {
 		return
 	}
-	s := e.segment()
-	if e.err = e.write(s, buf); e.err != nil {
-		return
+	s, from := e.segment(), 0
+	for _, l := range append(lent, loan{to: len(buf)}) {
+		for _, b := range [...][]byte{buf[from:l.to], l.val} {
+			if len(b) == 0 {
+				continue
+			}
+			if e.err = e.write(s, b); e.err != nil {
+				return
+			}
+		}
+		from = l.to
 	}
-	off := s.end - int64(len(buf))
+	off := s.end
+	for i := range chunks {
+		off -= chunks[i].frameSize()
+	}
 	for i := range chunks {
 		e.add(s, chunks[i], off, heads[i])
 		off += chunks[i].frameSize()
@@ -314,7 +326,7 @@ func (e *epoch) moveChunk(r ReadFile, from, to *segment, c *chunk) error {
 		return fmt.Errorf("read %s again at byte %d: its rows do not have their checksum", from.name(), c.off)
 	}
 	moved := *c
-	head := moved.seal(b, to.seed)
+	head := moved.seal(b, nil, to.seed)
 	if err := e.write(to, b); err != nil {
 		return err
 	}
@@ -335,12 +347,25 @@ type laneWriter struct {
 	seed   uint32
 	chunks []chunk
 	heads  []uint32
+	lent   []loan // in order
 	index  int
 	err    error
 }
 
-// bufferMax is how many bytes a lane collects before it writes them.
-const bufferMax = 1 << 20
+// loan is a value that nobody changes meanwhile: the end of a chunk that has the rest of
+// its frame in the buffer.
+type loan struct {
+	chunk    int // number among those of the buffer
+	from, to int // of the rest
+	val      []byte
+}
+
+const (
+	// bufferMax is how many bytes a lane collects before it writes them.
+	bufferMax = 1 << 20
+	// loanMin is how large a value is that is written from where it is.
+	loanMin = 256 << 10
+)
 
 func (w *laneWriter) Node(name string) {
 	if name == w.node {
@@ -357,6 +382,21 @@ func (w *laneWriter) Put(group int, key, val []byte)    { w.add(kindPut, group, 
 func (w *laneWriter) Append(group int, key, val []byte) { w.add(kindAppend, group, key, val) }
 func (w *laneWriter) Delete(group int, key []byte)      { w.add(kindDelete, group, key, nil) }
 
+// Lend implements graph.Lender. What takes time is left to Commit.
+func (w *laneWriter) Lend(group int, key, val []byte) {
+	if len(val) < loanMin {
+		w.Put(group, key, val)
+		return
+	}
+	w.seal()
+	if !w.room(kindPut, group, len(key), len(val)) {
+		return
+	}
+	w.buf = appendRowHead(w.buf, kindPut, group, key, len(val))
+	w.lent = append(w.lent, loan{len(w.chunks), w.at, len(w.buf), val})
+	w.seal()
+}
+
 func (w *laneWriter) fail(err error) {
 	e := w.epoch
 	e.mu.Lock()
@@ -367,10 +407,18 @@ func (w *laneWriter) fail(err error) {
 }
 
 func (w *laneWriter) add(kind byte, group int, key, val []byte) {
-	if w.err != nil {
-		return
+	if w.room(kind, group, len(key)+len(val), 0) {
+		w.buf = appendRow(w.buf, kind, group, key, val)
 	}
-	size := len(key) + len(val) + 1 + 2 + 5 + 5
+}
+
+// room counts a row of size bytes, beside those that are lent, into the open chunk or a
+// new one; false if it can't be.
+func (w *laneWriter) room(kind byte, group, size, lent int) bool {
+	if w.err != nil {
+		return false
+	}
+	size += 1 + 2 + 5 + 5
 	if w.at >= 0 && len(w.buf)-w.at-chunkHead-len(w.node)+size > chunkMax {
 		w.seal()
 	}
@@ -380,6 +428,7 @@ func (w *laneWriter) add(kind byte, group int, key, val []byte) {
 		}
 		w.begin()
 	}
+	size += lent
 	switch c := &w.open; {
 	case group >= 0 && group < keygroup.N && size <= rowMax:
 		c.min, c.max = min(c.min, group), max(c.max, group)
@@ -390,13 +439,13 @@ func (w *laneWriter) add(kind byte, group int, key, val []byte) {
 		c.flags |= hasEvery
 	default:
 		w.fail(fmt.Errorf("node %q writes a row of %d bytes and group %d, which can't be", w.node, size, group))
-		return
+		return false
 	}
 	if kind != kindPut {
 		w.open.flags |= hasChanges
 	}
 	w.open.count++
-	w.buf = appendRow(w.buf, kind, group, key, val)
+	return true
 }
 
 // begin opens a chunk.
@@ -419,7 +468,11 @@ func (w *laneWriter) seal() {
 	if w.open.flags&hasKeys == 0 {
 		w.open.min = 0
 	}
-	w.heads = append(w.heads, w.open.seal(w.buf[w.at:], w.seed))
+	head := uint32(0)
+	if n := len(w.lent); n == 0 || w.lent[n-1].from < w.at { // write seals what is lent
+		head = w.open.seal(w.buf[w.at:], nil, w.seed)
+	}
+	w.heads = append(w.heads, head)
 	w.chunks = append(w.chunks, w.open)
 	w.at = -1
 }
@@ -429,8 +482,12 @@ func (w *laneWriter) write() {
 	if len(w.buf) == 0 {
 		return
 	}
-	w.epoch.append(w.buf, w.chunks, w.heads)
-	w.chunks, w.heads = w.chunks[:0], w.heads[:0]
+	for _, l := range w.lent {
+		w.heads[l.chunk] = w.chunks[l.chunk].seal(w.buf[l.from:l.to], l.val, w.seed)
+	}
+	w.epoch.append(w.buf, w.lent, w.chunks, w.heads)
+	clear(w.lent)
+	w.chunks, w.heads, w.lent = w.chunks[:0], w.heads[:0], w.lent[:0]
 	w.most, w.buf = max(w.most, len(w.buf)), w.buf[:0]
 }
 

@@ -56,10 +56,10 @@ type chunk struct {
 func (c *chunk) frameSize() int64 { return int64(chunkHead + len(c.node) + c.size) }
 
 // seal writes the head of a chunk into frame, which holds room for it, the node and
-// the rows. It returns the sum of the head.
-func (c *chunk) seal(frame []byte, seed uint32) uint32 {
+// the rows, but for what is lent, their end. It returns the sum of the head.
+func (c *chunk) seal(frame, lent []byte, seed uint32) uint32 {
 	rows := frame[chunkHead+copy(frame[chunkHead:], c.node):]
-	c.size, c.sum = len(rows), sum(seed, rows)
+	c.size, c.sum = len(rows)+len(lent), sum(sum(seed, rows), lent)
 	le := binary.LittleEndian
 	le.PutUint32(frame, chunkMagic)
 	le.PutUint32(frame[4:], uint32(c.size))
@@ -181,15 +181,20 @@ const (
 )
 
 func appendRow(b []byte, kind byte, group int, key, val []byte) []byte {
+	return append(appendRowHead(b, kind, group, key, len(val)), val...)
+}
+
+// appendRowHead appends all of a row but its value, of size bytes.
+func appendRowHead(b []byte, kind byte, group int, key []byte, size int) []byte {
 	g := uint16(group) // -1 and -2 become groupLane and groupEvery
-	if len(key) < 0x80 && len(val) < 0x80 {
-		b = append(b, kind, byte(g), byte(g>>8), byte(len(key)), byte(len(val)))
+	if len(key) < 0x80 && size < 0x80 {
+		b = append(b, kind, byte(g), byte(g>>8), byte(len(key)), byte(size))
 	} else {
 		b = append(b, kind, byte(g), byte(g>>8))
 		b = binary.AppendUvarint(b, uint64(len(key)))
-		b = binary.AppendUvarint(b, uint64(len(val)))
+		b = binary.AppendUvarint(b, uint64(size))
 	}
-	return append(append(b, key...), val...)
+	return append(b, key...)
 }
 
 // change is a change as it lies in a chunk.

@@ -28,7 +28,13 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // sum checks bytes of a file. seed is the sum of the file's header, so that no piece
 // of one file passes for one of another.
-func sum(seed uint32, b []byte) uint32 { return crc32.Update(seed, castagnoli, b) }
+func sum(seed uint32, b []byte) uint32 {
+	const step = 256 << 10 // where a collection of garbage need not wait for the end
+	for len(b) > step {
+		seed, b = crc32.Update(seed, castagnoli, b[:step]), b[step:]
+	}
+	return crc32.Update(seed, castagnoli, b)
+}
 
 // header begins a segment, or the acknowledgements of one. docs/format/statelog.md
 // has the picture.

@@ -74,7 +74,11 @@ func (o *osFS) path(name string) string { return filepath.Join(o.abs, name) }
 func (o *osFS) String() string { return o.dir }
 
 func (o *osFS) Create(name string) (File, error) {
-	return os.OpenFile(o.path(name), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := os.OpenFile(o.path(name), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return newOSFile(f), nil
 }
 
 func (o *osFS) Open(name string) (ReadFile, error) {
