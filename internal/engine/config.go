@@ -27,6 +27,23 @@ const (
 	Park                      // the same, and in keyed operators all of the failed key's later elements wait
 )
 
+// PolicyOf is the policy of a name that users give, "" being Stop, with so many further
+// tries of a failing element. ok is false of a name that there is not.
+func PolicyOf(name string, retries int) (p OnError, ok bool) {
+	switch name {
+	case "", "stop":
+		if retries > 0 {
+			return Careful, true
+		}
+		return Stop, true
+	case "dead-letter":
+		return DeadLetter, true
+	case "park":
+		return Park, true
+	}
+	return Stop, false
+}
+
 // Config of a run. Zero fields mean the default.
 type Config struct {
 	Lanes    int  // of this slot; default: one for each core
@@ -61,6 +78,7 @@ type Config struct {
 
 	OnError OnError // other than Stop wants Epoch or EpochBundles
 	Retries int     // further tries of a failing element, in the careful replay
+	Replay  Replay  // how the first incarnation begins, of a slot with a Shuffle; see [Again]
 
 	TempDir      string // where groupings spill; default: the system's
 	MemoryBudget int64  // bytes that all groupings may hold; default: a quarter of the memory there is
@@ -99,14 +117,12 @@ func (c Config) check() error {
 	switch {
 	case c.OnError != Stop && !c.epochs():
 		return errors.New("BUG: engine: an error policy other than stop without epochs")
-	case c.Cuts != nil && (c.OnError != Stop || !c.epochs()):
-		return errors.New("BUG: engine: sinks wait for cuts without epochs, or with an error policy other than stop")
+	case c.Cuts != nil && (!c.epochs() || c.OnError != Stop && c.Shuffle == nil):
+		return errors.New("BUG: engine: sinks wait for cuts without epochs, or with an error policy other than stop, and without a shuffle")
 	case c.Slots > 1 && (c.Shuffle == nil || !c.epochs() || c.Slot < 0 || c.Slot >= c.Slots || c.Slots*c.Lanes > math.MaxUint16):
 		return fmt.Errorf("BUG: engine: slot %d of %d with %d lanes, shuffle %T, epochs %v", c.Slot, c.Slots, c.Lanes, c.Shuffle, c.epochs())
 	case c.Slots > 1 && c.EpochBundles > 1: // others would wait for ever for what an idle slot has sent
 		return fmt.Errorf("BUG: engine: %d slots, and an epoch after each %d rounds only", c.Slots, c.EpochBundles)
-	case c.Slots > 1 && c.OnError != Stop:
-		return errors.New("retries, dead letters and parked keys can't be had yet in a job of several slots: set the error policy to stop, or run it in one slot")
 	}
 	return nil
 }

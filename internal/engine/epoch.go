@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -80,6 +81,7 @@ type driver struct {
 	reports   []report
 	asked     time.Time
 	notBefore time.Time // of the next cut by time: cuts take at most a tenth of it
+	restartAt time.Time // when a careful replay may end, with the next cut; zero: the cycle knows
 	end       commit.Decision
 
 	persisted chan error
@@ -210,6 +212,9 @@ func (d *driver) do(what commit.Decision) {
 	switch what {
 	case commit.AskCut:
 		d.asked = time.Now()
+		if !d.restartAt.IsZero() && d.asked.After(d.restartAt) {
+			d.c.RestartAt = d.c.Cut()
+		}
 		d.begin()
 		if cuts := inc.cfg.Cuts; cuts != nil {
 			inc.prepares.Store(d.c.Prepares(s.nextEpoch(), cuts.wanted()))
@@ -347,6 +352,8 @@ func (d *driver) record() (rec *commit.Record, moved bool) {
 	}
 	if sh := s.cfg.Shuffle; sh != nil {
 		rec.Shuffle = sh.Cut(inc.marks())
+		was := s.store.Last()
+		moved = moved || was == nil || !bytes.Equal(was.Shuffle, rec.Shuffle)
 	}
 	return rec, moved
 }

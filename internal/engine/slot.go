@@ -106,35 +106,30 @@ func (s *slot) cleanUp() {
 	}
 }
 
-// Careful replays last from the first to the longest of these, doubled each time
-// that fast mode fails again soon after: many failures are handled in one stretch.
-const (
-	carefulFirst = 50 * time.Millisecond
-	carefulMost  = 10 * time.Second
-)
-
-// run opens incarnations until one ends well or fails for good.
+// run opens incarnations until one ends well or fails for good, or has to be opened by
+// who can tell other slots.
 func (s *slot) run(ctx context.Context) error {
-	careful, stretch := false, carefulFirst
+	next := s.cfg.Replay
 	for {
-		before := s.epochs
-		end, err := s.incarnate(ctx, careful, stretch)
+		before, began := s.epochs, time.Now()
+		end, err := s.incarnate(ctx, next)
 		switch {
 		case err == nil && end == commit.Done:
 			return nil
 		case err == nil: // the cut is committed: go on from it, in fast mode
-			careful = false
-		case s.endsRun(err, careful, ctx):
+			next = next.over()
+		case s.endsRun(err, next.Careful, ctx):
 			if last, ok := errors.AsType[*lastError](err); ok {
 				return last.err
 			}
 			return err
+		case s.cfg.Shuffle != nil: // whose epochs are short
+			next = next.failed(time.Since(began) > 2*next.For)
 		default:
-			stretch = min(2*stretch, carefulMost)
-			if s.epochs > before { // fast mode has got somewhere
-				stretch = carefulFirst
-			}
-			careful = true
+			next = next.failed(s.epochs > before)
+		}
+		if s.cfg.Shuffle != nil {
+			return &Again{next, err}
 		}
 		s.restarts++
 	}
@@ -216,13 +211,13 @@ func (inc *incarnation) tell(r report) {
 
 // incarnate opens all lanes from the snapshot and runs them to the end, to a
 // restart, or to a failure.
-func (s *slot) incarnate(parent context.Context, careful bool, stretch time.Duration) (commit.Decision, error) {
+func (s *slot) incarnate(parent context.Context, replay Replay) (commit.Decision, error) {
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
 	n := s.cfg.Lanes
 	inc := &incarnation{slot: s, cfg: &s.cfg, plan: s.plan, ctx: ctx, cancel: cancel, queues: map[*input][][]*queue{},
 		roundsPerCut: s.cfg.EpochBundles, up: make(chan report, 4*n), exits: make(chan error, n)}
-	before := s.store.Last()
+	before, careful := s.store.Last(), replay.Careful
 	inc.run = s.newRun(ctx, careful)
 	inc.run.Cancel = cancel
 	inc.makeQueues()
@@ -241,17 +236,19 @@ func (s *slot) incarnate(parent context.Context, careful bool, stretch time.Dura
 	}
 	c := &commit.Cycle{Lanes: n, Ahead: s.cfg.Ahead}
 	every := s.cfg.Epoch
+	d := &driver{inc: inc, c: c, persisted: make(chan error, 1)}
 	switch {
+	case careful && s.cfg.Shuffle != nil: // cuts are asked for, often
+		d.restartAt = time.Now().Add(replay.For)
 	case careful:
 		c.RestartAt = 1
-		every = stretch
+		every = replay.For
 	case s.cfg.RestartEvery > 0:
 		c.RestartAt = s.cfg.RestartEvery
 	}
 	if s.cfg.EpochBundles > 0 {
 		every = 0
 	}
-	d := &driver{inc: inc, c: c, persisted: make(chan error, 1)}
 	err := d.drive(every)
 	wg.Wait()
 	owed := d.settle() // the sinks' commits

@@ -19,13 +19,14 @@ type peer struct {
 	peeked  time.Duration
 
 	// As a source.
-	epoch  Epoch // committed
-	colour Cut
-	last   Epoch // up to epoch, that had frames for me
-	marks  []byte
-	moves  Moves
-	queues [][]item // by class
-	place  []Place  // by class: applied
+	epoch   Epoch // committed
+	colour  Cut
+	last    Epoch // up to epoch, that had frames for me
+	marks   []byte
+	moves   Moves
+	queues  [][]item     // by class
+	place   []Place      // by class: applied
+	applied []*heldEpoch // released, and not yet applied by a committed record; where Config.Replays is set
 
 	// As a receiver.
 	at       []Pos // of its committed record

@@ -110,7 +110,9 @@ func (s *Slot) queue(src int, h *heldEpoch) {
 			p.queues[c] = append(p.queues[c], item{inc: h.Inc, epoch: h.Epoch, colour: h.Colour, version: h.Version, end: true, marks: h.Marks, of: h})
 		}
 	}
-	if h.lanes == 0 {
+	if s.cfg.Replays {
+		p.applied = append(p.applied, h)
+	} else if h.lanes == 0 {
 		s.do(Drop{src, h.Inc, h.Epoch})
 	}
 }
@@ -207,7 +209,7 @@ func (s *Slot) take(src int, c Class, room bool) (Arrival, bool) {
 		it.marks = s.believe(&p.place[c], it)
 		p.place[c].Pos = Pos{it.epoch + 1, 0}
 		if it.of != nil {
-			if it.of.lanes--; it.of.lanes == 0 {
+			if it.of.lanes--; it.of.lanes == 0 && !s.cfg.Replays {
 				s.do(Drop{src, it.inc, it.epoch})
 			}
 		}

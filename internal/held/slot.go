@@ -16,6 +16,7 @@ type Config struct {
 	LaneOf  func(group int) int // which lane of its slot has a group; nil where Owner is
 	Budget  Budget
 	Touches bool // the driver calls Touch, so that epochs without anything are not cut
+	Replays bool // incarnations may end by [Slot.Bequeath]: what is applied is held until that is committed
 
 	Every     time.Duration // between cuts
 	Heartbeat time.Duration // between states
@@ -111,6 +112,7 @@ func NewSlot(cfg Config, gen Gen, inc Inc, rec *Record, standby *Standby, now ti
 		p.kept = append(p.kept, &kept{Kept: k, durable: true})
 		s.keeps += k.bytes()
 	}
+	s.keepOn(standby, &first)
 	for i := range s.peers {
 		s.measure(i)
 	}
@@ -167,6 +169,7 @@ func (s *Slot) Committed(now time.Duration) {
 	if p := s.pending; p != nil {
 		s.rec, s.pending = p.rec, nil
 	}
+	s.settle()
 	if !s.running {
 		s.running = true
 		s.ackInherited()

@@ -8,6 +8,7 @@ type Standby struct {
 	gen   Gen
 	of    Inc // of the slot; 0: it was not heard of yet
 	boxes []inbox
+	kept  [][]*kept // by receiver, of the incarnation before in this process: see [Slot.Bequeath]
 	acts  []Act
 }
 

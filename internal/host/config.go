@@ -27,6 +27,8 @@ type Config struct {
 
 	Deaths *Deaths // tells which processes have ended; may be nil
 
+	before *bequest // of an incarnation here that has ended for a reason of its own; or nil
+
 	From *Standby // that stands by the slot here, and runs: Run takes it over, and ends it; or nil
 
 	Graph  *graph.Graph
@@ -112,5 +114,6 @@ func coreConfig(c *Config, shape held.Shape) held.Config {
 	return held.Config{
 		Shape: shape, Slot: c.Slot, Process: c.Process, Window: c.window(shape),
 		Every: c.Every, Heartbeat: c.Heartbeat, Resend: c.Resend, Silent: c.Silent, Excuse: c.Excuse,
+		Replays: c.Engine.OnError != engine.Stop,
 	}
 }

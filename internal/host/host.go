@@ -51,6 +51,7 @@ type Host struct {
 	log      trimming
 	phases   struct{ register, restore time.Duration } // when each had ended, of the takeover
 	heard    bool                                      // a standby listens for this
+	left     bool                                      // the next incarnation has all that this one had
 }
 
 // copyID names the frames of one of this slot's epochs for a receiver.
@@ -71,25 +72,31 @@ var errRolledBack = errors.New("the job has gone back to its last cut")
 
 // Run hosts a slot until the job is over or ctx ends. When the job goes back to its last
 // cut, it does so too, and it takes the slot over from itself when it can't write the slot's
-// register for long. done is called once the slot's input has ended and its output is
+// register for long, or when user code fails and the error policy wants the element found:
+// others then drop what was sent since the last epoch. done is called once the slot's input has ended and its output is
 // committed; what others have not taken in yet is kept for them until ctx ends.
 func Run(ctx context.Context, cfg Config, done func()) error {
 	cfg = cfg.withDefaults()
 	for {
-		err := incarnate(ctx, cfg, done)
-		cfg.From = nil
-		if !errors.Is(err, errRolledBack) && !errors.Is(err, errStuck) {
-			return err
-		}
-		if errors.Is(err, errRolledBack) {
+		left, err := incarnate(ctx, cfg, done)
+		cfg.From, cfg.before = nil, left
+		again, failed := errors.AsType[*engine.Again](err)
+		switch {
+		case failed:
+			cfg.Engine.Replay = again.Next
+			cfg.Meter.Replays.Add(1)
+		case errors.Is(err, errRolledBack):
 			cfg.Meter.Rollbacks.Add(1)
+		case !errors.Is(err, errStuck):
+			return err
 		}
 		cfg.Log.Info("the slot is taken over again", "slot", cfg.Slot, "error", err)
 	}
 }
 
-// incarnate takes the slot over and runs it.
-func incarnate(parent context.Context, cfg Config, done func()) (err error) {
+// incarnate takes the slot over and runs it. What it has left is nil unless the engine is to
+// replay.
+func incarnate(parent context.Context, cfg Config, done func()) (left *bequest, err error) {
 	ctx, cancel := context.WithCancelCause(parent)
 	h := &Host{
 		cfg: cfg, ctx: ctx, cancel: cancel, start: time.Now(), asks: make(chan engine.Ask, 1), rouse: make(chan struct{}, 1),
@@ -109,14 +116,14 @@ func incarnate(parent context.Context, cfg Config, done func()) (err error) {
 	})()
 	h.shape, h.edges = shapeOf(cfg)
 	if err := h.takeOver(); err != nil {
-		return err
+		return nil, err
 	}
 	cfg.Meter.Takeovers.Add(1)
 	cfg.Meter.host.Store(h)
 	defer cfg.Deaths.add(h)()
 	stop, err := h.listen()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer stop()
 	if cfg.began != nil {
@@ -125,23 +132,29 @@ func incarnate(parent context.Context, cfg Config, done func()) (err error) {
 	h.work.Go(h.performing)
 	h.work.Go(h.ticking)
 	if !h.await(func() bool { return h.core.Running() }) {
-		return context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	}
 	cfg.Log.Info("the slot was taken over", "slot", cfg.Slot, "standby", cfg.From != nil,
 		"register", h.phases.register, "restored", h.phases.restore, "committed", h.now())
 	at := place(cfg)
+	if at.Replay.Careful { // much longer than it takes to begin anew behind it
+		at.Replay.For = max(at.Replay.For, 10*h.now())
+	}
 	at.Store, at.Shuffle, at.Asks, at.Ahead, at.Cuts = h.store, h, h.asks, true, h.cuts
 	_, err = engine.Run(ctx, cfg.Graph, at)
 	if cause := context.Cause(ctx); cause != nil {
-		return cause
+		return nil, cause
+	}
+	if _, again := errors.AsType[*engine.Again](err); again {
+		return h.bequeath(), err
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	h.finish()
 	done()
 	<-ctx.Done()
-	return context.Cause(ctx)
+	return nil, context.Cause(ctx)
 }
 
 func (h *Host) now() time.Duration { return time.Since(h.start) }
@@ -159,6 +172,9 @@ func (h *Host) opened() {
 func (h *Host) do(f func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.left {
+		return
+	}
 	f()
 	h.acts = append(h.acts, h.core.Acts()...)
 	h.performAll(isQuick)

@@ -34,6 +34,8 @@ type job struct {
 	batch      int // elements; 0: as ever
 	window     int // bytes; 0: as ever
 	epochSinks bool
+	onError    engine.OnError
+	retries    int
 	rests      *Rests        // nil: there are no savepoints
 	cutEvery   time.Duration // 0: 50 ms
 	chunks     int           // before a part of the rows is written again; 0: as many as there are
@@ -87,7 +89,7 @@ func (j *job) config(slot int, process uint64) Config {
 		Job: 1, Slot: slot, Slots: j.slots, Process: process,
 		Plane: b.Plane(), Control: b.Control(), Acceptors: j.acceptors(), Stale: natsbus.ErrStale,
 		Changes: readsCounted{j.store.Changelog(), &j.reads}, Objects: j.store.Objects(),
-		Graph: j.build().Graph(), Engine: engine.Config{Lanes: j.lanes, Batch: j.batch}, Window: j.window, EpochSinks: j.epochSinks, chunksMost: j.chunks, putMost: j.putMost,
+		Graph: j.build().Graph(), Engine: engine.Config{Lanes: j.lanes, Batch: j.batch, OnError: j.onError, Retries: j.retries}, Window: j.window, EpochSinks: j.epochSinks, chunksMost: j.chunks, putMost: j.putMost,
 		began: func(h *Host) { j.hosts[slot].Store(h) },
 	}
 	if cfg.Deaths = &j.deaths; j.patient {

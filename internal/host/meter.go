@@ -12,7 +12,8 @@ import (
 type Meter struct {
 	Takeovers      atomic.Uint64
 	Rollbacks      atomic.Uint64
-	Sent           Traffic // all frames, those too that are sent again
+	Replays        atomic.Uint64 // changes between fast and careful mode
+	Sent           Traffic       // all frames, those too that are sent again
 	Resent         Traffic
 	Received       Traffic
 	ChangelogBytes atomic.Uint64

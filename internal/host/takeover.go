@@ -47,7 +47,10 @@ func (h *Host) takeOver() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var standby *held.Standby
-	if h.cfg.From != nil {
+	switch before := h.cfg.before; {
+	case before != nil:
+		standby = before.inherit(h, rec)
+	case h.cfg.From != nil:
 		standby = h.cfg.From.bequeath(h)
 	}
 	h.core = held.NewSlot(coreConfig(&h.cfg, h.shape), gen, h.reg.core.Ballot(), rec, standby, h.now())

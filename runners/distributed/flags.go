@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/internal/cluster"
+	"github.com/millrace/millrace/internal/engine"
 	"github.com/millrace/millrace/internal/graph"
 	"github.com/millrace/millrace/internal/runner"
 )
@@ -58,7 +59,7 @@ type flags struct {
 }
 
 // taken are the flags of the local runner that this one takes.
-var taken = []string{"parallelism", "temp-dir", "state-dir", "progress", "from", "allow-dropped", "renamed"}
+var taken = []string{"parallelism", "temp-dir", "state-dir", "progress", "from", "allow-dropped", "renamed", "on-error", "retries"}
 
 func (f *flags) register(fs *flag.FlagSet) {
 	fs.IntVar(&f.workers, "workers", 2, "processes of this program to start on this machine; 0: none, others join")
@@ -107,6 +108,8 @@ type config struct {
 	standbys     int // of each slot
 	lanes        int // of each slot
 	epoch, cut   time.Duration
+	onError      engine.OnError
+	retries      int    // further tries of an element that fails
 	byEpoch      bool   // sinks commit with epochs, not with cuts
 	stateDir     string // "": nothing outlives the job
 	syncAlways   bool
@@ -200,7 +203,7 @@ func jobOf(program string) string { return strings.TrimSuffix(filepath.Base(prog
 // parseJoin is for a worker that joins: about the job itself it has nothing to say.
 func (f *flags) parseJoin(c *config, given map[string]bool, env func(string) string) (*config, error) {
 	c.role = joins
-	for _, name := range []string{"workers", "nats", "slots", "standby", "parallelism", "epoch", "cut", "sink-commit", "state-dir", "durable", "log-dir", "chaos", "listen", "plane", "from", "allow-dropped", "renamed"} {
+	for _, name := range []string{"workers", "nats", "slots", "standby", "parallelism", "epoch", "cut", "sink-commit", "state-dir", "durable", "log-dir", "chaos", "listen", "plane", "from", "allow-dropped", "renamed", "on-error", "retries"} {
 		if given[name] {
 			return nil, wrong(name, "who joins a job (-join) takes that from it")
 		}
@@ -220,7 +223,15 @@ func (f *flags) parseSubmit(c *config, given map[string]bool, fs *flag.FlagSet, 
 		c.slots = c.workers
 	}
 	c.direct = f.plane == "direct"
+	policy := value[string](fs, "on-error")
+	c.retries = value[int](fs, "retries")
+	known := false
+	c.onError, known = engine.PolicyOf(policy, c.retries)
 	switch {
+	case !known:
+		return nil, wrong("on-error", "error policy %q: want stop, dead-letter or park", policy)
+	case c.retries < 0:
+		return nil, wrong("retries", "%d: want 0 or more", c.retries)
 	case f.plane != "nats" && !c.direct:
 		return nil, wrong("plane", "%q: want nats or direct", f.plane)
 	case !c.direct && c.planeListen != "":

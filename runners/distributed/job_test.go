@@ -64,6 +64,9 @@ func TestMain(m *testing.M) {
 	case "files":
 		runners.Main(func(p *pipeline.Pipeline) { files(p, dir) })
 		os.Exit(0)
+	case "poison":
+		runners.Main(func(p *pipeline.Pipeline) { poison(p, dir) })
+		os.Exit(0)
 	case "ranks":
 		runners.Main(func(p *pipeline.Pipeline) { ranks(p, dir) })
 		os.Exit(0)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/internal/cluster"
+	"github.com/millrace/millrace/internal/engine"
 	protocol "github.com/millrace/millrace/internal/host"
 	"github.com/millrace/millrace/internal/natsbus"
 )
@@ -17,17 +18,19 @@ import (
 // terms are what workers have to know of a job beside its roster, so that each of them can
 // lead it.
 type terms struct {
-	Slots    int           `json:"slots"`
-	Lanes    int           `json:"lanes"`             // of each slot
-	Standbys int           `json:"standbys"`          // of each slot
-	ByEpoch  bool          `json:"byEpoch,omitempty"` // sinks commit with epochs of slots, not with cuts of the job
-	Wait     int           `json:"wait"`              // workers without whom it does not begin
-	Program  string        `json:"program"`
-	Platform string        `json:"platform"`
-	Epoch    time.Duration `json:"epoch"`
-	Cut      time.Duration `json:"cut"`
-	Direct   bool          `json:"direct,omitempty"`    // data goes from worker to worker
-	Encrypt  bool          `json:"encrypted,omitempty"` // and is encrypted
+	Slots    int            `json:"slots"`
+	Lanes    int            `json:"lanes"`             // of each slot
+	Standbys int            `json:"standbys"`          // of each slot
+	ByEpoch  bool           `json:"byEpoch,omitempty"` // sinks commit with epochs of slots, not with cuts of the job
+	Wait     int            `json:"wait"`              // workers without whom it does not begin
+	Program  string         `json:"program"`
+	Platform string         `json:"platform"`
+	Epoch    time.Duration  `json:"epoch"`
+	Cut      time.Duration  `json:"cut"`
+	Direct   bool           `json:"direct,omitempty"`    // data goes from worker to worker
+	Encrypt  bool           `json:"encrypted,omitempty"` // and is encrypted
+	OnError  engine.OnError `json:"onError,omitempty"`
+	Retries  int            `json:"retries,omitempty"`
 }
 
 // termsOf are those of the job that c describes, submitted by a process.
@@ -35,6 +38,7 @@ func termsOf(c *config, hello *cluster.Hello) *terms {
 	return &terms{
 		Slots: c.slots, Lanes: c.lanes, Standbys: c.standbys, ByEpoch: c.byEpoch, Wait: max(1, min(c.slots, c.workers)),
 		Program: hello.Program, Platform: hello.Platform, Epoch: c.epoch, Cut: c.cut, Direct: c.direct, Encrypt: c.encrypted,
+		OnError: c.onError, Retries: c.retries,
 	}
 }
 
@@ -42,6 +46,7 @@ func termsOf(c *config, hello *cluster.Hello) *terms {
 func (t *terms) take(c *config) {
 	c.slots, c.lanes, c.standbys, c.byEpoch, c.epoch, c.cut = t.Slots, t.Lanes, t.Standbys, t.ByEpoch, t.Epoch, t.Cut
 	c.direct, c.encrypted = t.Direct, t.Encrypt
+	c.onError, c.retries = t.OnError, t.Retries
 }
 
 func (t *terms) crew(flags []cluster.Flag, g cluster.Graph) cluster.CrewConfig {

@@ -122,6 +122,7 @@ func (s *slots) count(p *metrics.Page) {
 		p.Gauge("millrace_kept_bytes", "bytes of own frames that are kept until others have durably taken them in", float64(kept), at...)
 		p.Counter("millrace_changelog_bytes_total", "bytes appended to the changelog", x.meter.ChangelogBytes.Load(), at...)
 		p.Counter("millrace_takeovers_total", "times that this process has taken the slot over", x.meter.Takeovers.Load(), at...)
+		p.Counter("millrace_replays_total", "times that the slot has begun again here to find an element that fails, or behind that", x.meter.Replays.Load(), at...)
 		p.Counter("millrace_rollbacks_total", "times that the slot has gone back to the last cut here", x.meter.Rollbacks.Load(), at...)
 	}
 	if d := s.plane.direct; d != nil {

@@ -143,17 +143,9 @@ func Run(ctx context.Context, p *pipeline.Pipeline, cfg Config) (_ *Result, runE
 		Epoch: cfg.Checkpoint, EpochBundles: cfg.BundleEpochs, RestartEvery: cfg.RestartEvery,
 		Retries: cfg.Retries, TempDir: cfg.TempDir, MemoryBudget: cfg.MemoryBudget, StateMemory: cfg.StateMemory, Now: cfg.Now,
 	}
-	if cfg.OnError == DeadLetter || cfg.OnError == Park || cfg.Retries > 0 {
-		if ec.Epoch == 0 && ec.EpochBundles == 0 {
-			ec.Epoch = time.Second
-		}
-		ec.OnError = engine.Careful
-		switch cfg.OnError {
-		case DeadLetter:
-			ec.OnError = engine.DeadLetter
-		case Park:
-			ec.OnError = engine.Park
-		}
+	ec.OnError, _ = engine.PolicyOf(string(cfg.OnError), cfg.Retries)
+	if ec.OnError != engine.Stop && ec.Epoch == 0 && ec.EpochBundles == 0 {
+		ec.Epoch = time.Second
 	}
 	if cfg.Progress != nil {
 		ec.Observe = &engine.Observer{}
@@ -198,10 +190,11 @@ func Run(ctx context.Context, p *pipeline.Pipeline, cfg Config) (_ *Result, runE
 }
 
 func (c *Config) check() error {
+	_, known := engine.PolicyOf(string(c.OnError), c.Retries)
 	switch {
 	case c.Parallelism < 0 || c.Parallelism > 1024:
 		return fmt.Errorf("parallelism %d: want 1 to 1024, or 0 for one lane for each core", c.Parallelism)
-	case c.OnError != "" && c.OnError != Stop && c.OnError != DeadLetter && c.OnError != Park:
+	case !known:
 		return fmt.Errorf("error policy %q: want %s, %s or %s", c.OnError, Stop, DeadLetter, Park)
 	case c.ExplainAfter < 0:
 		return fmt.Errorf("explain after %v: want 0 (never) or more", c.ExplainAfter)

@@ -56,6 +56,8 @@ const (
 	// In held.Slot, as a whole.
 	GenerationIgnored Bug = "messages of other generations are taken"
 	ZombieGoesOn      Bug = "a slot goes on though somebody knows a newer incarnation"
+	KeptNotLeft       Bug = "who begins again in the same process does not keep what was kept"
+	AppliedNotLeft    Bug = "who begins again in the same process does not hold what was applied"
 	LossNotSeen       Bug = "nobody says that something is lost"
 	NewestNotCut      Bug = "a rollback begins behind the newest record"
 	ShowOnTag         Bug = "outputs are final with the slot's own part of a cut"
@@ -120,6 +122,8 @@ var All = []Bug{
 	AnyAheadIsHeld,
 	GenerationIgnored,
 	ZombieGoesOn,
+	KeptNotLeft,
+	AppliedNotLeft,
 	LossNotSeen,
 	NewestNotCut,
 	ShowOnTag,

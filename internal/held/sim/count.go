@@ -22,6 +22,7 @@ type Counters struct {
 	Rested    int // cuts at which nothing was under way, for savepoints
 	Silent    int // cuts with the last record of a silent slot
 	Rollbacks int
+	Replays   int
 	Copies    int
 	Resent    int // epochs
 	Peeks     int
@@ -60,6 +61,7 @@ func (c *Counters) Add(o Counters) {
 	c.Silent += o.Silent
 	c.Rested += o.Rested
 	c.Rollbacks += o.Rollbacks
+	c.Replays += o.Replays
 	c.Copies += o.Copies
 	c.Resent += o.Resent
 	c.Peeks += o.Peeks

@@ -52,6 +52,14 @@ func (w *world) fire(f Fault) {
 	case Rest:
 		w.leaders(func(l *leading) { l.core.Rest(true) })
 		w.after(f.For, w.wake)
+	case Replay:
+		for _, p := range w.procs {
+			for _, h := range slices.Clone(p.hosts) {
+				if p.up && !p.paused && h.slot == f.A && !h.gone && h.core != nil && h.core.Running() {
+					h.fails()
+				}
+			}
+		}
 	case Lead:
 		if p := w.procs[f.A]; p.up {
 			w.lead(p)

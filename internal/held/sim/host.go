@@ -32,6 +32,7 @@ type host struct {
 	final   held.Epoch
 	waits   bool             // it only stands by
 	standby *held.Standby    // instead of a slot, or from before it was one
+	before  *host            // the incarnation that this one replays
 	shown   map[txnID]bool   // confirmed by the sink
 	seen    map[int]held.Inc // incarnations, by slot
 	heard   map[[3]int]int   // watermarks, by slot, source and class
@@ -176,9 +177,44 @@ func (h *host) restore(job *held.Job) {
 			h.out[id] = f
 		}
 	}
-	h.core = held.NewSlot(h.config(), gen, h.reg.reg.Ballot(), rec, h.standby, w.now)
+	standby := h.standby
+	if h.before != nil {
+		standby = h.inherit(rec)
+	}
+	h.core = held.NewSlot(h.config(), gen, h.reg.reg.Ballot(), rec, standby, w.now)
 	h.reset()
 	h.drive()
+}
+
+// fails ends the incarnation as user code has failed, and begins the next one.
+func (h *host) fails() {
+	h.w.count.Replays++
+	h.w.note("replays", uint64(h.slot), uint64(h.core.Inc()))
+	h.gone = true
+	next := newHost(h.w, h.p, h.slot)
+	next.before = h
+	h.p.hosts = append(h.p.hosts, next)
+	next.begin()
+}
+
+// inherit takes what the incarnation before has left, as the driver does.
+func (h *host) inherit(rec *held.Record) *held.Standby {
+	from := h.before
+	h.before = nil
+	b := from.core.Bequeath()
+	maps.Copy(h.seen, from.seen)
+	for id, f := range from.in {
+		if b.Holds(id.src, id.inc, id.epoch) {
+			h.in[id] = f
+			h.bytes[lineID{id.src, id.inc, id.class}] += bytesOf(f)
+		}
+	}
+	for id, f := range from.out {
+		if _, ok := h.out[id]; !ok && rec != nil && rec.Commits(id.inc, id.epoch) && b.Keeps(id.dst, id.inc, id.epoch) {
+			h.out[id] = f
+		}
+	}
+	return b
 }
 
 // replayed is the state that the chunks lead to which a record names.
@@ -200,7 +236,7 @@ func (h *host) shape() held.Shape {
 
 func (h *host) config() held.Config {
 	return held.Config{
-		Shape: h.shape(), Owner: h.w.plan.firstOwner(), LaneOf: h.w.plan.laneOf, Slot: h.slot, Process: h.p.domain(), Window: h.w.plan.Window, Budget: h.w.plan.Budget, Touches: h.w.plan.Seed%2 == 0,
+		Shape: h.shape(), Owner: h.w.plan.firstOwner(), LaneOf: h.w.plan.laneOf, Slot: h.slot, Process: h.p.domain(), Window: h.w.plan.Window, Budget: h.w.plan.Budget, Touches: h.w.plan.Seed%2 == 0, Replays: h.w.plan.Replays,
 		Every: h.w.plan.Every, Heartbeat: ms(10), Resend: ms(25), Silent: ms(30), Excuse: h.w.plan.Excuse,
 	}
 }

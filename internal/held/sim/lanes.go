@@ -78,8 +78,10 @@ func (h *host) take(a *held.Arrival) {
 		w.oracle.wrong("slot %d is to apply what it does not hold: %+v", h.slot, id)
 	}
 	w.oracle.applied(h, id, f, before)
-	delete(h.in, id)
-	h.bytes[lineID{a.Src, a.Inc, a.Class}] -= bytesOf(f)
+	if !w.plan.Replays { // else another incarnation here may have to take it in again
+		delete(h.in, id)
+		h.bytes[lineID{a.Src, a.Inc, a.Class}] -= bytesOf(f)
+	}
 	h.st.applied[a.Src][a.Class] = held.Pos{Epoch: a.Epoch, Frame: a.Frame}
 	for _, e := range f {
 		w.oracle.onTime(h, a, &e)

@@ -26,6 +26,7 @@ type Plan struct {
 	Excuse    time.Duration // 0: never
 	Standbys  bool
 	Stand     time.Duration // before a silent slot's last record stands for it in a cut; 0: never
+	Replays   bool          // user code may fail
 	Lone      bool          // processes crash one by one, nothing else happens: nothing may be rolled back
 	Told      bool          // others are told of the end of a process, mostly
 	Loss      int           // of a thousand messages
@@ -51,11 +52,12 @@ const (
 	Assign              // key groups go to other slots: in shares that A and B say
 	Mute                // what process A tells is lost, and frames are not: they take another connection
 	Rest                // no fault: a savepoint is wished for, and read for a while when its cut is there
+	Replay              // user code of slot A fails, wherever it runs: it begins again in the same process
 	Kinds
 )
 
 func (k Kind) String() string {
-	return [...]string{"crash", "pause", "cut", "isolate", "outage", "suspect", "lead", "replace", "assign", "mute", "rest"}[k]
+	return [...]string{"crash", "pause", "cut", "isolate", "outage", "suspect", "lead", "replace", "assign", "mute", "rest", "replay"}[k]
 }
 
 // Fault is one thing that goes wrong.
@@ -104,12 +106,14 @@ func NewPlan(seed uint64) Plan {
 	}
 	if r.IntN(6) == 0 && p.Excuse > 0 {
 		p.Lone = true
+		p.replay(2)
 		for at := ms(150 + r.IntN(50)); at < faultsEnd; at += ms(250 + r.IntN(100)) {
 			p.Faults = append(p.Faults, Fault{Kind: Crash, At: at, A: r.IntN(p.Slots + p.Spare), For: ms(10 + r.IntN(100))})
 		}
 		p.sort()
 		return p
 	}
+	p.replay(4)
 	often := 10 + r.IntN(90)
 	for at := ms(40); at < faultsEnd; at += ms(10 + r.IntN(often)) {
 		f := p.fault(r, at)
@@ -148,6 +152,23 @@ func (p *Plan) rest() {
 	}
 	for at := ms(50 + r.IntN(200)); at < faultsEnd; at += ms(100 + r.IntN(300)) {
 		p.Faults = append(p.Faults, Fault{Kind: Rest, At: at, For: ms(20 + r.IntN(200))})
+	}
+}
+
+// replay draws when user code fails, in one of so many jobs: often in several slots at once.
+// It is no failure to others: also where there is nothing but a crash now and then nothing
+// may be rolled back.
+func (p *Plan) replay(of int) {
+	r := rand.New(rand.NewPCG(p.Seed, 9))
+	if p.Replays = r.IntN(of) == 0; !p.Replays {
+		return
+	}
+	for at := ms(40 + r.IntN(100)); at < faultsEnd; at += ms(10 + r.IntN(150)) {
+		for i := range p.Slots {
+			if r.IntN(2) == 0 {
+				p.Faults = append(p.Faults, Fault{Kind: Replay, At: at + ms(r.IntN(20)), A: i})
+			}
+		}
 	}
 }
 
@@ -193,7 +214,7 @@ func (p *Plan) shares(f Fault) (list []int) {
 // Wrong is how many of the faults are some: things that go wrong.
 func (p *Plan) Wrong() (n int) {
 	for _, f := range p.Faults {
-		if f.Kind != Assign && f.Kind != Rest {
+		if f.Kind != Assign && f.Kind != Rest && f.Kind != Replay {
 			n++
 		}
 	}
@@ -234,8 +255,8 @@ func ms(n int) time.Duration { return time.Duration(n) * time.Millisecond }
 
 func (p Plan) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "seed %d: %d slots of %d lanes, %d spare processes, %d acceptors; %d elements, fan %d, window %d, epochs %v, cuts %v, excuse %v, standbys %v, represented %v, lone %v, told %v, bounds %v; lost %d, twice %d, late %d in 1000\n",
-		p.Seed, p.Slots, p.Lanes, p.Spare, p.Acceptors, p.Elements, p.Fan, p.Window, p.Every, p.CutEvery, p.Excuse, p.Standbys, p.Stand, p.Lone, p.Told, p.Budget, p.Loss, p.Twice, p.Late)
+	fmt.Fprintf(&b, "seed %d: %d slots of %d lanes, %d spare processes, %d acceptors; %d elements, fan %d, window %d, epochs %v, cuts %v, excuse %v, standbys %v, represented %v, replays %v, lone %v, told %v, bounds %v; lost %d, twice %d, late %d in 1000\n",
+		p.Seed, p.Slots, p.Lanes, p.Spare, p.Acceptors, p.Elements, p.Fan, p.Window, p.Every, p.CutEvery, p.Excuse, p.Standbys, p.Stand, p.Replays, p.Lone, p.Told, p.Budget, p.Loss, p.Twice, p.Late)
 	for _, f := range p.Faults {
 		fmt.Fprintf(&b, "  %v\n", f)
 	}
