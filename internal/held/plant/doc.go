@@ -57,6 +57,7 @@ const (
 	GenerationIgnored Bug = "messages of other generations are taken"
 	ZombieGoesOn      Bug = "a slot goes on though somebody knows a newer incarnation"
 	LossNotSeen       Bug = "nobody says that something is lost"
+	LateIsLoss        Bug = "what a source has said before a takeover shows that its log went back"
 	NewestNotCut      Bug = "a rollback begins behind the newest record"
 	ShowOnTag         Bug = "outputs are final with the slot's own part of a cut"
 	HistoryForgotten  Bug = "a takeover does not say which epochs were its predecessor's"
@@ -121,6 +122,7 @@ var All = []Bug{
 	GenerationIgnored,
 	ZombieGoesOn,
 	LossNotSeen,
+	LateIsLoss,
 	NewestNotCut,
 	ShowOnTag,
 	HistoryForgotten,
