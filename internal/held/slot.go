@@ -16,6 +16,7 @@ type Config struct {
 	LaneOf  func(group int) int // which lane of its slot has a group; nil where Owner is
 	Budget  Budget
 	Touches bool // the driver calls Touch, so that epochs without anything are not cut
+	Log     bool // a durable copy of what an epoch has for others replaces all acknowledgements: the same in all slots
 
 	Every     time.Duration // between cuts
 	Heartbeat time.Duration // between states

@@ -31,6 +31,8 @@ const (
 	CopiesNamedLate   Bug = "a tagged record names what is still kept when it is committed"
 	CopiesNotDurable  Bug = "a record names copies that are not written yet"
 	CopiesDropped     Bug = "the record of a takeover forgets the copies"
+	AckForCopy        Bug = "with the log, an acknowledgement does instead of a copy"
+	OwnCopiesOnly     Bug = "a record names the copies of its own epoch alone"
 	NeverVoid         Bug = "a tag is not void where something under way is not kept"
 	NeverResent       Bug = "what is not acknowledged is not sent again"
 	ChunksOfBefore    Bug = "a record names the changelog of the epoch before"
@@ -102,6 +104,8 @@ var All = []Bug{
 	CopiesNamedLate,
 	CopiesNotDurable,
 	CopiesDropped,
+	AckForCopy,
+	OwnCopiesOnly,
 	NeverVoid,
 	NeverResent,
 	ChangelogNotAwait,
