@@ -37,6 +37,11 @@ type Config struct {
 	// twice.
 	EpochSinks bool
 
+	// Logged has all frames kept beside the changelog until they are taken in, instead of
+	// acknowledged: the job never goes back to a cut, however many processes die at once. It
+	// is the same in all slots.
+	Logged bool
+
 	Every     time.Duration // between commits; default 10 ms
 	Heartbeat time.Duration // default 50 ms
 	Resend    time.Duration // default 150 ms
@@ -110,7 +115,7 @@ func (c *Config) window(shape held.Shape) int {
 
 func coreConfig(c *Config, shape held.Shape) held.Config {
 	return held.Config{
-		Shape: shape, Slot: c.Slot, Process: c.Process, Window: c.window(shape),
+		Shape: shape, Slot: c.Slot, Process: c.Process, Window: c.window(shape), Log: c.Logged,
 		Every: c.Every, Heartbeat: c.Heartbeat, Resend: c.Resend, Silent: c.Silent, Excuse: c.Excuse,
 	}
 }

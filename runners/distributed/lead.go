@@ -28,20 +28,21 @@ type terms struct {
 	Cut      time.Duration `json:"cut"`
 	Direct   bool          `json:"direct,omitempty"`    // data goes from worker to worker
 	Encrypt  bool          `json:"encrypted,omitempty"` // and is encrypted
+	Log      bool          `json:"log,omitempty"`       // data is kept in JetStream until it is taken in
 }
 
 // termsOf are those of the job that c describes, submitted by a process.
 func termsOf(c *config, hello *cluster.Hello) *terms {
 	return &terms{
 		Slots: c.slots, Lanes: c.lanes, Standbys: c.standbys, ByEpoch: c.byEpoch, Wait: max(1, min(c.slots, c.workers)),
-		Program: hello.Program, Platform: hello.Platform, Epoch: c.epoch, Cut: c.cut, Direct: c.direct, Encrypt: c.encrypted,
+		Program: hello.Program, Platform: hello.Platform, Epoch: c.epoch, Cut: c.cut, Direct: c.direct, Encrypt: c.encrypted, Log: c.log,
 	}
 }
 
 // take makes c agree with a job that this process has joined.
 func (t *terms) take(c *config) {
 	c.slots, c.lanes, c.standbys, c.byEpoch, c.epoch, c.cut = t.Slots, t.Lanes, t.Standbys, t.ByEpoch, t.Epoch, t.Cut
-	c.direct, c.encrypted = t.Direct, t.Encrypt
+	c.direct, c.encrypted, c.log = t.Direct, t.Encrypt, t.Log
 }
 
 func (t *terms) crew(flags []cluster.Flag, g cluster.Graph) cluster.CrewConfig {

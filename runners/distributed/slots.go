@@ -138,7 +138,7 @@ func (s *slots) config(i int, seen *engine.Observer) protocol.Config {
 		Plane: s.plane.of(), Control: bus.Control(), Acceptors: []protocol.Acceptor{s.store.Acceptor()}, Stale: natsbus.ErrStale,
 		Changes: s.store.Changelog(), Objects: s.store.Objects(), Passing: passing, Deaths: &s.deaths,
 		Graph: s.p.Graph(), Engine: engine.Config{Lanes: s.roster.Lanes, Manifest: upgrade.ManifestOf(s.p.Graph()), TempDir: s.cfg.tempDir, Observe: seen}, Every: s.cfg.epoch,
-		EpochSinks: s.cfg.byEpoch, Log: s.log,
+		EpochSinks: s.cfg.byEpoch, Logged: s.cfg.log, Log: s.log,
 	}
 }
 
