@@ -22,8 +22,9 @@ type Config struct {
 	Acceptors []Acceptor
 	Stale     error // what an acceptor's refused CAS is
 	Changes   Changelog
+	Copies    Copies
 	Objects   Objects
-	Passing   func(error) bool // reports that Changes or Objects failed as they are away, and it is worth trying again; nil: it never is
+	Passing   func(error) bool // reports that Changes, Copies or Objects failed as they are away, and it is worth trying again; nil: it never is
 
 	Deaths *Deaths // tells which processes have ended; may be nil
 
@@ -37,9 +38,9 @@ type Config struct {
 	// twice.
 	EpochSinks bool
 
-	// Logged has all frames kept beside the changelog until they are taken in, instead of
-	// acknowledged: the job never goes back to a cut, however many processes die at once. It
-	// is the same in all slots.
+	// Logged has copies of all that goes to other slots made with each epoch, and nobody
+	// acknowledge it: the job never goes back to a cut, however many processes die at once.
+	// It is the same in all slots.
 	Logged bool
 
 	Every     time.Duration // between commits; default 10 ms
@@ -52,6 +53,7 @@ type Config struct {
 	Meter *Meter       // default: nothing is counted
 
 	putMost    time.Duration // for a put; default 3 s
+	copiesMost int           // for tests: bytes of copies between two times that they are trimmed; default 4 MiB
 	chunksMost int           // for tests: before a part of the rows is written again; default: as many as there are
 	began      func(*Host)   // for tests: called for each incarnation
 }
@@ -67,6 +69,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.putMost == 0 {
 		c.putMost = putMost
+	}
+	if c.copiesMost == 0 {
+		c.copiesMost = copiesMost
 	}
 	if c.Meter == nil {
 		c.Meter = &Meter{}
