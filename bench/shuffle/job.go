@@ -38,7 +38,7 @@ func runJob[B body](ctx context.Context, c *child) error {
 		Job: 1, Slot: c.Worker, Slots: workers, Process: uint64(c.Worker) + 1,
 		Plane: l.plane, Control: l.bus.Control(), Acceptors: []host.Acceptor{l.store.Acceptor()}, Stale: natsbus.ErrStale,
 		Changes: l.store.Changelog(), Copies: l.store.Copies(), Objects: l.store.Objects(),
-		Graph: p.Graph(), Engine: engine.Config{Lanes: c.Lanes}, Every: c.Epoch,
+		Graph: p.Graph(), Engine: engine.Config{Lanes: c.Lanes}, Every: c.Epoch, Logged: c.Way == "millrace-log",
 	}, func() {
 		finished.Go(func() {
 			err := c.finish(j.report())
