@@ -146,3 +146,36 @@ func TestLog(t *testing.T) {
 		})
 	}
 }
+
+// Goal: the same where nobody is left, also not who has submitted the job: who submits it again
+// goes on where it was.
+func TestLog_nobodyLeft(t *testing.T) {
+	url, dir := keeping(t), t.TempDir()
+	times := map[string]int{}
+	for life := range 3 {
+		a := start(t, dir, []string{countVar + "=ranks"}, "-nats="+url, "-workers=3", "-parallelism=1", "-cut=1h", "-plane=log", "-sink-commit=epoch")
+		var pids []int
+		for range 3 {
+			pid, _ := strconv.Atoi(a.await(`^worker \d \(.*, pid (\d+)\) is here$`)[1])
+			pids = append(pids, pid)
+		}
+		before := len(times)
+		require.Eventually(t, func() bool { takeFiles(t, dir, times); return len(times) > before+100 }, time.Minute, 5*time.Millisecond)
+		if life == 2 {
+			a.finish()
+			require.NoError(t, a.wait(), "it said:\n%s", strings.Join(a.seen, "\n"))
+			break
+		}
+		require.NoError(t, a.cmd.Process.Kill())
+		for _, pid := range pids {
+			_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended with its parent
+		}
+		require.EqualError(t, a.wait(), "signal: killed")
+	}
+	takeFiles(t, dir, times)
+	want := rankLines()
+	require.Len(t, times, len(want))
+	for _, line := range want {
+		require.Equal(t, 1, times[line], line)
+	}
+}
