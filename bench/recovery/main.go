@@ -35,6 +35,7 @@ type setting struct {
 	For        time.Duration // until a fault other than a kill is healed
 	Standby    int           // of each slot; 0: the runner's default
 	SinkCommit string        // "": the runner's default
+	Plane      string        // "": the runner's default
 	Cut        time.Duration // between cuts; 0: the runner's default
 	Workers    int
 	Slots      int     // 0: as many as workers
@@ -54,6 +55,7 @@ func main() {
 	flag.DurationVar(&s.For, "for", time.Second, "how long a stop or a cut lasts, or NATS is away")
 	flag.IntVar(&s.Standby, "standby", 0, "standbys of each slot; 0: the runner's default")
 	flag.StringVar(&s.SinkCommit, "sink-commit", "", "when outputs are shown: cut or epoch; default the runner's")
+	flag.StringVar(&s.Plane, "plane", "", "what data goes over: nats, direct or log; default the runner's")
 	flag.DurationVar(&s.Cut, "cut", 0, "between cuts of the job; 0: the runner's default")
 	flag.IntVar(&s.Workers, "workers", 3, "processes")
 	flag.IntVar(&s.Slots, "slots", 0, "slots; 0: one for each process")

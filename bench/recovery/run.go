@@ -101,6 +101,9 @@ func (s setting) start(program, dir string, t task) (*chaos.Cluster, error) {
 	if s.SinkCommit != "" {
 		args = append(args, "-sink-commit="+s.SinkCommit)
 	}
+	if s.Plane != "" {
+		args = append(args, "-plane="+s.Plane)
+	}
 	if s.Cut > 0 {
 		args = append(args, fmt.Sprint("-cut=", s.Cut))
 	}

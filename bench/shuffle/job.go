@@ -37,8 +37,8 @@ func runJob[B body](ctx context.Context, c *child) error {
 	err = host.Run(ctx, host.Config{
 		Job: 1, Slot: c.Worker, Slots: workers, Process: uint64(c.Worker) + 1,
 		Plane: l.plane, Control: l.bus.Control(), Acceptors: []host.Acceptor{l.store.Acceptor()}, Stale: natsbus.ErrStale,
-		Changes: l.store.Changelog(), Objects: l.store.Objects(),
-		Graph: p.Graph(), Engine: engine.Config{Lanes: c.Lanes}, Every: c.Epoch,
+		Changes: l.store.Changelog(), Copies: l.store.Copies(), Objects: l.store.Objects(),
+		Graph: p.Graph(), Engine: engine.Config{Lanes: c.Lanes}, Every: c.Epoch, Logged: c.Way == "millrace-log",
 	}, func() {
 		finished.Go(func() {
 			err := c.finish(j.report())

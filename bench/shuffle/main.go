@@ -13,6 +13,7 @@
 //	millrace-nats   the pipeline in two slots, over the same NATS server as core
 //	millrace-mesh   the same over a server in each process, with routes between them
 //	millrace-direct the same with frames over TCP
+//	millrace-log    millrace-nats with a copy of each frame in JetStream
 //
 // Each is run first as fast as it goes, in rounds with the others, and then at -rate for
 // latency: from a record's emission at its source until it is taken in, which is when
@@ -69,7 +70,7 @@ func main() {
 }
 
 // ways are all of them.
-var ways = []string{"tcp", "core", "pipeline-tcp", "pipeline-core", "millrace-nats", "millrace-mesh", "millrace-direct"}
+var ways = []string{"tcp", "core", "pipeline-tcp", "pipeline-core", "millrace-nats", "millrace-mesh", "millrace-direct", "millrace-log"}
 
 // result is the line of a way.
 type result struct {

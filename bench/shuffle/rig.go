@@ -201,6 +201,7 @@ func serve(ctx context.Context, t *task, fail context.CancelCauseFunc) (stop fun
 	for _, create := range []func() error{
 		func() error { return store.Acceptor().Create(ctx) },
 		func() error { return store.Changelog().Create(ctx, 0) },
+		func() error { return store.Copies().Create(ctx, 0) },
 		func() error { return store.Objects().Create(ctx, 0) },
 	} {
 		if err := create(); err != nil {

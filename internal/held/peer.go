@@ -87,7 +87,7 @@ func (s *Slot) State(m *State, now time.Duration) {
 	if now-p.deadAt >= s.cfg.Heartbeat { // else it may be what the dead one has said last
 		p.dead = 0
 	}
-	s.source(m.Slot, m.Inc, m.History, m.Epoch, m.Colour, m.Last, m.Marks, m.Moves)
+	s.source(m.Slot, m.Inc, m.History, m.Epoch, m.Colour, m.Last, m.Marks, m.Moves, newest >= s.inc)
 	s.receiver(m)
 	if !s.stopped {
 		s.advance()
@@ -152,12 +152,13 @@ func (s *Slot) Peeked(r *Record, now time.Duration) {
 	if r.Inc > p.inc {
 		p.n = 0
 	}
-	s.source(r.Slot, r.Inc, r.History, r.Epoch, r.Colour, r.Last, r.Marks, r.Groups.moves())
+	s.source(r.Slot, r.Inc, r.History, r.Epoch, r.Colour, r.Last, r.Marks, r.Groups.moves(), true)
 	s.schedule()
 }
 
-// source takes what a source has committed.
-func (s *Slot) source(src int, inc Inc, history []Span, epoch Epoch, colour Cut, last []Epoch, marks []byte, moves Moves) {
+// source takes what a source has committed. It may have come late, and be older than what is
+// applied here, unless it is known to be of the time of this incarnation.
+func (s *Slot) source(src int, inc Inc, history []Span, epoch Epoch, colour Cut, last []Epoch, marks []byte, moves Moves, ofNow bool) {
 	p := &s.peers[src]
 	if inc == p.inc && epoch < p.epoch { // its register was read since it was sent
 		return
@@ -170,7 +171,7 @@ func (s *Slot) source(src int, inc Inc, history []Span, epoch Epoch, colour Cut,
 	if s.cfg.Slot < len(last) {
 		p.last = last[s.cfg.Slot]
 	}
-	if epoch < p.released && !plant.Is(plant.LossNotSeen) { // its log went backwards: more is applied than it says
+	if epoch < p.released && (ofNow || plant.Is(plant.LateIsLoss)) && !plant.Is(plant.LossNotSeen) { // its log went backwards: more is applied than it says
 		s.lost = true
 	}
 	for _, h := range p.know(inc, history) {

@@ -53,7 +53,11 @@ func (s *Slot) takes(g Gen, src, dst int) bool {
 	return g == s.gen || plant.Is(plant.GenerationIgnored)
 }
 
+// ack acknowledges an epoch, if its source waits for that.
 func (s *Slot) ack(src int, inc Inc, e Epoch) {
+	if s.cfg.Log && !plant.Is(plant.AckForCopy) {
+		return
+	}
 	s.do(SendAck{Ack{Gen: s.gen, Dst: s.cfg.Slot, DstInc: s.inc, Process: s.cfg.Process, Src: src, SrcInc: inc, Epoch: e}})
 }
 

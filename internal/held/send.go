@@ -110,6 +110,9 @@ func (s *Slot) Cut(state, marks []byte, now time.Duration) bool {
 	if p.tagged {
 		s.tag(p)
 	}
+	if s.cfg.Log {
+		s.write(s.kept())
+	}
 	if s.turn.Next != nil {
 		s.follow(s.turn.Next, marks)
 	}
@@ -179,6 +182,14 @@ func (s *Slot) write(list []*kept) (durable bool) {
 	return durable
 }
 
+// kept is all that is kept for others.
+func (s *Slot) kept() (list []*kept) {
+	for i := range s.peers {
+		list = append(list, s.peers[i].kept...)
+	}
+	return list
+}
+
 // ChunksDurable says that the changelog of the epoch that was cut last is durable, and
 // which chunks lead to it.
 func (s *Slot) ChunksDurable(chunks []Chunk) {
@@ -240,7 +251,7 @@ func (s *Slot) advance() {
 	spill := p.named
 	for i := range s.peers {
 		q := &s.peers[i]
-		if q.lastTo != p.rec.Epoch || p.holds(i, q) || s.standsIn(i, q) || plant.Is(plant.CommitUnheld) {
+		if q.lastTo != p.rec.Epoch || s.answered(i, q) || plant.Is(plant.CommitUnheld) {
 			continue
 		}
 		if !s.excused(i) {
@@ -263,18 +274,20 @@ func (s *Slot) name(p *pending) {
 		return
 	}
 	if !p.tagged || plant.Is(plant.CopiesNamedLate) {
-		list = nil
-		for i := range s.peers {
-			for _, k := range s.peers[i].kept {
-				if k.durable {
-					list = append(list, k)
-				}
-			}
-		}
+		list = slices.DeleteFunc(s.kept(), func(k *kept) bool { return !k.durable || plant.Is(plant.OwnCopiesOnly) && k.Epoch < p.rec.Epoch })
 	}
 	for _, k := range list {
 		p.rec.Kept = append(p.rec.Kept, k.Kept)
 	}
+}
+
+// answered reports that a receiver, or who stands by it, has acknowledged the pending epoch,
+// and that this is enough.
+func (s *Slot) answered(dst int, q *peer) bool {
+	if s.cfg.Log && !plant.Is(plant.AckForCopy) {
+		return false
+	}
+	return s.pending.holds(dst, q) || s.standsIn(dst, q)
 }
 
 // holds reports that the present incarnation of a receiver has acknowledged.
@@ -291,10 +304,10 @@ func (s *Slot) standsIn(dst int, q *peer) bool {
 }
 
 // excused reports that a receiver's acknowledgement is replaced by a durable copy: it
-// is silent, or it would die with this process.
+// is silent, or it would die with this process, or all are.
 func (s *Slot) excused(i int) bool {
 	q := &s.peers[i]
-	return q.process == s.cfg.Process && q.process != 0 || s.cfg.Excuse > 0 && s.silent(q, s.cfg.Excuse)
+	return s.cfg.Log || q.process == s.cfg.Process && q.process != 0 || s.cfg.Excuse > 0 && s.silent(q, s.cfg.Excuse)
 }
 
 // resend sends again what a receiver may miss.
@@ -304,7 +317,7 @@ func (s *Slot) resend(dst int) {
 		if plant.Is(plant.NeverResent) {
 			return
 		}
-		waits := s.pending != nil && k.Epoch == s.pending.rec.Epoch && !s.pending.holds(dst, p)
+		waits := !s.cfg.Log && s.pending != nil && k.Epoch == s.pending.rec.Epoch && !s.pending.holds(dst, p)
 		if (k.Epoch > p.haveOf || waits) && s.now-k.sent >= s.cfg.Resend {
 			k.sent = s.now
 			s.do(Resend{k.Kept})

@@ -17,6 +17,7 @@ type Config struct {
 	Budget  Budget
 	Touches bool // the driver calls Touch, so that epochs without anything are not cut
 	Replays bool // incarnations may end by [Slot.Bequeath]: what is applied is held until that is committed
+	Log     bool // a durable copy of what an epoch has for others replaces all acknowledgements: the same in all slots
 
 	Every     time.Duration // between cuts
 	Heartbeat time.Duration // between states

@@ -164,6 +164,42 @@ func TestSlot_tagsFirst(t *testing.T) {
 	assert.Equal(t, [][]int{{10}}, r.Kept[0].Frames)
 }
 
+// Goal: with the log an epoch waits for its copy and for nobody else, the record names all
+// that a receiver may still need, and nobody acknowledges.
+func TestSlot_log(t *testing.T) {
+	const inc = 7 << 32
+	s := two(t)
+	s.cfg.Log = true
+	s.State(other(inc, 1, 0, 0, 0), milli)
+	for e := Epoch(1); e <= 2; e++ {
+		s.Send(1, 0, 10)
+		require.True(t, s.Cut(nil, nil, milli))
+		assert.Equal(t, []string{"end " + string(rune('0'+e)), "copies"}, said(s), "at once, beside the changelog")
+		s.ChunksDurable(nil)
+		s.Ack(&Ack{Gen: 1, Dst: 1, DstInc: inc, Process: 2, Src: 0, SrcInc: 1 << 32, Epoch: e})
+		assert.Empty(t, said(s), "an acknowledgement does not do")
+		s.CopiesDurable([]Kept{{Dst: 1, Inc: 1 << 32, Epoch: e}})
+		acts := s.Acts()
+		require.Len(t, acts, 1)
+		assert.Len(t, acts[0].(Commit).Record.Kept, int(e))
+		s.Committed(2 * milli)
+		s.Acts()
+	}
+	s.State(other(inc, 2, 0, 0, 1), 3*milli)
+	s.Send(1, 0, 10)
+	s.Cut(nil, nil, 4*milli)
+	s.ChunksDurable(nil)
+	s.Acts()
+	s.CopiesDurable([]Kept{{Dst: 1, Inc: 1 << 32, Epoch: 3}})
+	kept := s.Acts()[0].(Commit).Record.Kept
+	require.Len(t, kept, 2, "the first is taken in")
+	assert.Equal(t, Epoch(2), kept[0].Epoch)
+
+	s.Data(&Data{Gen: 1, Src: 1, Inc: inc, Epoch: 1, Size: 10})
+	s.End(&End{Gen: 1, Src: 1, Inc: inc, Epoch: 1, Counts: []int{1}})
+	assert.Empty(t, said(s))
+}
+
 // Goal: a register that was read overtakes states; an old state is no proof of a loss.
 func TestSlot_stateBehindPeek(t *testing.T) {
 	const inc = 7 << 32
@@ -181,8 +217,13 @@ func TestSlot_stateBehindPeek(t *testing.T) {
 		return m
 	}
 	assert.False(t, told().Lost)
-	s.State(other(8<<32, 1, 4, 0, 0), 61*milli)
-	s.Tick(120 * milli)
+	late := other(8<<32, 1, 4, 0, 0)
+	late.Seen[0] = 0
+	s.State(late, 61*milli)
+	s.Tick(110 * milli)
+	assert.False(t, told().Lost, "it was sent before I began")
+	s.State(other(8<<32, 2, 4, 0, 0), 111*milli)
+	s.Tick(170 * milli)
 	assert.True(t, told().Lost, "a newer incarnation that goes on before what I applied")
 }
 

@@ -87,7 +87,7 @@ func (s *Standby) drop(src int, list []*heldEpoch) {
 }
 
 func (s *Standby) ack(src int, inc Inc, e Epoch) {
-	if s.of != 0 {
+	if s.of != 0 && !s.cfg.Log {
 		s.acts = append(s.acts, SendAck{Ack{Gen: s.gen, Dst: s.cfg.Slot, DstInc: s.of, Process: s.cfg.Process, Standby: true, Src: src, SrcInc: inc, Epoch: e}})
 	}
 }

@@ -88,8 +88,8 @@ func (h *Host) perform(a held.Act) error {
 	case held.SendState:
 		return h.cfg.Control.TellAll(held.Append(nil, &a.State))
 	case held.WriteCopies:
-		pieces := h.copies(a.Kept) // now, while they are here
-		h.beside(func() error { return h.writeCopies(a.Kept, pieces) })
+		list := h.copies(a.Kept) // now, while they are here
+		h.beside(func() error { return h.writeCopies(a.Kept, list) })
 	case held.Commit:
 		h.beside(func() error { return h.commit(a.Record) })
 	case held.Wake:

@@ -59,6 +59,23 @@ func (l shakyLog) Read(ctx context.Context, slot int, from, to uint64, fn func(s
 	return l.do(func() error { return l.Changelog.Read(ctx, slot, from, to, fn) })
 }
 
+type shakyCopies struct {
+	Copies
+	*shaky
+}
+
+func (c shakyCopies) Append(ctx context.Context, slot int, cut uint64, pieces ...[]byte) (first, last uint64, err error) {
+	err = c.do(func() (err error) {
+		first, last, err = c.Copies.Append(ctx, slot, cut, pieces...)
+		return err
+	})
+	return first, last, err
+}
+
+func (c shakyCopies) Read(ctx context.Context, slot int, cut uint64, fn func(seq uint64, piece []byte) error) error {
+	return c.do(func() error { return c.Copies.Read(ctx, slot, cut, fn) })
+}
+
 type shakyObjects struct {
 	Objects
 	*shaky

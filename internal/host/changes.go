@@ -9,7 +9,7 @@ import (
 	"github.com/millrace/millrace/internal/held"
 )
 
-// In a slot's changelog are the changes of its epochs, each one chunk, and copies of
+// In a slot's changelog are the changes of its epochs, each one chunk; beside it are copies of
 // epochs for receivers that have not acknowledged them. Both lie there in pieces:
 //
 //	piece: | kind | generation (8) | incarnation (8) | epoch (8) | receiver (4) | number (4) | pieces (4), big-endian | bytes |

@@ -22,8 +22,9 @@ type Config struct {
 	Acceptors []Acceptor
 	Stale     error // what an acceptor's refused CAS is
 	Changes   Changelog
+	Copies    Copies
 	Objects   Objects
-	Passing   func(error) bool // reports that Changes or Objects failed as they are away, and it is worth trying again; nil: it never is
+	Passing   func(error) bool // reports that Changes, Copies or Objects failed as they are away, and it is worth trying again; nil: it never is
 
 	Deaths *Deaths // tells which processes have ended; may be nil
 
@@ -39,6 +40,11 @@ type Config struct {
 	// twice.
 	EpochSinks bool
 
+	// Logged has copies of all that goes to other slots made with each epoch, and nobody
+	// acknowledge it: the job never goes back to a cut, however many processes die at once.
+	// It is the same in all slots.
+	Logged bool
+
 	Every     time.Duration // between commits; default 10 ms
 	Heartbeat time.Duration // default 50 ms
 	Resend    time.Duration // default 150 ms
@@ -49,6 +55,7 @@ type Config struct {
 	Meter *Meter       // default: nothing is counted
 
 	putMost    time.Duration // for a put; default 3 s
+	copiesMost int           // for tests: bytes of copies between two times that they are trimmed; default 4 MiB
 	chunksMost int           // for tests: before a part of the rows is written again; default: as many as there are
 	began      func(*Host)   // for tests: called for each incarnation
 }
@@ -64,6 +71,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.putMost == 0 {
 		c.putMost = putMost
+	}
+	if c.copiesMost == 0 {
+		c.copiesMost = copiesMost
 	}
 	if c.Meter == nil {
 		c.Meter = &Meter{}
@@ -112,7 +122,7 @@ func (c *Config) window(shape held.Shape) int {
 
 func coreConfig(c *Config, shape held.Shape) held.Config {
 	return held.Config{
-		Shape: shape, Slot: c.Slot, Process: c.Process, Window: c.window(shape),
+		Shape: shape, Slot: c.Slot, Process: c.Process, Window: c.window(shape), Log: c.Logged,
 		Every: c.Every, Heartbeat: c.Heartbeat, Resend: c.Resend, Silent: c.Silent, Excuse: c.Excuse,
 		Replays: c.Engine.OnError != engine.Stop,
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/millrace/millrace/internal/frame"
 	"github.com/millrace/millrace/internal/held"
@@ -48,9 +49,16 @@ func readObject(ctx context.Context, from Objects, name string) ([]byte, error) 
 	return io.ReadAll(r)
 }
 
-// copies are the pieces of epochs of which copies are wanted. Frames stay as they are
-// meanwhile: who performs this is the one that trims.
-func (h *Host) copies(list []held.Kept) (pieces [][]byte) {
+// copies are copies that have one newest cut before them.
+type copies struct {
+	cut    held.Cut
+	things []thing
+	pieces [][]byte
+}
+
+// copies are those of epochs of which some are wanted. Frames stay as they are meanwhile: who
+// performs this is the one that trims.
+func (h *Host) copies(list []held.Kept) (all []copies) {
 	h.mu.Lock()
 	kept := make([][][]outFrame, len(list))
 	for i := range list {
@@ -58,9 +66,16 @@ func (h *Host) copies(list []held.Kept) (pieces [][]byte) {
 	}
 	h.mu.Unlock()
 	for i, classes := range kept {
-		pieces = split(pieces, copyOf(&list[i]), copyBytes(classes)...)
+		k := &list[i]
+		at := slices.IndexFunc(all, func(c copies) bool { return c.cut == k.Colour })
+		if at < 0 {
+			at, all = len(all), append(all, copies{cut: k.Colour})
+		}
+		c := &all[at]
+		c.things = append(c.things, copyOf(k))
+		c.pieces = split(c.pieces, copyOf(k), copyBytes(classes)...)
 	}
-	return pieces
+	return all
 }
 
 // copyBytes is what lies in a copy, one behind the other. Frames are not copied.
@@ -82,19 +97,44 @@ func copyBytes(classes [][]outFrame) (list [][]byte) {
 }
 
 // writeCopies makes copies durable.
-func (h *Host) writeCopies(list []held.Kept, pieces [][]byte) error {
-	var things []thing
-	for i := range list {
-		things = append(things, copyOf(&list[i]))
-	}
-	if err := h.append(things, pieces); err != nil {
-		return err
+func (h *Host) writeCopies(list []held.Kept, all []copies) error {
+	for _, c := range all {
+		err := h.append(&h.copied, c.things, c.pieces, func() (_, last uint64, err error) {
+			return h.cfg.Copies.Append(h.ctx, h.cfg.Slot, uint64(c.cut), c.pieces...)
+		})
+		if err != nil {
+			return err
+		}
 	}
 	h.do(func() { h.core.CopiesDurable(list) })
 	return nil
 }
 
 var errCopy = errors.New("the copy of an epoch is damaged")
+
+// copiesOf reads the copies that a record names.
+func copiesOf(ctx context.Context, from Copies, rec *held.Record) (*image, error) {
+	m, kept := newImage(), map[thing]bool{}
+	m.want = func(t thing) bool { return kept[t] }
+	var cuts []held.Cut
+	for i := range rec.Kept {
+		kept[copyOf(&rec.Kept[i])] = true
+		cuts = append(cuts, rec.Kept[i].Colour)
+	}
+	slices.Sort(cuts)
+	for _, cut := range slices.Compact(cuts) {
+		if err := from.Read(ctx, rec.Slot, uint64(cut), m.add); err != nil {
+			return nil, fmt.Errorf("read the copies of slot %d: %w", rec.Slot, err)
+		}
+	}
+	for i := range rec.Kept {
+		k := &rec.Kept[i]
+		if at := m.parts[copyOf(k)]; at == nil || !at.done {
+			return nil, fmt.Errorf("of what slot %d has for slot %d the copy of epoch %d is lost", rec.Slot, k.Dst, k.Epoch)
+		}
+	}
+	return m, nil
+}
 
 // restoreCopy takes back what a record names, to be sent in generation gen.
 func (h *Host) restoreCopy(k *held.Kept, gen held.Gen, b []byte) error {

@@ -44,11 +44,15 @@ type Host struct {
 	open     [][][]outFrame          // of the open epoch, by receiver and class
 	first    [][]engine.Arrival      // by lane: marks that were heard before this incarnation
 	acts     []held.Act
-	acting   bool          // somebody performs them, and looks again before it ends
-	rouse    chan struct{} // holds one: there is something to perform
-	marks    []byte        // of the epoch that was cut last
-	finished bool          // the engine has come to its end
-	log      trimming
+	acting   bool                                      // somebody performs them, and looks again before it ends
+	rouse    chan struct{}                             // holds one: there is something to perform
+	marks    []byte                                    // of the epoch that was cut last
+	finished bool                                      // the engine has come to its end
+	log      trimming                                  // of the changelog
+	copied   trimming                                  // of copies
+	young    trimming                                  // of young copies; it has first in common with copied
+	newest   held.Cut                                  // before young copies
+	copying  int                                       // bytes of copies since young ones were trimmed
 	phases   struct{ register, restore time.Duration } // when each had ended, of the takeover
 	heard    bool                                      // a standby listens for this
 	left     bool                                      // the next incarnation has all that this one had

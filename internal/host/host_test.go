@@ -36,6 +36,8 @@ type job struct {
 	epochSinks bool
 	onError    engine.OnError
 	retries    int
+	logged     bool
+	copiesMost int           // 0: as ever
 	rests      *Rests        // nil: there are no savepoints
 	cutEvery   time.Duration // 0: 50 ms
 	chunks     int           // before a part of the rows is written again; 0: as many as there are
@@ -66,6 +68,7 @@ func newJob(t *testing.T, slots, lanes int, build func() *pipeline.Pipeline) *jo
 	t.Cleanup(j.store.Close)
 	require.NoError(t, j.store.Acceptor().Create(t.Context()))
 	require.NoError(t, j.store.Changelog().Create(t.Context(), 0))
+	require.NoError(t, j.store.Copies().Create(t.Context(), 0))
 	require.NoError(t, j.store.Objects().Create(t.Context(), 0))
 	return j
 }
@@ -88,15 +91,15 @@ func (j *job) config(slot int, process uint64) Config {
 	cfg := Config{
 		Job: 1, Slot: slot, Slots: j.slots, Process: process,
 		Plane: b.Plane(), Control: b.Control(), Acceptors: j.acceptors(), Stale: natsbus.ErrStale,
-		Changes: readsCounted{j.store.Changelog(), &j.reads}, Objects: j.store.Objects(),
-		Graph: j.build().Graph(), Engine: engine.Config{Lanes: j.lanes, Batch: j.batch, OnError: j.onError, Retries: j.retries}, Window: j.window, EpochSinks: j.epochSinks, chunksMost: j.chunks, putMost: j.putMost,
+		Changes: readsCounted{j.store.Changelog(), &j.reads}, Copies: j.store.Copies(), Objects: j.store.Objects(),
+		Graph: j.build().Graph(), Engine: engine.Config{Lanes: j.lanes, Batch: j.batch, OnError: j.onError, Retries: j.retries}, Window: j.window, EpochSinks: j.epochSinks, Logged: j.logged, copiesMost: j.copiesMost, chunksMost: j.chunks, putMost: j.putMost,
 		began: func(h *Host) { j.hosts[slot].Store(h) },
 	}
 	if cfg.Deaths = &j.deaths; j.patient {
 		cfg.Silent, cfg.Excuse = time.Hour, time.Hour
 	}
 	if j.shaky != nil {
-		cfg.Changes, cfg.Objects = shakyLog{cfg.Changes, j.shaky}, shakyObjects{cfg.Objects, j.shaky}
+		cfg.Changes, cfg.Copies, cfg.Objects = shakyLog{cfg.Changes, j.shaky}, shakyCopies{cfg.Copies, j.shaky}, shakyObjects{cfg.Objects, j.shaky}
 		cfg.Passing = func(err error) bool { return errors.Is(err, errAway) }
 	}
 	return cfg
@@ -441,6 +444,39 @@ func TestRun_goesBack(t *testing.T) {
 		out, want, back := twoAtOnce(t, seed, false)
 		require.Positive(t, back, "nobody has gone back")
 		require.Equal(t, want, out.lines())
+	}
+}
+
+// Goal: with copies of everything nobody goes back though all slots die at once, and the leader
+// with them, and a sink that does not wait for cuts shows everything once. Method: they die
+// when one of them has committed a little more, wherever the others are.
+func TestRun_logged(t *testing.T) {
+	for seed := range *seeds {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			out := &ledger{shown: map[uint64][]string{}}
+			build, want := numbered(40_000, 50, out)
+			j := newJob(t, 3, 2, build).small()
+			j.logged, j.epochSinks, j.copiesMost, j.warm = true, true, 4<<10, seed%2 == 1
+			r := rand.New(rand.NewPCG(uint64(seed), 7))
+			j.chaos = func(ctx context.Context) {
+				for slot := 0; j.kills < 12; slot = r.IntN(j.slots) {
+					next := j.epoch(slot) + 1 + held.Epoch(r.IntN(20))
+					if !j.until(ctx, func() bool { return j.epoch(slot) >= next }) {
+						return
+					}
+					for who := range j.kill {
+						j.killOne(who)
+					}
+					j.kills++
+				}
+			}
+			j.run()
+			require.Greater(t, j.kills, 3)
+			for i := range j.hosts {
+				require.Equal(t, held.Gen(1), j.hosts[i].Load().core.Gen(), "somebody has gone back")
+			}
+			require.Equal(t, want, out.lines())
+		})
 	}
 }
 

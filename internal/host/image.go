@@ -50,9 +50,8 @@ func imageOf(ctx context.Context, log Changelog, rec *held.Record, warm *image) 
 			return warm, nil
 		}
 	}
-	kept := keptOf(rec)
 	m := newImage()
-	m.want = func(t thing) bool { return kept[t] || names(rec.Chunks, t) }
+	m.want = func(t thing) bool { return names(rec.Chunks, t) }
 	if err := m.read(ctx, log, rec.Slot); err != nil {
 		return nil, err
 	}
@@ -67,7 +66,7 @@ func (m *image) read(ctx context.Context, log Changelog, slot int) error {
 	return nil
 }
 
-// add takes the next piece of the changelog.
+// add takes the next piece of the changelog, or of copies.
 func (m *image) add(seq uint64, p []byte) error {
 	m.next = seq + 1
 	if len(p) < pieceHead {
@@ -130,17 +129,11 @@ func (m *image) settle(rec *held.Record) error {
 	return nil
 }
 
-// complete reports what is missing of what rec names, of its chunks only news.
+// complete reports what is missing of news, which rec names.
 func (m *image) complete(rec *held.Record, news []held.Chunk) error {
 	for id := range idents(news) {
 		if at := m.parts[chunkOf(id)]; at == nil || !at.done {
 			return fmt.Errorf("the changelog of slot %d has lost changes of epoch %d", rec.Slot, id.Epoch)
-		}
-	}
-	for i := range rec.Kept {
-		k := &rec.Kept[i]
-		if at := m.parts[copyOf(k)]; at == nil || !at.done {
-			return fmt.Errorf("the changelog of slot %d has lost the copy of epoch %d for slot %d", rec.Slot, k.Epoch, k.Dst)
 		}
 	}
 	return nil
@@ -148,20 +141,10 @@ func (m *image) complete(rec *held.Record, news []held.Chunk) error {
 
 // forget forgets what rec does not name and no later record can.
 func (m *image) forget(rec *held.Record) {
-	kept := keptOf(rec)
 	maps.DeleteFunc(m.parts, func(t thing, _ *whole) bool {
-		return !kept[t] && (t.inc < rec.Inc || t.inc == rec.Inc && t.epoch <= rec.Epoch)
+		return t.inc < rec.Inc || t.inc == rec.Inc && t.epoch <= rec.Epoch
 	})
 	maps.DeleteFunc(m.first, func(t thing, _ uint64) bool {
 		return m.parts[t] == nil && !slices.ContainsFunc(m.named, func(n held.Chunk) bool { return t == chunkOf(firstOf(n)) })
 	})
-}
-
-// keptOf are the copies that a record names.
-func keptOf(rec *held.Record) map[thing]bool {
-	kept := map[thing]bool{}
-	for i := range rec.Kept {
-		kept[copyOf(&rec.Kept[i])] = true
-	}
-	return kept
 }

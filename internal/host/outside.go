@@ -36,6 +36,15 @@ type Changelog interface {
 	Trim(ctx context.Context, slot int, before uint64) error
 }
 
+// Copies keeps pieces of what slots have for others, by slot and by the newest cut before it,
+// in order.
+type Copies interface {
+	Append(ctx context.Context, slot int, cut uint64, pieces ...[]byte) (first, last uint64, err error)
+	Read(ctx context.Context, slot int, cut uint64, fn func(seq uint64, piece []byte) error) error
+	Trim(ctx context.Context, slot int, cut, before uint64) error
+	TrimAll(ctx context.Context, slot int, before uint64) error
+}
+
 // Objects keeps larger things by name.
 type Objects interface {
 	Put(ctx context.Context, name string, r io.Reader) error

@@ -76,7 +76,10 @@ func (e *epoch) Commit(rec *commit.Record) error {
 	s.grow(id, e.of, chunk...)
 	pieces := split(nil, chunkOf(id), chunk...)
 	e.lanes, chunk = nil, nil // there may be much of it
-	if err := h.append([]thing{chunkOf(id)}, pieces); err != nil {
+	err := h.append(&h.log, []thing{chunkOf(id)}, pieces, func() (_, last uint64, err error) {
+		return h.cfg.Changes.Append(h.ctx, h.cfg.Slot, pieces...)
+	})
+	if err != nil {
 		return fmt.Errorf("slot %d: %w", h.cfg.Slot, err)
 	}
 	s.rows, s.last, s.joint = nil, rec, false

@@ -109,15 +109,34 @@ func (h *Host) restore(rec *held.Record, gen held.Gen, warm *image) error {
 	if err != nil {
 		return err
 	}
+	if err := h.restoreCopies(rec, gen); err != nil {
+		return err
+	}
+	h.log.first, h.log.next = m.first, m.next
+	h.store = restoreStore(h, rec, m)
+	return nil
+}
+
+// restoreCopies takes back what was sent, as far as rec names it.
+func (h *Host) restoreCopies(rec *held.Record, gen held.Gen) error {
+	m := newImage()
 	if rec != nil {
+		err := h.again(func() (err error) {
+			m, err = copiesOf(h.ctx, h.cfg.Copies, rec)
+			return err
+		})
+		if err != nil {
+			return err
+		}
 		for i := range rec.Kept {
-			if err := h.restoreCopy(&rec.Kept[i], gen, m.parts[copyOf(&rec.Kept[i])].b); err != nil {
+			k := &rec.Kept[i]
+			if err := h.restoreCopy(k, gen, m.parts[copyOf(k)].b); err != nil {
 				return err
 			}
 		}
 	}
-	h.log.first, h.log.next = m.first, m.next
-	h.store = restoreStore(h, rec, m)
+	h.copied.first, h.copied.next = m.first, m.next
+	h.young.first = m.first
 	return nil
 }
 

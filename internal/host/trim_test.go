@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -72,4 +73,48 @@ func TestRun_keepsLittle(t *testing.T) {
 	require.Greater(t, j.epoch(0), held.Epoch(300))
 	require.Positive(t, most)
 	require.Less(t, most, 300)
+}
+
+// copies is how many copies are kept of what a slot has sent behind each cut, and how many
+// its host knows of.
+func (j *job) copies(ctx context.Context, slot int) (kept, known int, err error) {
+	h := j.hosts[slot].Load()
+	h.mu.Lock()
+	newest := h.core.Record().Colour
+	known = len(h.copied.first)
+	h.mu.Unlock()
+	for cut := range newest + 1 {
+		err := j.store.Copies().Read(ctx, slot, uint64(cut), func(uint64, []byte) error { kept++; return nil })
+		if err != nil {
+			return 0, 0, err
+		}
+	}
+	return kept, known, nil
+}
+
+// Goal: where copies are made of everything they go when they are taken in, though there is
+// no cut, and all rows stay in one chain of changes: as many are kept as are under way.
+func TestRun_loggedKeepsLittle(t *testing.T) {
+	out := &ledger{shown: map[uint64][]string{}}
+	build, want := numbered(60_000, 50, out)
+	j := newJob(t, 3, 1, build).small()
+	j.chunks, j.cutEvery = 0, time.Hour
+	j.logged, j.epochSinks, j.copiesMost = true, true, 4<<10
+	most, knows := 0, 0
+	j.chaos = func(ctx context.Context) {
+		for last := held.Epoch(100); j.until(ctx, func() bool { return j.epoch(0) >= last && j.epoch(1) >= last && j.epoch(2) >= last }); last += 10 {
+			for slot := range j.slots {
+				if kept, known, err := j.copies(ctx, slot); err == nil {
+					most, knows = max(most, kept), max(knows, known)
+				}
+			}
+		}
+	}
+	j.run()
+	require.Equal(t, want, out.lines())
+	t.Logf("%d epochs; at most %d copies are kept, and %d known", j.epoch(0), most, knows)
+	require.Greater(t, j.epoch(0), held.Epoch(300))
+	require.Positive(t, most)
+	require.Less(t, most, 100)
+	require.Less(t, knows, 150)
 }

@@ -30,8 +30,12 @@ func (l *Changelog) Create(ctx context.Context, max int64) error {
 	if max == 0 {
 		max = -1
 	}
-	return l.store.create(ctx, jetstream.StreamConfig{
-		Name: l.name, Subjects: []string{l.store.subject("changes", "*")},
+	return createLog(ctx, l.store, l.name, l.store.subject("changes", "*"), max)
+}
+
+func createLog(ctx context.Context, s *Store, name, subjects string, max int64) error {
+	return s.create(ctx, jetstream.StreamConfig{
+		Name: name, Subjects: []string{subjects},
 		MaxMsgsPerSubject: -1, MaxBytes: max, Discard: jetstream.DiscardNew,
 	})
 }
@@ -43,8 +47,23 @@ func (l *Changelog) Create(ctx context.Context, max int64) error {
 // However many there are, not more than 16 MiB of them are under way at once, and each such
 // part has the time of a call.
 func (l *Changelog) Append(ctx context.Context, slot int, chunks ...[]byte) (first, last uint64, err error) {
+	return l.of(slot).append(ctx, chunks)
+}
+
+// sublog is what a stream has of one subject.
+type sublog struct {
+	store           *Store
+	stream, subject string
+	what            string // in words
+}
+
+func (l *Changelog) of(slot int) *sublog {
+	return &sublog{l.store, l.name, l.store.subject("changes", strconv.Itoa(slot)), fmt.Sprintf("the changelog of slot %d", slot)}
+}
+
+func (l *sublog) append(ctx context.Context, chunks [][]byte) (first, last uint64, err error) {
 	for part := range slices.Chunk(chunks, appendMost) {
-		at, upTo, err := l.appendPart(ctx, slot, part)
+		at, upTo, err := l.appendPart(ctx, part)
 		if err != nil {
 			return 0, 0, err
 		}
@@ -59,16 +78,16 @@ func (l *Changelog) Append(ctx context.Context, slot int, chunks ...[]byte) (fir
 // appendMost is how many chunks are under way at once.
 const appendMost = 64
 
-func (l *Changelog) appendPart(ctx context.Context, slot int, chunks [][]byte) (first, last uint64, err error) {
+func (l *sublog) appendPart(ctx context.Context, chunks [][]byte) (first, last uint64, err error) {
 	ctx, cancel := l.store.bound(ctx)
 	defer cancel()
-	doing := fmt.Sprintf("append to the changelog of slot %d", slot)
+	doing := "append to " + l.what
 	acks := make([]jetstream.PubAckFuture, 0, len(chunks))
 	for _, chunk := range chunks {
 		if len(chunk) > ChunkMax {
 			return 0, 0, fmt.Errorf("%s: %w: a chunk of %d bytes, and at most %d are one", doing, ErrTooLong, len(chunk), ChunkMax)
 		}
-		ack, err := l.store.js.PublishAsync(l.subject(slot), chunk, jetstream.WithExpectStream(l.name), jetstream.WithRetryAttempts(0))
+		ack, err := l.store.js.PublishAsync(l.subject, chunk, jetstream.WithExpectStream(l.stream), jetstream.WithRetryAttempts(0))
 		if err != nil {
 			return 0, 0, l.store.explain(ctx, doing, err)
 		}
@@ -94,14 +113,18 @@ func (l *Changelog) appendPart(ctx context.Context, slot int, chunks [][]byte) (
 // that were trimmed are left out, and so are those that the server has lost: the caller
 // knows what it needs. fn owns the chunk; its error ends Read.
 func (l *Changelog) Read(ctx context.Context, slot int, from, to uint64, fn func(seq uint64, chunk []byte) error) error {
+	return l.of(slot).read(ctx, from, to, fn)
+}
+
+func (l *sublog) read(ctx context.Context, from, to uint64, fn func(seq uint64, chunk []byte) error) error {
 	ctx, cancel := l.store.tied(ctx)
 	defer cancel()
-	doing := fmt.Sprintf("read the changelog of slot %d", slot)
-	stream, err := l.store.stream(ctx, l.name)
+	doing := "read " + l.what
+	stream, err := l.store.stream(ctx, l.stream)
 	if err != nil {
 		return err
 	}
-	newest, err := stream.GetLastMsgForSubject(ctx, l.subject(slot))
+	newest, err := stream.GetLastMsgForSubject(ctx, l.subject)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return nil
 	}
@@ -112,7 +135,7 @@ func (l *Changelog) Read(ctx context.Context, slot int, from, to uint64, fn func
 	if from > to {
 		return nil
 	}
-	return l.each(ctx, stream, slot, from, doing, func(seq uint64, more bool, chunk []byte) (bool, error) {
+	return l.each(ctx, stream, from, doing, func(seq uint64, more bool, chunk []byte) (bool, error) {
 		if seq > to {
 			return false, nil
 		}
@@ -123,22 +146,22 @@ func (l *Changelog) Read(ctx context.Context, slot int, from, to uint64, fn func
 // Follow calls fn with each chunk of slot from number from on, in order, those that are
 // there and those that come, until ctx ends. fn owns the chunk; its error ends Follow.
 func (l *Changelog) Follow(ctx context.Context, slot int, from uint64, fn func(seq uint64, chunk []byte) error) error {
+	at := l.of(slot)
 	ctx, cancel := l.store.tied(ctx)
 	defer cancel()
 	stream, err := l.store.stream(ctx, l.name)
 	if err != nil {
 		return err
 	}
-	doing := fmt.Sprintf("follow the changelog of slot %d", slot)
-	return l.each(ctx, stream, slot, max(from, 1), doing, func(seq uint64, _ bool, chunk []byte) (bool, error) {
+	return at.each(ctx, stream, max(from, 1), "follow "+at.what, func(seq uint64, _ bool, chunk []byte) (bool, error) {
 		return true, fn(seq, chunk)
 	})
 }
 
 // each calls fn with each chunk as it comes until fn says that this was the last. more says
 // that there are others behind it already.
-func (l *Changelog) each(ctx context.Context, stream jetstream.Stream, slot int, from uint64, doing string, fn func(seq uint64, more bool, chunk []byte) (next bool, err error)) error {
-	messages, err := follow(ctx, stream, l.subject(slot), from)
+func (l *sublog) each(ctx context.Context, stream jetstream.Stream, from uint64, doing string, fn func(seq uint64, more bool, chunk []byte) (next bool, err error)) error {
+	messages, err := follow(ctx, stream, l.subject, from)
 	if err != nil {
 		return l.store.explain(ctx, doing, err)
 	}
@@ -161,21 +184,21 @@ func (l *Changelog) each(ctx context.Context, stream jetstream.Stream, slot int,
 
 // Trim drops the chunks of slot before number before.
 func (l *Changelog) Trim(ctx context.Context, slot int, before uint64) error {
+	return l.of(slot).trim(ctx, before)
+}
+
+func (l *sublog) trim(ctx context.Context, before uint64) error {
 	if before < 2 {
 		return nil // to the server a purge up to 0 is one of everything
 	}
 	ctx, cancel := l.store.bound(ctx)
 	defer cancel()
-	stream, err := l.store.stream(ctx, l.name)
+	stream, err := l.store.stream(ctx, l.stream)
 	if err != nil {
 		return err
 	}
-	if err := stream.Purge(ctx, jetstream.WithPurgeSubject(l.subject(slot)), jetstream.WithPurgeSequence(before)); err != nil {
-		return l.store.explain(ctx, fmt.Sprintf("trim the changelog of slot %d", slot), err)
+	if err := stream.Purge(ctx, jetstream.WithPurgeSubject(l.subject), jetstream.WithPurgeSequence(before)); err != nil {
+		return l.store.explain(ctx, "trim "+l.what, err)
 	}
 	return nil
-}
-
-func (l *Changelog) subject(slot int) string {
-	return l.store.subject("changes", strconv.Itoa(slot))
 }

@@ -8,6 +8,7 @@
 //	Store      a connection to one server with JetStream
 //	 Acceptor  values by key that are changed by compare-and-set
 //	 Changelog chunks of state by slot
+//	 Copies    chunks of what slots have for others
 //	Objects    snapshots, in JetStream or in a folder
 //
 // What is sent may be lost, doubled and late, and is counted where that is noticed;

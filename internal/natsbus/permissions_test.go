@@ -16,7 +16,7 @@ func TestPermissions(t *testing.T) {
 	const job = "shop"
 	own := []string{"millrace." + job + ".>", "millrace-jobs", "_INBOX.>"}
 	write := append([]string{"$JS.API.INFO", "$O.MR-" + job + "-objects.>"}, own...)
-	for _, stream := range []string{"MR-" + job + "-registers", "MR-" + job + "-changes", "OBJ_MR-" + job + "-objects"} {
+	for _, stream := range []string{"MR-" + job + "-registers", "MR-" + job + "-changes", "MR-" + job + "-copies", "OBJ_MR-" + job + "-objects"} {
 		write = append(write, "$JS.API.STREAM.*."+stream, "$JS.API.STREAM.MSG.*."+stream, "$JS.API.DIRECT.GET."+stream+".>",
 			"$JS.API.CONSUMER.*."+stream+".>", "$JS.API.CONSUMER.MSG.NEXT."+stream+".>")
 	}
@@ -35,6 +35,7 @@ func TestPermissions(t *testing.T) {
 	store := open(t, cfg)
 	require.NoError(t, store.Acceptor().Create(t.Context()))
 	require.NoError(t, store.Changelog().Create(t.Context(), 0))
+	require.NoError(t, store.Copies().Create(t.Context(), 0))
 	require.NoError(t, store.Objects().Create(t.Context(), 0))
 	_, err = store.Acceptor().CAS(t.Context(), "job", []byte("x"), 0)
 	require.NoError(t, err)
@@ -47,6 +48,10 @@ func TestPermissions(t *testing.T) {
 	require.NoError(t, store.Changelog().Read(t.Context(), 0, 0, last, func(uint64, []byte) error { n++; return nil }))
 	require.Equal(t, 2, n)
 	require.NoError(t, store.Changelog().Trim(t.Context(), 0, last))
+	_, last, err = store.Copies().Append(t.Context(), 0, 1, []byte("a"))
+	require.NoError(t, err)
+	require.NoError(t, store.Copies().Read(t.Context(), 0, 1, func(uint64, []byte) error { return nil }))
+	require.NoError(t, store.Copies().TrimAll(t.Context(), 0, last))
 	require.NoError(t, store.Objects().Put(t.Context(), "o", strings.NewReader("x")))
 	r, err := store.Objects().Get(t.Context(), "o")
 	require.NoError(t, err)

@@ -173,7 +173,7 @@ func (s *Store) create(ctx context.Context, cfg jetstream.StreamConfig) error {
 func (s *Store) Forget(ctx context.Context) error {
 	ctx, cancel := s.bound(ctx)
 	defer cancel()
-	for _, name := range []string{s.Changelog().name, "OBJ_" + s.Objects().name, s.Acceptor().name} {
+	for _, name := range []string{s.Changelog().name, s.Copies().name, "OBJ_" + s.Objects().name, s.Acceptor().name} {
 		s.mu.Lock()
 		delete(s.streams, name)
 		s.mu.Unlock()

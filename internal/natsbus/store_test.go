@@ -2,6 +2,7 @@ package natsbus_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -321,6 +322,42 @@ func TestChangelog_many(t *testing.T) {
 		return nil
 	}))
 	require.Equal(t, chunks, got)
+}
+
+// Goal: copies come back by slot and number, and are trimmed for one number or for all.
+func TestCopies(t *testing.T) {
+	c := open(t, natsbus.Config{Server: start(t, natsbus.ServerConfig{Dir: t.TempDir()})}).Copies()
+	require.NoError(t, c.Create(t.Context(), 0))
+	put := func(slot int, n uint64, chunks ...string) (first uint64) {
+		for _, chunk := range chunks {
+			at, _, err := c.Append(t.Context(), slot, n, []byte(chunk))
+			require.NoError(t, err)
+			first = cmp.Or(first, at)
+		}
+		return first
+	}
+	read := func(slot int, n uint64) (got []string) {
+		require.NoError(t, c.Read(t.Context(), slot, n, func(_ uint64, chunk []byte) error {
+			got = append(got, string(chunk))
+			return nil
+		}))
+		return got
+	}
+	require.Empty(t, read(1, 7))
+	put(1, 6, "a", "b")
+	put(1, 7, "c")
+	d := put(1, 7, "d", "e")
+	put(2, 7, "of another slot")
+	f := put(1, 6, "f")
+	require.Equal(t, []string{"a", "b", "f"}, read(1, 6))
+	require.Equal(t, []string{"c", "d", "e"}, read(1, 7))
+	require.NoError(t, c.Trim(t.Context(), 1, 7, d))
+	require.Equal(t, []string{"d", "e"}, read(1, 7))
+	require.Equal(t, []string{"a", "b", "f"}, read(1, 6))
+	require.NoError(t, c.TrimAll(t.Context(), 1, f))
+	require.Equal(t, []string{"f"}, read(1, 6))
+	require.Empty(t, read(1, 7))
+	require.Equal(t, []string{"of another slot"}, read(2, 7))
 }
 
 // Goal: many large chunks come back in order; a changelog that is full says so, drops

@@ -98,7 +98,7 @@ func TestFlags_refused(t *testing.T) {
 		"-workers=0 -slots=2":         "-workers: with no worker here others have to reach the job: give NATS servers by -nats, or an address by -listen",
 		"-listen=4222":                `-listen: "4222": want a host and a port, as 10.0.0.5:4222`,
 		"-listen=a:1 -nats=nats://a":  "-listen: it is for a NATS server in this process, and -nats names others'",
-		"-plane=log":                  `-plane: "log": want nats or direct`,
+		"-plane=post":                 `-plane: "post": want nats, direct or log`,
 		"-plane-listen=10.0.0.6:7000": "-plane-listen: it is for data that goes from worker to worker: give -plane=direct, too",
 		"-plane=direct -plane-listen=0.0.0.0:7000":      `-plane-listen: "0.0.0.0:7000": want an address at which other machines reach this one, as 10.0.0.6:7000, with room for a port of each worker behind it`,
 		"-plane=direct -plane-listen=a:65535":           `-plane-listen: "a:65535": want an address at which other machines reach this one, as 10.0.0.6:7000, with room for a port of each worker behind it`,

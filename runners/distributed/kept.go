@@ -49,6 +49,9 @@ func (c *config) makeRoom(ctx context.Context, store *natsbus.Store) error {
 		err = store.Changelog().Create(ctx, 0)
 	}
 	if err == nil {
+		err = store.Copies().Create(ctx, 0)
+	}
+	if err == nil {
 		err = store.Objects().Create(ctx, 0)
 	}
 	if err != nil {

@@ -31,13 +31,14 @@ type terms struct {
 	Encrypt  bool           `json:"encrypted,omitempty"` // and is encrypted
 	OnError  engine.OnError `json:"onError,omitempty"`
 	Retries  int            `json:"retries,omitempty"`
+	Log      bool           `json:"log,omitempty"` // data is kept in JetStream until it is taken in
 }
 
 // termsOf are those of the job that c describes, submitted by a process.
 func termsOf(c *config, hello *cluster.Hello) *terms {
 	return &terms{
 		Slots: c.slots, Lanes: c.lanes, Standbys: c.standbys, ByEpoch: c.byEpoch, Wait: max(1, min(c.slots, c.workers)),
-		Program: hello.Program, Platform: hello.Platform, Epoch: c.epoch, Cut: c.cut, Direct: c.direct, Encrypt: c.encrypted,
+		Program: hello.Program, Platform: hello.Platform, Epoch: c.epoch, Cut: c.cut, Direct: c.direct, Encrypt: c.encrypted, Log: c.log,
 		OnError: c.onError, Retries: c.retries,
 	}
 }
@@ -45,7 +46,7 @@ func termsOf(c *config, hello *cluster.Hello) *terms {
 // take makes c agree with a job that this process has joined.
 func (t *terms) take(c *config) {
 	c.slots, c.lanes, c.standbys, c.byEpoch, c.epoch, c.cut = t.Slots, t.Lanes, t.Standbys, t.ByEpoch, t.Epoch, t.Cut
-	c.direct, c.encrypted = t.Direct, t.Encrypt
+	c.direct, c.encrypted, c.log = t.Direct, t.Encrypt, t.Log
 	c.onError, c.retries = t.OnError, t.Retries
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/millrace/millrace/internal/cluster"
 	"github.com/stretchr/testify/require"
@@ -110,4 +111,71 @@ func TestDirect_submittedAgain(t *testing.T) {
 		require.NoError(t, p.wait(), "it said:\n%s", strings.Join(p.seen, "\n"))
 	}
 	checkRanks(t, dir)
+}
+
+// Goal: with -plane=log results that are shown with each epoch come once, though all workers
+// are killed at once, again and again, with standbys and without. Method: they are killed
+// when more has been shown since the last time, by a job whose cuts are far apart: had it gone
+// back to one, much would be there twice.
+func TestLog(t *testing.T) {
+	for _, standbys := range []string{"0", "1"} {
+		t.Run(standbys+" standbys", func(t *testing.T) {
+			dir := t.TempDir()
+			a := start(t, dir, []string{countVar + "=ranks"}, "-workers=3", "-slots=6", "-parallelism=1", "-cut=3s", "-plane=log", "-sink-commit=epoch", "-standby="+standbys)
+			times := map[string]int{}
+			for range 4 {
+				var pids []int
+				for range 3 {
+					pid, _ := strconv.Atoi(a.await(`^worker \d \(.*, pid (\d+)\) is here$`)[1])
+					pids = append(pids, pid)
+				}
+				before := len(times)
+				require.Eventually(t, func() bool { takeFiles(t, dir, times); return len(times) > before+100 }, time.Minute, 5*time.Millisecond)
+				for _, pid := range pids {
+					require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
+				}
+			}
+			a.finish()
+			require.NoError(t, a.wait(), "it said:\n%s", strings.Join(a.seen, "\n"))
+			takeFiles(t, dir, times)
+			want := rankLines()
+			require.Len(t, times, len(want))
+			for _, line := range want {
+				require.Equal(t, 1, times[line], line)
+			}
+		})
+	}
+}
+
+// Goal: the same where nobody is left, also not who has submitted the job: who submits it again
+// goes on where it was.
+func TestLog_nobodyLeft(t *testing.T) {
+	url, dir := keeping(t), t.TempDir()
+	times := map[string]int{}
+	for life := range 3 {
+		a := start(t, dir, []string{countVar + "=ranks"}, "-nats="+url, "-workers=3", "-parallelism=1", "-cut=1h", "-plane=log", "-sink-commit=epoch")
+		var pids []int
+		for range 3 {
+			pid, _ := strconv.Atoi(a.await(`^worker \d \(.*, pid (\d+)\) is here$`)[1])
+			pids = append(pids, pid)
+		}
+		before := len(times)
+		require.Eventually(t, func() bool { takeFiles(t, dir, times); return len(times) > before+100 }, time.Minute, 5*time.Millisecond)
+		if life == 2 {
+			a.finish()
+			require.NoError(t, a.wait(), "it said:\n%s", strings.Join(a.seen, "\n"))
+			break
+		}
+		require.NoError(t, a.cmd.Process.Kill())
+		for _, pid := range pids {
+			_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended with its parent
+		}
+		require.EqualError(t, a.wait(), "signal: killed")
+	}
+	takeFiles(t, dir, times)
+	want := rankLines()
+	require.Len(t, times, len(want))
+	for _, line := range want {
+		require.Equal(t, 1, times[line], line)
+	}
 }

@@ -136,13 +136,13 @@ func (s *slots) config(i int, seen *engine.Observer) protocol.Config {
 	return protocol.Config{
 		Job: jobHash(s.cfg.job), Slot: i, Slots: len(s.roster.Slots), Process: s.process,
 		Plane: s.plane.of(), Control: bus.Control(), Acceptors: []protocol.Acceptor{s.store.Acceptor()}, Stale: natsbus.ErrStale,
-		Changes: s.store.Changelog(), Objects: s.store.Objects(), Passing: passing, Deaths: &s.deaths,
+		Changes: s.store.Changelog(), Copies: s.store.Copies(), Objects: s.store.Objects(), Passing: passing, Deaths: &s.deaths,
 		Graph: s.p.Graph(), Every: s.cfg.epoch,
 		Engine: engine.Config{
 			Lanes: s.roster.Lanes, Manifest: upgrade.ManifestOf(s.p.Graph()), TempDir: s.cfg.tempDir, Observe: seen,
 			OnError: s.cfg.onError, Retries: s.cfg.retries,
 		},
-		EpochSinks: s.cfg.byEpoch, Log: s.log,
+		EpochSinks: s.cfg.byEpoch, Logged: s.cfg.log, Log: s.log,
 	}
 }
 

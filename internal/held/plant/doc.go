@@ -31,6 +31,8 @@ const (
 	CopiesNamedLate   Bug = "a tagged record names what is still kept when it is committed"
 	CopiesNotDurable  Bug = "a record names copies that are not written yet"
 	CopiesDropped     Bug = "the record of a takeover forgets the copies"
+	AckForCopy        Bug = "with the log, an acknowledgement does instead of a copy"
+	OwnCopiesOnly     Bug = "a record names the copies of its own epoch alone"
 	NeverVoid         Bug = "a tag is not void where something under way is not kept"
 	NeverResent       Bug = "what is not acknowledged is not sent again"
 	ChunksOfBefore    Bug = "a record names the changelog of the epoch before"
@@ -59,6 +61,7 @@ const (
 	KeptNotLeft       Bug = "who begins again in the same process does not keep what was kept"
 	AppliedNotLeft    Bug = "who begins again in the same process does not hold what was applied"
 	LossNotSeen       Bug = "nobody says that something is lost"
+	LateIsLoss        Bug = "what a source has said before a takeover shows that its log went back"
 	NewestNotCut      Bug = "a rollback begins behind the newest record"
 	ShowOnTag         Bug = "outputs are final with the slot's own part of a cut"
 	HistoryForgotten  Bug = "a takeover does not say which epochs were its predecessor's"
@@ -103,6 +106,8 @@ var All = []Bug{
 	CopiesNamedLate,
 	CopiesNotDurable,
 	CopiesDropped,
+	AckForCopy,
+	OwnCopiesOnly,
 	NeverVoid,
 	NeverResent,
 	ChangelogNotAwait,
@@ -125,6 +130,7 @@ var All = []Bug{
 	KeptNotLeft,
 	AppliedNotLeft,
 	LossNotSeen,
+	LateIsLoss,
 	NewestNotCut,
 	ShowOnTag,
 	HistoryForgotten,

@@ -27,6 +27,7 @@ type Counters struct {
 	Resent    int // epochs
 	Peeks     int
 	Mourned   int // times that a process was told of the end of another
+	Doomed    int // times that the last process died
 	Assigned  int // assignments of key groups
 	Turns     int // of slots to an assignment
 	Given     int // key groups that were taken out
@@ -66,6 +67,7 @@ func (c *Counters) Add(o Counters) {
 	c.Resent += o.Resent
 	c.Peeks += o.Peeks
 	c.Mourned += o.Mourned
+	c.Doomed += o.Doomed
 	c.Assigned += o.Assigned
 	c.Turns += o.Turns
 	c.Given += o.Given
@@ -87,7 +89,7 @@ func (c Counters) String() string {
 	for k := range Kinds {
 		fmt.Fprintf(&b, "%v %d, ", k, c.Faults[k])
 	}
-	fmt.Fprintf(&b, "messages lost %d\ntakeovers %d, %d of %d standbys, %d behind a cut; leaders %d; epochs %d, sent again %d, copied %d; tags %d, void %d; cuts %d, with the last record of a silent slot %d of %d tried, at rest %d, rollbacks %d; registers read %d; ends told %d; assignments %d, followed %d times, groups given %d, adopted %d, elements replayed %d, parked at most %d bytes; outbox at most %d bytes, kept %d, ahead %d; acceptors replaced %d, puts given up %d; held at most %d bytes of a source and class; healing took %v",
-		c.Lost, c.Takeovers, c.Promoted, c.Standbys, c.FromCut, c.Leaders, c.Epochs, c.Resent, c.Copies, c.Tags, c.Voids, c.Cuts, c.Silent, c.Fetched, c.Rested, c.Rollbacks, c.Peeks, c.Mourned, c.Assigned, c.Turns, c.Given, c.Adopted, c.Replayed, c.ParkedMax, c.OutboxMax, c.KeptMax, c.AheadMax, c.Replaced, c.GivenUp, c.HeldMax, c.Healed)
+	fmt.Fprintf(&b, "messages lost %d\ntakeovers %d, %d of %d standbys, %d behind a cut; leaders %d; epochs %d, sent again %d, copied %d; tags %d, void %d; cuts %d, with the last record of a silent slot %d of %d tried, at rest %d, rollbacks %d; registers read %d; ends told %d, nobody left %d times; assignments %d, followed %d times, groups given %d, adopted %d, elements replayed %d, parked at most %d bytes; outbox at most %d bytes, kept %d, ahead %d; acceptors replaced %d, puts given up %d; held at most %d bytes of a source and class; healing took %v",
+		c.Lost, c.Takeovers, c.Promoted, c.Standbys, c.FromCut, c.Leaders, c.Epochs, c.Resent, c.Copies, c.Tags, c.Voids, c.Cuts, c.Silent, c.Fetched, c.Rested, c.Rollbacks, c.Peeks, c.Mourned, c.Doomed, c.Assigned, c.Turns, c.Given, c.Adopted, c.Replayed, c.ParkedMax, c.OutboxMax, c.KeptMax, c.AheadMax, c.Replaced, c.GivenUp, c.HeldMax, c.Healed)
 	return b.String()
 }

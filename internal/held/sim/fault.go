@@ -98,6 +98,9 @@ func (w *world) crash(p *proc, d time.Duration) {
 		h.gone = true
 	}
 	p.hosts, p.leads, p.job = nil, nil, nil
+	if !slices.ContainsFunc(w.procs, func(o *proc) bool { return o.up }) {
+		w.count.Doomed++
+	}
 	w.after(d, func() {
 		p.life++
 		p.up = true

@@ -158,7 +158,7 @@ func (o *oracle) commits(h *host, r *held.Record) {
 	}
 	for dst := range o.w.plan.Slots {
 		id := keptID{r.Slot, dst, r.Inc, r.Epoch}
-		if _, sent := o.sent[id]; sent && !named[id] && !o.elsewhere(id, h) {
+		if _, sent := o.sent[id]; sent && !named[id] && (o.w.plan.Log || !o.elsewhere(id, h)) {
 			wrong("I3: slot %d commits epoch %d, and nobody else holds what it has for %d", r.Slot, r.Epoch, dst)
 		}
 	}
@@ -207,6 +207,9 @@ func (o *oracle) decided(j *held.Job, by held.Inc) {
 		w.count.Rollbacks++
 		if w.plan.Lone {
 			o.wrong("I11: a crash has led to a rollback")
+		}
+		if w.plan.Log {
+			o.wrong("I12: there is a rollback, though all is in the log")
 		}
 	}
 	if j.Cut > 0 && (o.job == nil || j.Cut > o.job.Cut) {

@@ -29,6 +29,7 @@ type Plan struct {
 	Replays   bool          // user code may fail
 	Lone      bool          // processes crash one by one, nothing else happens: nothing may be rolled back
 	Told      bool          // others are told of the end of a process, mostly
+	Log       bool          // copies replace acknowledgements: nothing may be rolled back, however many crash at once
 	Loss      int           // of a thousand messages
 	Twice     int
 	Late      int
@@ -101,6 +102,7 @@ func NewPlan(seed uint64) Plan {
 	p.assign()
 	p.rest()
 	p.Told = p.Budget == (held.Budget{}) && rand.New(rand.NewPCG(seed, 6)).IntN(2) == 0
+	p.Log = rand.New(rand.NewPCG(seed, 7)).IntN(4) == 0
 	if r.IntN(8) == 0 {
 		return p // nothing goes wrong: who waits for ever, waits in a circle
 	}
@@ -122,6 +124,7 @@ func NewPlan(seed uint64) Plan {
 		}
 	}
 	p.mute()
+	p.doom()
 	p.sort()
 	return p
 }
@@ -183,6 +186,22 @@ func (p *Plan) mute() {
 		p.Faults = append(p.Faults, Fault{Kind: Mute, At: at, A: a, For: ms(10 + r.IntN(100))})
 		if r.IntN(2) == 0 {
 			p.Faults = append(p.Faults, Fault{Kind: Suspect, At: at, A: a, B: r.IntN(p.Slots)})
+		}
+	}
+}
+
+// doom draws when many processes crash at once, or all, where that may lead to no rollback.
+func (p *Plan) doom() {
+	if !p.Log {
+		return
+	}
+	r := rand.New(rand.NewPCG(p.Seed, 8))
+	for at := ms(80 + r.IntN(150)); at < faultsEnd; at += ms(100 + r.IntN(200)) {
+		all := r.IntN(2) == 0
+		for a := range p.Slots + p.Spare {
+			if all || r.IntN(2) == 0 {
+				p.Faults = append(p.Faults, Fault{Kind: Crash, At: at, A: a, For: ms(10 + r.IntN(100))})
+			}
 		}
 	}
 }
@@ -255,8 +274,8 @@ func ms(n int) time.Duration { return time.Duration(n) * time.Millisecond }
 
 func (p Plan) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "seed %d: %d slots of %d lanes, %d spare processes, %d acceptors; %d elements, fan %d, window %d, epochs %v, cuts %v, excuse %v, standbys %v, represented %v, replays %v, lone %v, told %v, bounds %v; lost %d, twice %d, late %d in 1000\n",
-		p.Seed, p.Slots, p.Lanes, p.Spare, p.Acceptors, p.Elements, p.Fan, p.Window, p.Every, p.CutEvery, p.Excuse, p.Standbys, p.Stand, p.Replays, p.Lone, p.Told, p.Budget, p.Loss, p.Twice, p.Late)
+	fmt.Fprintf(&b, "seed %d: %d slots of %d lanes, %d spare processes, %d acceptors; %d elements, fan %d, window %d, epochs %v, cuts %v, excuse %v, standbys %v, represented %v, replays %v, lone %v, told %v, log %v, bounds %v; lost %d, twice %d, late %d in 1000\n",
+		p.Seed, p.Slots, p.Lanes, p.Spare, p.Acceptors, p.Elements, p.Fan, p.Window, p.Every, p.CutEvery, p.Excuse, p.Standbys, p.Stand, p.Replays, p.Lone, p.Told, p.Log, p.Budget, p.Loss, p.Twice, p.Late)
 	for _, f := range p.Faults {
 		fmt.Fprintf(&b, "  %v\n", f)
 	}

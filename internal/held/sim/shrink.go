@@ -60,6 +60,7 @@ func smaller(p Plan) (list []Plan) {
 		func(q *Plan) { q.Excuse = 0 },
 		func(q *Plan) { q.Standbys = false },
 		func(q *Plan) { q.Stand = 0 },
+		func(q *Plan) { q.Log = false },
 	} {
 		q := p
 		change(&q)
@@ -73,8 +74,10 @@ func smaller(p Plan) (list []Plan) {
 // size is what Shrink makes smaller.
 func (p *Plan) size() int {
 	n := 0
-	if p.Standbys {
-		n = 1
+	for _, habit := range []bool{p.Standbys, p.Log} {
+		if habit {
+			n++
+		}
 	}
 	return n + len(p.Faults)*10000 + p.Loss + p.Twice + p.Late + p.Elements + p.Lanes + p.Fan + int((p.Excuse+p.Stand)/ms(1))
 }
