@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"os"
@@ -25,7 +26,9 @@ var (
 // Goal: whatever happens to workers, one thing at a time, a job loses nothing, shows
 // nothing twice, and keeps the order of each key. Method: a job of real processes under
 // schedules that follow from seeds.
-func TestRun(t *testing.T) { survive(t, *schedules/3, false, Plan, OfChildren) }
+func TestRun(t *testing.T) {
+	survive(t, *schedules-*schedules/6-2*(*schedules/5), false, Plan, OfChildren)
+}
 
 // Goal: the same where workers and NATS are on hosts of their own: also connections are
 // cut, and the NATS server is killed.
@@ -33,11 +36,32 @@ func TestRun_hosts(t *testing.T) { survive(t, *schedules/6, true, Plan, OfHosts)
 
 // Goal: the same where things happen at once, so that all goes back to a cut, and where the
 // process that has submitted the job is killed, with all that it has started.
-func TestRun_over(t *testing.T) { survive(t, *schedules/4, false, PlanOver, OverChildren) }
+func TestRun_over(t *testing.T) { survive(t, *schedules/5, false, PlanOver, OverChildren) }
 
 // Goal: the same where workers and NATS are on hosts of their own, and lead the job without
 // who has submitted it.
-func TestRun_overHosts(t *testing.T) { survive(t, *schedules/4, true, PlanOver, OverHosts) }
+func TestRun_overHosts(t *testing.T) { survive(t, *schedules/5, true, PlanOver, OverHosts) }
+
+// Goal: a job goes back to a cut, and nobody can tell by what it shows. Method: all workers
+// are killed at once, until it has.
+func TestRun_goesBack(t *testing.T) {
+	program, err := os.Executable()
+	require.NoError(t, err)
+	brokers, err := StartBrokers("127.0.0.1")
+	require.NoError(t, err)
+	defer brokers.Close()
+	cfg := Config{Program: program, Brokers: brokers, Dir: t.TempDir(), Workers: 3, Plane: planes[*seed%2], Events: 12_000, Rate: 600}
+	res, err := cfg.run(t.Context(), 0, func(ctx context.Context, c *Cluster) (n int, err error) {
+		kill := Fault{Kind: Kill, Worker: 1, Over: true}
+		for met := 3; met == 3 && err == nil && c.goneBack() == 0; n += met {
+			met, err = Schedule{Faults: []Fault{{Kind: Kill, Worker: 1, After: time.Second}, kill, kill}}.inflict(ctx, c)
+		}
+		return n, err
+	})
+	require.NoError(t, err)
+	require.Positive(t, res.Rollbacks)
+	t.Logf("%d kills, %d times back to a cut, %.1f s", res.Faults, res.Rollbacks, res.Seconds)
+}
 
 func survive(t *testing.T, n int, joined bool, plan func(seed uint64, workers int, kinds []Kind) Schedule, kinds []Kind) {
 	program, err := os.Executable()

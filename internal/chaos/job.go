@@ -71,7 +71,10 @@ func (j *Job) start(cmd *exec.Cmd) (out io.Reader, err error) {
 		return nil, errors.New("it is not to be started again")
 	}
 	j.cmd, j.began, j.belongs = cmd, time.Now(), false
-	return out, cmd.Start()
+	if err = cmd.Start(); err == nil && j.away != nil { // it was killed before it was there
+		err = cmd.Process.Kill()
+	}
+	return out, err
 }
 
 func isClosed(c <-chan struct{}) bool {
@@ -93,11 +96,11 @@ func (j *Job) run(cmd *exec.Cmd, out io.Reader) {
 			j.note(0, s.Text())
 		}
 		_, _ = io.Copy(io.Discard, out) // behind a line that is too long
-		if !j.awaitAgain(cmd.Wait(), cmd.ProcessState.Exited()) {
+		err := cmd.Wait()
+		if !j.awaitAgain(err, cmd.ProcessState.Exited()) {
 			return
 		}
 		cmd = again(cmd)
-		var err error
 		if out, err = j.start(cmd); err != nil {
 			j.mu.Lock()
 			defer j.mu.Unlock()
@@ -292,7 +295,9 @@ func (j *Job) Resubmit(ctx context.Context) {
 func (j *Job) conclude() {
 	j.mu.Lock()
 	j.err = nil
-	close(j.over)
+	if !isClosed(j.over) {
+		close(j.over)
+	}
 	j.mu.Unlock()
 	<-j.ended
 }

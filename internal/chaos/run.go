@@ -83,11 +83,7 @@ func (cfg Config) run(ctx context.Context, seed uint64, breakIt func(context.Con
 	if res.Faults, err = breakIt(ctx, c); err == nil {
 		err = c.Wait(ctx)
 	}
-	for _, l := range c.Says() {
-		if l.Host == 0 && goesBack.MatchString(l.Text) {
-			res.Rollbacks++
-		}
-	}
+	res.Rollbacks = c.goneBack()
 	if err == nil {
 		res.Seconds = time.Since(began).Seconds()
 		err = res.look(ctx, cfg, t)
@@ -138,6 +134,16 @@ var (
 	works    = regexp.MustCompile(`^all are here: `)
 	goesBack = regexp.MustCompile(`^the job goes back to cut \d+`)
 )
+
+// goneBack is how often the job has gone back to a cut, as far as the program has heard.
+func (j *Job) goneBack() (n int) {
+	for _, l := range j.Says() {
+		if l.Host == 0 && goesBack.MatchString(l.Text) {
+			n++
+		}
+	}
+	return n
+}
 
 // inflict does what the schedule says, and returns how many faults have met something.
 // The rest comes too late: the job has ended.
