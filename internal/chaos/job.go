@@ -39,8 +39,9 @@ type Job struct {
 	err     error         // how the program has ended
 }
 
-// absence is the time between the end of a program and its new start.
-type absence struct{ begun, over chan struct{} } // closed
+// absence is from when a program that was killed has ended, by which begun is closed, until
+// it may start again, by which over is.
+type absence struct{ begun, over chan struct{} }
 
 // Line is what was said to people, and when.
 type Line struct {

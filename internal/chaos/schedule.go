@@ -37,7 +37,7 @@ type Fault struct {
 	Kind   Kind
 	Worker int           // of those that are at work the first, second, ..., and the first again behind the last; 0: none
 	After  time.Duration // since all faults before it are healed; of the first, since the job works
-	For    time.Duration // until it is healed; a kill is healed when the worker is back
+	For    time.Duration // until it is healed; a kill is healed when a worker is back
 
 	// Over: it does not wait until the fault before it is healed. After is since that has begun.
 	Over bool
