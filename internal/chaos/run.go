@@ -246,6 +246,9 @@ func (c *Cluster) kill(worker int) (heal func(context.Context) error, done bool,
 	done, err = c.Kill(worker)
 	return func(ctx context.Context) error {
 		_, _, err := c.Await(ctx, from, back)
+		if isClosed(c.ended) { // it may have said so before: Wait tells how
+			return nil
+		}
 		return err
 	}, done, err
 }
