@@ -55,8 +55,8 @@ simulate:
 	go test ./internal/held/sim -run 'TestSim$$' -count=1 -timeout 0 -fresh=$(or $(SEEDS),10000) -least=15 -v
 	go test -tags planted ./internal/commit/sim ./internal/held ./internal/held/sim ./internal/engine/shuffletest -run findsPlantedBugs -count=1 -v
 
-# chaos breaks a job of real processes by SCHEDULES schedules, from SEED on: a failure
-# prints the command that runs its seed again.
+# chaos breaks a job of real processes by SCHEDULES schedules, from SEED on, two in five of
+# which have faults that meet others: a failure prints the command that runs its seed again.
 chaos:
 	go test ./internal/chaos -run TestRun -count=1 -timeout 0 -schedules=$(or $(SCHEDULES),300) -seed=$(or $(SEED),1000) -v
 

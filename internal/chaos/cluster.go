@@ -55,17 +55,21 @@ type Cluster struct {
 	stop context.CancelFunc
 	work sync.WaitGroup
 
-	mu    sync.Mutex // guards what follows
-	hosts []*host    // of workers that join
+	mu     sync.Mutex // guards what follows
+	hosts  []*host    // of workers that join
+	served time.Time  // when NATS was started last; zero while it is not there
 }
 
 // host keeps one worker running that joins, as a supervisor does.
 type host struct {
 	proxy *natstest.Proxy
+	heard func(line string)
 
-	mu  sync.Mutex // guards what follows
-	pid int
-	out bytes.Buffer // what the worker has said
+	mu    sync.Mutex // guards what follows
+	pid   int
+	ended bool         // the worker has ended well: the job is over
+	out   bytes.Buffer // what the worker has said
+	lines int          // bytes of it that heard was told
 }
 
 // jobName is that of all jobs, and joinVar how workers know the token.
@@ -99,6 +103,8 @@ func (l Launch) Start() (c *Cluster, err error) {
 	if c.Job, err = Start(cmd); err != nil || !l.Joined {
 		return c, err
 	}
+	c.served = time.Now()
+	c.excuses(c.wasAway)
 	for range l.Workers {
 		if err := c.Join(); err != nil {
 			return c, err
@@ -120,7 +126,8 @@ func (c *Cluster) Join() error {
 	if err != nil {
 		return err
 	}
-	h := &host{proxy: proxy}
+	number := len(c.hosts) + 1
+	h := &host{proxy: proxy, heard: func(line string) { c.note(number, line) }}
 	c.hosts = append(c.hosts, h)
 	c.work.Go(func() {
 		h.keep(c.ctx, c.env, slices.Concat(on.Run, []string{c.launch.Program, "-runner=distributed", "-job=" + jobName, "-join=nats://" + proxy.Addr()}))
@@ -149,6 +156,9 @@ func (h *host) keep(ctx context.Context, env, args []string) {
 		h.pid = cmd.Process.Pid
 		h.mu.Unlock()
 		if cmd.Wait() == nil {
+			h.mu.Lock()
+			h.ended = true
+			h.mu.Unlock()
 			return
 		}
 		fmt.Fprintf(h, "process %d has ended: %v\n", cmd.Process.Pid, cmd.ProcessState)
@@ -163,7 +173,15 @@ func (h *host) keep(ctx context.Context, env, args []string) {
 func (h *host) Write(b []byte) (int, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.out.Write(b)
+	h.out.Write(b)
+	for {
+		line, _, whole := bytes.Cut(h.out.Bytes()[h.lines:], []byte("\n"))
+		if !whole {
+			return len(b), nil
+		}
+		h.lines += len(line) + 1
+		h.heard(string(line))
+	}
 }
 
 // End kills what is left of the job, and returns when it is gone.
@@ -223,8 +241,46 @@ func (c *Cluster) hostOf(worker int) *host {
 	return nil
 }
 
-// KillNATS ends the NATS server at once (kill -9). ReviveNATS starts it again.
-func (c *Cluster) KillNATS() { c.server.Kill() }
+// KillNATS ends the NATS server at once (kill -9). ReviveNATS starts it again; done is false
+// if it is not there.
+func (c *Cluster) KillNATS() (done bool) {
+	c.mu.Lock()
+	done = !c.served.IsZero()
+	c.served = time.Time{}
+	c.mu.Unlock()
+	if done {
+		c.server.Kill()
+	}
+	return done
+}
 
 // ReviveNATS starts the NATS server again, at its address and with its folder.
-func (c *Cluster) ReviveNATS() error { return c.server.Relaunch() }
+func (c *Cluster) ReviveNATS() error {
+	err := c.server.Relaunch()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.served = time.Now()
+	return err
+}
+
+// wasAway reports that NATS was not there at some time since then.
+func (c *Cluster) wasAway(since time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.served.IsZero() || c.served.After(since)
+}
+
+// Resubmit starts the program again by the same command, after KillSubmitter, and returns
+// when it belongs to its job, or has ended. A job that is over meanwhile is not begun anew.
+func (c *Cluster) Resubmit(ctx context.Context) {
+	for _, h := range c.joined() {
+		h.mu.Lock()
+		ended := h.ended
+		h.mu.Unlock()
+		if ended {
+			c.conclude()
+			return
+		}
+	}
+	c.Job.Resubmit(ctx)
+}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"sync"
 	"time"
 )
 
@@ -18,21 +19,29 @@ type Config struct {
 	Brokers *Brokers
 	Dir     string // an empty folder
 	Workers int
-	Plane   string // as -plane has it; default: that of the schedule
-	Slots   int    // default: as many as workers
-	Joined  bool   // workers and NATS are processes of their own; see [Launch]
-	Hosts   []Host // of workers that are
-	Events  uint64
+	Plane   string  // as -plane has it; default: that of the schedule
+	Slots   int     // default: those of the schedule
+	Joined  bool    // workers and NATS are processes of their own; see [Launch]
+	Hosts   []Host  // of workers that are
+	Events  uint64  // at least
 	Rate    float64 // events a second of each of four splits
+
+	standbys int  // of each slot
+	kept     bool // what the job keeps outlives the process that has submitted it, with NATS in it
 }
 
 // Report is how a job has lived under a schedule.
 type Report struct {
 	Verdict
-	Seed    uint64
-	Faults  int // that have met a worker
-	Seconds float64
+	Seed      uint64
+	Faults    int // that have met something
+	Rollbacks int // times that the job has gone back to a cut, as far as the submitter has heard
+	Seconds   float64
 }
+
+// beyond is for how long the input of a job lasts beyond its schedule where it is submitted
+// again: one that is over meanwhile would begin anew.
+const beyond = 3 * time.Second
 
 // most is how long a job may take beyond the time that its input and its faults take.
 const most = 40 * time.Second
@@ -40,13 +49,16 @@ const most = 40 * time.Second
 // Run lets a job run under a schedule, and looks whether what it has written is what its
 // input makes of it. It fails if the job does, or does not come to its end.
 func Run(ctx context.Context, cfg Config, s Schedule) (*Report, error) {
-	limit := most + time.Duration(float64(cfg.Events)/splits/cfg.Rate*float64(time.Second))
-	for _, f := range s.Faults {
-		limit += f.After + f.For
-	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
 	cfg.Plane = cmp.Or(cfg.Plane, s.Plane)
+	cfg.Slots = cmp.Or(cfg.Slots, s.Slots*cfg.Workers)
+	cfg.standbys = s.Standbys
+	if s.submitsAgain() {
+		cfg.kept = !cfg.Joined
+		cfg.Events = max(cfg.Events, uint64(cfg.Rate*splits*(s.Lasts()+beyond).Seconds()))
+	}
+	input := time.Duration(float64(cfg.Events) / splits / cfg.Rate * float64(time.Second))
+	ctx, cancel := context.WithTimeout(ctx, most+input+s.Lasts())
+	defer cancel()
 	res, err := cfg.run(ctx, s.Seed, s.inflict)
 	if res != nil {
 		res.Seed = s.Seed
@@ -71,6 +83,7 @@ func (cfg Config) run(ctx context.Context, seed uint64, breakIt func(context.Con
 	if res.Faults, err = breakIt(ctx, c); err == nil {
 		err = c.Wait(ctx)
 	}
+	res.Rollbacks = c.goneBack()
 	if err == nil {
 		res.Seconds = time.Since(began).Seconds()
 		err = res.look(ctx, cfg, t)
@@ -89,6 +102,12 @@ func (cfg Config) start(t task) (*Cluster, error) {
 	args := []string{"-parallelism=1", "-epoch=30ms", "-cut=300ms", "-temp-dir=" + cfg.Dir, "-plane=" + cfg.Plane}
 	if cfg.Slots > 0 {
 		args = append(args, fmt.Sprint("-slots=", cfg.Slots))
+	}
+	if cfg.standbys > 0 {
+		args = append(args, fmt.Sprint("-standby=", cfg.standbys))
+	}
+	if cfg.kept {
+		args = append(args, "-state-dir="+filepath.Join(cfg.Dir, "state"))
 	}
 	return Launch{
 		Program: cfg.Program, Env: []string{taskVar + "=" + string(text)}, Workers: cfg.Workers, Joined: cfg.Joined, Dir: cfg.Dir, Hosts: cfg.Hosts,
@@ -110,8 +129,21 @@ func (r *Report) look(ctx context.Context, cfg Config, t task) error {
 	return r.Err()
 }
 
-// works says that slots run.
-var works = regexp.MustCompile(`^all are here: `)
+// What the job says when its slots run, and when it goes back to a cut.
+var (
+	works    = regexp.MustCompile(`^all are here: `)
+	goesBack = regexp.MustCompile(`^the job goes back to cut \d+`)
+)
+
+// goneBack is how often the job has gone back to a cut, as far as the program has heard.
+func (j *Job) goneBack() (n int) {
+	for _, l := range j.Says() {
+		if l.Host == 0 && goesBack.MatchString(l.Text) {
+			n++
+		}
+	}
+	return n
+}
 
 // inflict does what the schedule says, and returns how many faults have met something.
 // The rest comes too late: the job has ended.
@@ -119,17 +151,32 @@ func (s Schedule) inflict(ctx context.Context, c *Cluster) (met int, err error) 
 	if _, _, err := c.Await(ctx, 0, works); err != nil {
 		return 0, err
 	}
-	for _, f := range s.Faults {
+	healed := make([]error, len(s.Faults))
+	var healing sync.WaitGroup
+	defer func() {
+		healing.Wait()
+		err = errors.Join(append(healed, err)...)
+	}()
+	for i, f := range s.Faults {
+		if !f.Over {
+			healing.Wait()
+		}
 		if !c.Pause(ctx, f.After) {
 			return met, context.Cause(ctx)
 		}
-		done, err := c.Inflict(ctx, f)
+		heal, done, err := c.begin(f)
 		if err != nil {
 			return met, fmt.Errorf("%v: %w", f, err)
 		}
-		if done {
-			met++
+		if !done {
+			continue
 		}
+		met++
+		healing.Go(func() {
+			if err := heal(ctx); err != nil {
+				healed[i] = fmt.Errorf("%v: %w", f, err)
+			}
+		})
 	}
 	return met, nil
 }
@@ -148,47 +195,71 @@ func (j *Job) Pause(ctx context.Context, d time.Duration) bool {
 // Inflict does one thing, and returns when it is healed; After is not waited for. done is
 // false if there was nobody to do it to, as the job comes to its end.
 func (c *Cluster) Inflict(ctx context.Context, f Fault) (done bool, err error) {
-	if f.Kind == NATS {
-		c.KillNATS()
-		c.Pause(ctx, f.For)
-		return true, c.ReviveNATS()
+	heal, done, err := c.begin(f)
+	if done {
+		err = heal(ctx)
 	}
-	workers := c.Workers()
-	if f.Worker > len(workers) {
-		return false, nil
-	}
-	worker := workers[f.Worker-1]
-	switch f.Kind {
-	case Kill:
-		return c.killAndAwait(ctx, worker)
-	case Stop:
-		resume, done, err := c.Stop(worker)
-		if err != nil || !done {
-			return false, err
-		}
-		c.Pause(ctx, f.For)
-		return true, resume()
-	case Cut, Hold:
-		heal, done := c.Cut(worker, f.Kind == Hold)
-		if !done {
-			return false, nil
-		}
-		c.Pause(ctx, f.For)
-		heal()
-		return true, nil
-	}
-	return false, fmt.Errorf("nobody knows how to %s", f.Kind)
+	return done, err
 }
 
-// killAndAwait kills a worker and waits until one comes in its place, or the job has come
-// to its end without.
-func (c *Cluster) killAndAwait(ctx context.Context, worker int) (done bool, err error) {
-	from := len(c.Says())
-	if done, err = c.Kill(worker); err != nil || !done {
-		return false, err
+// begin does one thing. By heal it is healed when that is due.
+func (c *Cluster) begin(f Fault) (heal func(context.Context) error, done bool, err error) {
+	// then heals by doing so after a while.
+	then := func(do func() error) func(context.Context) error {
+		return func(ctx context.Context) error {
+			c.Pause(ctx, f.For)
+			return do()
+		}
 	}
-	_, _, err = c.Await(ctx, from, back)
-	return true, err
+	switch f.Kind {
+	case NATS:
+		return then(c.ReviveNATS), c.KillNATS(), nil
+	case Lead:
+		return func(ctx context.Context) error {
+			c.Pause(ctx, f.For)
+			c.Resubmit(ctx)
+			return nil
+		}, c.KillSubmitter(), nil
+	}
+	workers := c.Workers()
+	if len(workers) == 0 {
+		return nil, false, nil
+	}
+	worker := workers[(f.Worker-1)%len(workers)]
+	switch f.Kind {
+	case Kill:
+		return c.kill(worker)
+	case Stop:
+		resume, done, err := c.Stop(worker)
+		return then(resume), done, err
+	case Cut, Hold:
+		heal, done := c.Cut(worker, f.Kind == Hold)
+		return then(func() error { heal(); return nil }), done, nil
+	}
+	return nil, false, fmt.Errorf("nobody knows how to %s", f.Kind)
+}
+
+// kill kills a worker. By heal one has come in its place, or the job has come to its end
+// without.
+func (c *Cluster) kill(worker int) (heal func(context.Context) error, done bool, err error) {
+	from := len(c.Says())
+	done, err = c.Kill(worker)
+	return func(ctx context.Context) error {
+		_, _, err := c.Await(ctx, from, back)
+		if isClosed(c.ended) { // it may have said so before: Wait tells how
+			return nil
+		}
+		return err
+	}, done, err
+}
+
+// killAndAwait kills a worker and waits until one comes in its place.
+func (c *Cluster) killAndAwait(ctx context.Context, worker int) (done bool, err error) {
+	heal, done, err := c.kill(worker)
+	if done {
+		err = heal(ctx)
+	}
+	return done, err
 }
 
 var back = regexp.MustCompile(`^worker \d+ \(.*\) is here$|^the job is `)

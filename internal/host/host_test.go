@@ -54,6 +54,8 @@ type job struct {
 	away       []atomic.Pointer[chan struct{}]           // by slot: closed when it may come back; nil: at once
 	hosts      []atomic.Pointer[Host]                    // by slot
 	kills      int
+	meter      LeaderMeter
+	notes      []string              // of leaders, to people
 	reads      atomic.Int64          // of changelogs from their beginning
 	chaos      func(context.Context) // runs beside the job, until it has nothing more to do
 }
@@ -82,7 +84,8 @@ func (j *job) bus() *natsbus.Bus {
 
 // lead leads the job until ctx ends.
 func (j *job) lead(ctx context.Context) error {
-	return Lead(ctx, LeaderConfig{Slots: j.slots, Control: j.bus().Control(), Acceptors: j.acceptors(), Stale: natsbus.ErrStale, Objects: j.store.Objects(), Rests: j.rests, CutEvery: cmp.Or(j.cutEvery, 50*time.Millisecond)})
+	return Lead(ctx, LeaderConfig{Slots: j.slots, Control: j.bus().Control(), Acceptors: j.acceptors(), Stale: natsbus.ErrStale, Objects: j.store.Objects(), Rests: j.rests, Meter: &j.meter,
+		CutEvery: cmp.Or(j.cutEvery, 50*time.Millisecond), Note: func(text string) { j.notes = append(j.notes, text) }})
 }
 
 // config is that of a slot in a process of its own, as far as the protocol is concerned.
@@ -513,6 +516,9 @@ func twoAtOnce(t *testing.T, seed int, epochSinks bool) (out *ledger, want []str
 	})
 	j.run()
 	require.Positive(t, j.kills)
-	t.Logf("%d times two were killed, generation %d", j.kills, j.hosts[0].Load().core.Gen())
-	return out, want, int(j.hosts[0].Load().core.Gen()) - 1
+	back = int(j.hosts[0].Load().core.Gen()) - 1
+	t.Logf("%d times two were killed, %d times all went back", j.kills, back)
+	require.Equal(t, uint64(back), j.meter.Rollbacks.Load())
+	require.Len(t, j.notes, back)
+	return out, want, back
 }

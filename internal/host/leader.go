@@ -23,6 +23,9 @@ type LeaderConfig struct {
 	// have led before, and whether there were any; may be nil.
 	Began func(term uint64, goesOn bool)
 
+	// Note takes what people are to know, one sentence at a time; may be nil.
+	Note func(text string)
+
 	Rests *Rests // may be nil: no savepoint is wished for
 
 	CutEvery time.Duration // default 1 s
@@ -47,6 +50,9 @@ func Lead(parent context.Context, cfg LeaderConfig) error {
 	}
 	if cfg.Meter == nil {
 		cfg.Meter = &LeaderMeter{}
+	}
+	if cfg.Note == nil {
+		cfg.Note = func(string) {}
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -118,7 +124,7 @@ type leader struct {
 
 	mu       sync.Mutex // guards what follows
 	core     *held.Leader
-	gen      held.Gen // of the newest record
+	gen      held.Gen // of the newest record; 0: there is none yet
 	cut      held.Cut // the last complete one
 	clearing bool     // records of older ones are being deleted
 }
@@ -164,16 +170,25 @@ func (l *leader) put(job *held.Job) error {
 	if err := l.reg.put(held.Append(nil, job)); err != nil {
 		return replaced(err)
 	}
+	if l.durable(job) {
+		l.cfg.Note(fmt.Sprintf("the job goes back to cut %d, as those are gone who had what has happened since", job.Cut))
+	}
+	return nil
+}
+
+// durable says that the job's record is; back is that with it the job goes back to its cut.
+func (l *leader) durable(job *held.Job) (back bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.core.Durable(l.now())
-	l.cfg.Meter.durable(job.Gen > l.gen, job.Cut)
+	back = l.gen > 0 && job.Gen > l.gen
+	l.cfg.Meter.durable(back, job.Cut)
 	l.gen = job.Gen
 	if job.Cut > l.cut && !l.clearing {
 		l.cut, l.clearing = job.Cut, true
 		l.work.Go(func() { l.clear(job) })
 	}
-	return nil
+	return back
 }
 
 // fetch reads the records that a cut could be complete with. One that can't be read is

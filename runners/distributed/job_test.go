@@ -75,7 +75,7 @@ func TestMain(m *testing.M) {
 		fmt.Println("behind Main")
 		os.Exit(0)
 	}
-	lead := func(ctx context.Context, _ *config, _ *natsbus.Bus, _ *protocol.LeaderMeter, _ *protocol.Rests, _ bool, began func(uint64, bool)) error {
+	lead := func(ctx context.Context, _ *config, _ *natsbus.Bus, _ *protocol.LeaderMeter, _ *protocol.Rests, _ bool, began func(uint64, bool), _ func(string)) error {
 		began(1, false)
 		<-ctx.Done()
 		return nil

@@ -13,7 +13,7 @@ import (
 
 // leadSlots leads the cuts of the job, and makes room for what it keeps, if it is the first
 // to do so. Slots wait for that.
-func leadSlots(ctx context.Context, c *config, bus *natsbus.Bus, m *protocol.LeaderMeter, rests *protocol.Rests, first bool, began func(term uint64, goesOn bool)) error {
+func leadSlots(ctx context.Context, c *config, bus *natsbus.Bus, m *protocol.LeaderMeter, rests *protocol.Rests, first bool, began func(term uint64, goesOn bool), note func(text string)) error {
 	store, err := natsbus.OpenStore(c.storeConfig())
 	if err != nil {
 		return err
@@ -28,7 +28,7 @@ func leadSlots(ctx context.Context, c *config, bus *natsbus.Bus, m *protocol.Lea
 	}
 	return protocol.Lead(ctx, protocol.LeaderConfig{
 		Slots: c.slots, Control: bus.Control(), Acceptors: []protocol.Acceptor{store.Acceptor()}, Stale: natsbus.ErrStale,
-		Objects: store.Objects(), CutEvery: c.cut, Began: began, Meter: m, Rests: rests,
+		Objects: store.Objects(), CutEvery: c.cut, Began: began, Note: note, Meter: m, Rests: rests,
 	})
 }
 

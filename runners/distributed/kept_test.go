@@ -97,6 +97,6 @@ func TestLeadSlots_over(t *testing.T) {
 	bus, err := c.connect()
 	require.NoError(t, err)
 	defer bus.Close()
-	err = leadSlots(t.Context(), c, bus, &protocol.LeaderMeter{}, nil, false, nil)
+	err = leadSlots(t.Context(), c, bus, &protocol.LeaderMeter{}, nil, false, nil, nil)
 	require.ErrorIs(t, err, errOver)
 }

@@ -144,7 +144,7 @@ func (c *candidate) lead(parent context.Context) (*cluster.Roster, error) {
 		cfg.slots = len(last.Slots)
 	}
 	work.Go(func() {
-		failed <- c.driver.lead(ctx, &cfg, c.bus, &c.meter, &c.rests, c.first, func(term uint64, goesOn bool) { began <- from{term, goesOn} })
+		failed <- c.driver.lead(ctx, &cfg, c.bus, &c.meter, &c.rests, c.first, func(term uint64, goesOn bool) { began <- from{term, goesOn} }, c.note)
 	})
 	crew := c.crew
 	select {

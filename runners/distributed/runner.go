@@ -32,8 +32,8 @@ type driver struct {
 	// lead leads their cuts until ctx ends, or another process does so: then the error is
 	// ErrReplaced of package host. first is to make room for what the job keeps. began is called once it
 	// leads, with a number that is higher than those of all before, and
-	// whether there were any.
-	lead func(ctx context.Context, c *config, bus *natsbus.Bus, m *protocol.LeaderMeter, rests *protocol.Rests, first bool, began func(term uint64, goesOn bool)) error
+	// whether there were any. note takes what people are to know.
+	lead func(ctx context.Context, c *config, bus *natsbus.Bus, m *protocol.LeaderMeter, rests *protocol.Rests, first bool, began func(term uint64, goesOn bool), note func(text string)) error
 
 	forget func(ctx context.Context, c *config) error // deletes what a job has kept that is over
 }
