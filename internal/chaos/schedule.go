@@ -58,12 +58,12 @@ func (s Schedule) String() string {
 	return fmt.Sprintf("seed %d, plane %s: %s", s.Seed, s.Plane, strings.Join(faults, "; "))
 }
 
-var planes = [...]string{"nats", "direct"}
+var planes = [...]string{"nats", "direct", "mesh"}
 
 // Plan is the schedule of a seed: the same for the same arguments, in every process.
 func Plan(seed uint64, workers int, kinds []Kind) Schedule {
 	r := rand.New(rand.NewPCG(seed, 7))
-	s := Schedule{Seed: seed, Plane: planes[seed%2]}
+	s := Schedule{Seed: seed, Plane: planes[seed%uint64(len(planes))]}
 	for range 1 + r.IntN(3) {
 		f := Fault{Kind: kinds[r.IntN(len(kinds))], Worker: 1 + r.IntN(workers), After: ms(r, 10, 900)}
 		switch f.Kind {
