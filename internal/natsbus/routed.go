@@ -31,7 +31,8 @@ type RoutedConfig struct {
 	Port int    // default: one that the system chooses, see [Routed.Addr]
 
 	// Encrypt lets both ends of a route show a certificate that is made of the token. Without
-	// it who dials shows a secret that is, to whoever listens there. All have to want it.
+	// it who dials shows a secret that is, and believes whoever listens there. All have to
+	// want it.
 	Encrypt bool
 
 	// Settle is for how long Listen waits at most until the other processes know that somebody
@@ -93,8 +94,7 @@ func ListenRouted(ctx context.Context, cfg RoutedConfig) (*Routed, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	r := &Routed{cfg: cfg, bus: &Bus{job: cfg.Job}, wake: make(chan struct{}, 1)}
-	err := r.start(ctx)
-	if err != nil {
+	if err := r.start(ctx); err != nil {
 		return nil, fmt.Errorf("listen for routes on %s: %w", net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port)), err)
 	}
 	r.ctx, r.close = context.WithCancel(context.Background())
@@ -104,14 +104,15 @@ func ListenRouted(ctx context.Context, cfg RoutedConfig) (*Routed, error) {
 
 // start starts the server, and connects to it.
 func (r *Routed) start(ctx context.Context) (err error) {
-	client := Config{Job: r.cfg.Job, Token: rand.Text(), Log: r.cfg.Log} // the only one: nobody else knows the token
+	// A server that listens for no clients has no routes either. Nobody else knows the token.
+	client := Config{Job: r.cfg.Job, Token: rand.Text(), Log: r.cfg.Log}
 	r.opts = *(&ServerConfig{Name: r.cfg.Name, Token: client.Token}).options()
 	r.opts.Cluster = server.ClusterOpts{
 		Name: "millrace", Host: r.cfg.Host, Port: port(r.cfg.Port), Advertise: nowhere, NoAdvertise: true,
 		Username: r.cfg.Name, Password: r.secretOf(r.cfg.Name), AuthTimeout: 5,
 		PoolSize:    -1, // one connection: who listens, and what is sent, comes one behind the other
 		Compression: server.CompressionOpts{Mode: server.CompressionOff},
-		// A host that is gone is missed while its route may still be there: it could get no new one.
+		// Who comes back gets no new route while the old one seems to be there.
 		PingInterval: 2 * time.Second, MaxPingsOut: 2,
 	}
 	if r.cfg.Encrypt {
@@ -154,8 +155,8 @@ func (r *Routed) Addr() string { return r.addr }
 // afterwards, but one may still be running.
 func (r *Routed) Close() {
 	r.close()
-	r.shutdown()
 	r.all.Wait()
+	r.shutdown()
 }
 
 func (r *Routed) shutdown() {
