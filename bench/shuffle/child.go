@@ -33,8 +33,8 @@ type task struct {
 	Rate    float64 // of this worker; 0: as fast as it goes
 	Server  string  // NATS
 	Store   string  // JetStream
-	Mesh    string  // a server of the mesh
 	Profile string  // file
+	Encrypt bool    // frames from worker to worker
 }
 
 // child is a worker.

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -78,16 +79,6 @@ func (c *child) connect(ctx context.Context) (_ *line, err error) {
 		}
 	}()
 	at := natsbus.Config{Job: jobName, URLs: []string{c.Server}}
-	if c.Way == "millrace-mesh" {
-		s, err := natsbus.StartServer(ctx, natsbus.ServerConfig{Mesh: &natsbus.MeshConfig{Peers: []string{c.Mesh}}})
-		if err != nil {
-			return nil, err
-		}
-		l.stops = append(l.stops, s.Close)
-		for again := time.NewTicker(time.Millisecond); s.Peers() < workers; <-again.C { // the bench's, and the other worker's
-		}
-		at = natsbus.Config{Job: jobName, Server: s}
-	}
 	if l.bus, err = natsbus.Connect(at); err != nil {
 		return nil, err
 	}
@@ -96,23 +87,37 @@ func (c *child) connect(ctx context.Context) (_ *line, err error) {
 		return nil, err
 	}
 	l.stops = append(l.stops, l.store.Close)
-	if c.Way != "millrace-direct" {
+	const token = "of the bench"
+	switch c.Way {
+	case "millrace-mesh":
+		r, err := natsbus.ListenRouted(ctx, natsbus.RoutedConfig{Job: jobName, Token: token, Name: strconv.Itoa(c.Worker), Encrypt: c.Encrypt})
+		if err != nil {
+			return nil, err
+		}
+		l.plane, l.stops = r, append(l.stops, r.Close)
+		all, err := c.meet(r.Addr())
+		if err != nil {
+			return nil, err
+		}
+		r.Peers(map[string]string{strconv.Itoa(c.other()): all[c.other()]})
+		for again := time.NewTicker(time.Millisecond); r.Missing() > 0; <-again.C {
+		}
+	case "millrace-direct":
+		d, err := natsbus.ListenDirect(natsbus.DirectConfig{Job: jobName, Token: token, Encrypt: c.Encrypt})
+		if err != nil {
+			return nil, err
+		}
+		l.plane, l.stops = d, append(l.stops, d.Close)
+		all, err := c.meet(d.Addr())
+		if err != nil {
+			return nil, err
+		}
+		d.Route(c.other(), all[c.other()])
+	default:
 		l.plane = l.bus.Plane()
 		_, err = c.meet("")
-		return l, err
 	}
-	d, err := natsbus.ListenDirect(natsbus.DirectConfig{Job: jobName, Token: "of the bench"})
-	if err != nil {
-		return nil, err
-	}
-	l.stops = append(l.stops, d.Close)
-	all, err := c.meet(d.Addr())
-	if err != nil {
-		return nil, err
-	}
-	d.Route(c.other(), all[c.other()])
-	l.plane = d
-	return l, nil
+	return l, err
 }
 
 // job is the pipeline of a worker. Which keys its source makes depends on the slot, so

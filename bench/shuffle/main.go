@@ -11,7 +11,7 @@
 //	pipeline-tcp    a pipeline over the same, with credits: no guarantees either
 //	pipeline-core   the same pipeline over core NATS
 //	millrace-nats   the pipeline in two slots, over the same NATS server as core
-//	millrace-mesh   the same over a server in each process, with routes between them
+//	millrace-mesh   the same with frames over a server in each process, with routes between them
 //	millrace-direct the same with frames over TCP
 //	millrace-log    millrace-nats with a copy of each frame in JetStream
 //
@@ -42,6 +42,7 @@ type load struct {
 	rate    float64 // records a second for latency; 0: not measured
 	timed   time.Duration
 	rounds  int
+	encrypt bool   // frames of millrace-mesh and millrace-direct
 	profile string // folder
 }
 
@@ -56,6 +57,7 @@ func main() {
 	flag.Float64Var(&l.rate, "rate", 1_000_000, "records a second of both workers for latency; 0: it is not measured")
 	flag.DurationVar(&l.timed, "timed", 3*time.Second, "how long latency is measured")
 	flag.IntVar(&l.rounds, "rounds", 3, "times that each way is run; medians are printed")
+	flag.BoolVar(&l.encrypt, "encrypt", false, "encrypt frames of millrace-mesh and millrace-direct")
 	flag.StringVar(&l.profile, "profile", "", "folder for CPU profiles of the workers and servers")
 	list := flag.String("ways", strings.Join(ways, ","), "what to measure, between commas")
 	flag.Parse()

@@ -44,7 +44,7 @@ func measure(ctx context.Context, way string, l load) (*figures, error) {
 func measureAt(ctx context.Context, way string, l load, rate float64) (_ *figures, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	t := task{Way: way, Records: l.records / workers, Size: l.size, Keys: l.keys, Lanes: l.lanes, Epoch: l.epoch, Rate: rate / workers}
+	t := task{Way: way, Records: l.records / workers, Size: l.size, Keys: l.keys, Lanes: l.lanes, Epoch: l.epoch, Rate: rate / workers, Encrypt: l.encrypt}
 	stop, err := profile(profileName(l.profile, way, rate, "servers"))
 	if err != nil {
 		return nil, err
@@ -175,16 +175,12 @@ func serve(ctx context.Context, t *task, fail context.CancelCauseFunc) (stop fun
 			stop()
 		}
 	}()
-	cfg := natsbus.ServerConfig{Dir: dir}
-	if t.Way == "millrace-mesh" {
-		cfg.Mesh = &natsbus.MeshConfig{}
-	}
-	s, err := natsbus.StartServer(ctx, cfg)
+	s, err := natsbus.StartServer(ctx, natsbus.ServerConfig{Dir: dir})
 	if err != nil {
 		return nil, err
 	}
 	stops = append(stops, s.Close)
-	t.Server, t.Store, t.Mesh = s.URL(), s.StoreURL(), s.MeshAddr()
+	t.Server, t.Store = s.URL(), s.StoreURL()
 	if !isJob(t.Way) {
 		return stop, nil
 	}

@@ -119,7 +119,7 @@ func TestHosts(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", t.TempDir()) // where commands look for the job
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	cfg := Config{Program: program, Brokers: brokers, Dir: t.TempDir(), Workers: 3, Plane: planes[*seed%2], Slots: 6, Joined: true, Hosts: w.hosts, Events: 33_000, Rate: 300}
+	cfg := Config{Program: program, Brokers: brokers, Dir: t.TempDir(), Workers: 3, Plane: planes[*seed%uint64(len(planes))], Slots: 6, Joined: true, Hosts: w.hosts, Events: 33_000, Rate: 300}
 	res, err := cfg.run(ctx, 0, func(ctx context.Context, c *Cluster) (n int, err error) {
 		if _, _, err := c.Await(ctx, 0, works); err != nil {
 			return 0, err

@@ -94,13 +94,13 @@ func (s Schedule) submitsAgain() bool {
 	return slices.ContainsFunc(s.Faults, func(f Fault) bool { return f.Kind == Lead })
 }
 
-var planes = [...]string{"nats", "direct"}
+var planes = [...]string{"nats", "direct", "mesh"}
 
 // Plan is the schedule of a seed, one fault at a time: the same for the same arguments, in
 // every process.
 func Plan(seed uint64, workers int, kinds []Kind) Schedule {
 	r := rand.New(rand.NewPCG(seed, 7))
-	s := Schedule{Seed: seed, Plane: planes[seed%2], Slots: 1}
+	s := Schedule{Seed: seed, Plane: planes[seed%uint64(len(planes))], Slots: 1}
 	for range 1 + r.IntN(3) {
 		s.Faults = append(s.Faults, drawn(r, workers, kinds))
 	}

@@ -3,7 +3,8 @@
 //
 //	Server     a NATS server in this process, alone or in a mesh
 //	Bus        two connections of a job: data and control
-//	 Plane     frames from slot to slot, over NATS or directly over TCP
+//	 Plane     frames from slot to slot, over NATS, directly over TCP ([Direct]), or over
+//	           servers in their processes ([Routed])
 //	 Control   small messages, and commands with answers
 //	Store      a connection to one server with JetStream
 //	 Acceptor  values by key that are changed by compare-and-set

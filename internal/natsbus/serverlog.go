@@ -3,6 +3,7 @@ package natsbus
 import (
 	"fmt"
 	"log/slog"
+	"net/url"
 	"sync/atomic"
 )
 
@@ -27,4 +28,11 @@ func (l *serverLog) Fatalf(format string, v ...any) {
 func (l *serverLog) Debugf(string, ...any) {}
 func (l *serverLog) Tracef(string, ...any) {}
 
-func line(format string, v []any) string { return "nats: " + fmt.Sprintf(format, v...) }
+func line(format string, v []any) string {
+	for i := range v {
+		if u, ok := v[i].(*url.URL); ok {
+			v[i] = u.Redacted() // routes have secrets
+		}
+	}
+	return "nats: " + fmt.Sprintf(format, v...)
+}

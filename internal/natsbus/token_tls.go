@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 	"math/big"
@@ -16,10 +17,10 @@ import (
 
 // A server in a process of a job shows a certificate that nobody has signed. Its key is made
 // of the job's token, so that who knows that has the public half, too, and needs no file to
-// tell the server from somebody in between. What can be seen of the key is as good for trying
+// tell the server from somebody in between. use is what it is for. What can be seen of the key is as good for trying
 // tokens as anything that is encrypted by one: a token is to be drawn, not chosen.
-func keyOf(token string) ed25519.PrivateKey {
-	seed, err := hkdf.Key(sha256.New, []byte(token), nil, "millrace server", ed25519.SeedSize)
+func keyOf(token, use string) ed25519.PrivateKey {
+	seed, err := hkdf.Key(sha256.New, []byte(token), nil, "millrace "+use, ed25519.SeedSize)
 	if err != nil { // no such length
 		panic("BUG: natsbus: " + err.Error())
 	}
@@ -28,7 +29,7 @@ func keyOf(token string) ed25519.PrivateKey {
 
 // ServerByToken is for [ServerConfig], so that what goes to and from the server is encrypted.
 func ServerByToken(token string) (*tls.Config, error) {
-	key := keyOf(token)
+	key := keyOf(token, "server")
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().AddDate(100, 0, 0)}
 	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
@@ -41,7 +42,7 @@ func ServerByToken(token string) (*tls.Config, error) {
 // and others as by or, nil being what the system trusts.
 func ClientByToken(token string, or *tls.Config) *tls.Config {
 	or = cmp.Or(or, &tls.Config{MinVersion: tls.VersionTLS12})
-	public, c := keyOf(token).Public().(ed25519.PublicKey), or.Clone()
+	public, c := keyOf(token, "server").Public().(ed25519.PublicKey), or.Clone()
 	c.InsecureSkipVerify = true // verified here
 	c.VerifyConnection = func(s tls.ConnectionState) error {
 		if s.PeerCertificates[0].PublicKeyAlgorithm == x509.Ed25519 && public.Equal(s.PeerCertificates[0].PublicKey) {
@@ -57,6 +58,31 @@ func ClientByToken(token string, or *tls.Config) *tls.Config {
 		return nil
 	}
 	return c
+}
+
+// RoutesByToken is for both ends of the routes between servers of a job: each shows the one
+// certificate of the job, which is made of the token, and takes no other.
+func RoutesByToken(job, token string) (*tls.Config, error) {
+	const name = "millrace"
+	key := keyOf(token, "routes "+job)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotAfter: time.Now().AddDate(100, 0, 0), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
+		IsCA: true, BasicConstraintsValid: true, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return nil, err
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, err
+	}
+	own := x509.NewCertPool()
+	own.AddCert(cert) // that of another process is another one, signed by the same key
+	return &tls.Config{
+		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},
+		RootCAs: own, ServerName: name, ClientCAs: own, ClientAuth: tls.RequireAndVerifyClientCert,
+	}, nil
 }
 
 var errOtherToken = errors.New("it is by no token of this job")

@@ -13,7 +13,8 @@
 // they are the same program and have built the same graph.
 //
 // By -plane=direct the data that goes between slots does not go over NATS, but over TCP from
-// each worker to each other one.
+// each worker to each other one; by -plane=mesh over NATS servers in the workers, with routes
+// between them.
 //
 // By -chaos the job shows what it survives: it kills and pauses its own workers,
 //

@@ -80,8 +80,8 @@ func (f *flags) register(fs *flag.FlagSet) {
 	fs.StringVar(&f.durable, "durable", "crash", "what the NATS server in this process keeps its word over: crash (of processes) or power (it syncs before it answers)")
 	fs.DurationVar(&f.drainTimeout, "drain-timeout", 30*time.Second, "most that a worker takes to hand on its slots, and a job to drain, before it is ended")
 	fs.StringVar(&f.listen, "listen", "", "address for the NATS server in this process, as 10.0.0.5:4222, at which workers on other machines join; what goes there is encrypted, by a key that is made of the job's token; default a port of this machine alone")
-	fs.StringVar(&f.plane, "plane", "nats", "what data between slots goes over: nats (the job's NATS servers), direct (TCP from worker to worker: faster, and each worker has to reach each other one) or log (the job's NATS servers, and JetStream keeps it until it is taken in: slower, and the job never goes back to its last snapshot, however many workers die at once)")
-	fs.StringVar(&f.planeListen, "plane-listen", "", "with -plane=direct, the address at which other workers reach this one, as 10.0.0.6:7000, with the next ports for workers that are started here (port 0: any); default a port that is free, at the address of this machine from which it reaches NATS")
+	fs.StringVar(&f.plane, "plane", overNATS, "what data between slots goes over: nats (the job's NATS servers), direct (TCP from worker to worker), mesh (a NATS server in each worker, with routes between them) or log (the job's NATS servers, and JetStream keeps it until it is taken in: slower, and the job never goes back to its last snapshot, however many workers die at once); with direct and mesh the job's NATS has less to do, and each worker has to reach each other one")
+	fs.StringVar(&f.planeListen, "plane-listen", "", "with -plane=direct and -plane=mesh, the address at which other workers reach this one, as 10.0.0.6:7000, with the next ports for workers that are started here (port 0: any); default a port that is free, at the address of this machine from which it reaches NATS")
 	fs.StringVar(&f.metrics, "metrics", "", "serve Prometheus metrics at this address, as localhost:9200, under /metrics; workers that are started here do so at the next ports")
 	fs.StringVar(&f.logs, "log-dir", "", "folder for what each worker says, in files of its own; it is shown here all the same")
 	fs.StringVar(&f.chaos, "chaos", "", "let the job show what it survives: kill (-9) and pause its own workers at random, with these mean times between, as kill=10s,pause=5s")
@@ -125,9 +125,8 @@ type config struct {
 	renamed      map[string]string // transforms that have another name in it: the new ones
 	graph        cluster.Graph     // known once the pipeline is built
 	built        *graph.Graph      // the same
-	direct       bool              // data goes from worker to worker, not over NATS
-	log          bool              // data goes over NATS, and is kept in JetStream until it is taken in
-	encrypted    bool              // it is encrypted then, as what goes over NATS is
+	plane        string            // what data between slots goes over
+	encrypted    bool              // where that is not the job's NATS, it is encrypted as what goes over NATS is
 	planeListen  string            // address for that; "": any port of the address from which NATS is reached
 }
 
@@ -223,7 +222,7 @@ func (f *flags) parseSubmit(c *config, given map[string]bool, fs *flag.FlagSet, 
 	if c.slots == 0 {
 		c.slots = c.workers
 	}
-	c.direct, c.log = f.plane == "direct", f.plane == "log"
+	c.plane = f.plane
 	policy := value[string](fs, "on-error")
 	c.retries = value[int](fs, "retries")
 	known := false
@@ -233,10 +232,10 @@ func (f *flags) parseSubmit(c *config, given map[string]bool, fs *flag.FlagSet, 
 		return nil, wrong("on-error", "error policy %q: want stop, dead-letter or park", policy)
 	case c.retries < 0:
 		return nil, wrong("retries", "%d: want 0 or more", c.retries)
-	case f.plane != "nats" && !c.direct && !c.log:
-		return nil, wrong("plane", "%q: want nats, direct or log", f.plane)
-	case !c.direct && c.planeListen != "":
-		return nil, wrong("plane-listen", "it is for data that goes from worker to worker: give -plane=direct, too")
+	case !slices.Contains([]string{overNATS, overDirect, overMesh, overLog}, c.plane):
+		return nil, wrong("plane", "%q: want nats, direct, mesh or log", c.plane)
+	case (c.plane == overNATS || c.plane == overLog) && c.planeListen != "":
+		return nil, wrong("plane-listen", "it is for data that goes from worker to worker: give -plane=direct or -plane=mesh, too")
 	case c.workers < 0 || c.workers > cluster.MaxWorkers:
 		return nil, wrong("workers", "%d: want 0 to %d", c.workers, cluster.MaxWorkers)
 	case c.slots == 0:

@@ -52,7 +52,7 @@ func TestFlags_defaults(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, &config{
 		role: submits, job: "shop", workers: 2, slots: 2, lanes: max(1, runtime.GOMAXPROCS(0)/2),
-		epoch: 20 * time.Millisecond, cut: time.Second, drainTimeout: 30 * time.Second, progress: "auto",
+		epoch: 20 * time.Millisecond, cut: time.Second, drainTimeout: 30 * time.Second, progress: "auto", plane: overNATS,
 	}, c)
 }
 
@@ -64,7 +64,7 @@ func TestFlags_all(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, &config{
 		role: submits, job: "till", workers: 3, slots: 6, standbys: 1, lanes: 2, epoch: 10 * time.Millisecond, cut: 500 * time.Millisecond, byEpoch: true,
-		servers: []string{"nats://a:4222", "tls://b:4222"}, nats: natsConfig{outside: true, creds: creds}, token: "secret", drainTimeout: time.Minute, logs: "logs", progress: "off",
+		servers: []string{"nats://a:4222", "tls://b:4222"}, nats: natsConfig{outside: true, creds: creds}, token: "secret", drainTimeout: time.Minute, logs: "logs", progress: "off", plane: overNATS,
 	}, c)
 
 	c, err = parse(t, strings.Fields("-state-dir=state -durable=power"))
@@ -98,8 +98,8 @@ func TestFlags_refused(t *testing.T) {
 		"-workers=0 -slots=2":         "-workers: with no worker here others have to reach the job: give NATS servers by -nats, or an address by -listen",
 		"-listen=4222":                `-listen: "4222": want a host and a port, as 10.0.0.5:4222`,
 		"-listen=a:1 -nats=nats://a":  "-listen: it is for a NATS server in this process, and -nats names others'",
-		"-plane=post":                 `-plane: "post": want nats, direct or log`,
-		"-plane-listen=10.0.0.6:7000": "-plane-listen: it is for data that goes from worker to worker: give -plane=direct, too",
+		"-plane=post":                 `-plane: "post": want nats, direct, mesh or log`,
+		"-plane-listen=10.0.0.6:7000": "-plane-listen: it is for data that goes from worker to worker: give -plane=direct or -plane=mesh, too",
 		"-plane=direct -plane-listen=0.0.0.0:7000":      `-plane-listen: "0.0.0.0:7000": want an address at which other machines reach this one, as 10.0.0.6:7000, with room for a port of each worker behind it`,
 		"-plane=direct -plane-listen=a:65535":           `-plane-listen: "a:65535": want an address at which other machines reach this one, as 10.0.0.6:7000, with room for a port of each worker behind it`,
 		"-metrics=9200":                                 `-metrics: "9200": want an address, as localhost:9200, with room for a port of each worker behind it`,

@@ -27,18 +27,17 @@ type terms struct {
 	Platform string         `json:"platform"`
 	Epoch    time.Duration  `json:"epoch"`
 	Cut      time.Duration  `json:"cut"`
-	Direct   bool           `json:"direct,omitempty"`    // data goes from worker to worker
-	Encrypt  bool           `json:"encrypted,omitempty"` // and is encrypted
+	Plane    string         `json:"plane"`               // what data goes over
+	Encrypt  bool           `json:"encrypted,omitempty"` // it is encrypted where it does not go over the job's NATS
 	OnError  engine.OnError `json:"onError,omitempty"`
 	Retries  int            `json:"retries,omitempty"`
-	Log      bool           `json:"log,omitempty"` // data is kept in JetStream until it is taken in
 }
 
 // termsOf are those of the job that c describes, submitted by a process.
 func termsOf(c *config, hello *cluster.Hello) *terms {
 	return &terms{
 		Slots: c.slots, Lanes: c.lanes, Standbys: c.standbys, ByEpoch: c.byEpoch, Wait: max(1, min(c.slots, c.workers)),
-		Program: hello.Program, Platform: hello.Platform, Epoch: c.epoch, Cut: c.cut, Direct: c.direct, Encrypt: c.encrypted, Log: c.log,
+		Program: hello.Program, Platform: hello.Platform, Epoch: c.epoch, Cut: c.cut, Plane: c.plane, Encrypt: c.encrypted,
 		OnError: c.onError, Retries: c.retries,
 	}
 }
@@ -46,7 +45,7 @@ func termsOf(c *config, hello *cluster.Hello) *terms {
 // take makes c agree with a job that this process has joined.
 func (t *terms) take(c *config) {
 	c.slots, c.lanes, c.standbys, c.byEpoch, c.epoch, c.cut = t.Slots, t.Lanes, t.Standbys, t.ByEpoch, t.Epoch, t.Cut
-	c.direct, c.encrypted, c.log = t.Direct, t.Encrypt, t.Log
+	c.plane, c.encrypted = t.Plane, t.Encrypt
 	c.onError, c.retries = t.OnError, t.Retries
 }
 

@@ -2,6 +2,7 @@ package distributed
 
 import (
 	"bufio"
+	"crypto/tls"
 	"net"
 	"testing"
 
@@ -19,8 +20,14 @@ func freeAddress(t *testing.T) string {
 // Goal: what goes to and from a job's own server that others can reach is encrypted, its data
 // from worker to worker, too; the token is all that a worker needs, and no other one will do.
 func TestJob_listens(t *testing.T) {
+	for _, plane := range []string{overDirect, overMesh} {
+		t.Run(plane, func(t *testing.T) { listens(t, plane) })
+	}
+}
+
+func listens(t *testing.T, plane string) {
 	dir, address, token := t.TempDir(), freeAddress(t), []string{joinToken + "=sesame"}
-	a := start(t, dir, token, "-workers=1", "-slots=2", "-listen="+address, "-plane=direct")
+	a := start(t, dir, token, "-workers=1", "-slots=2", "-listen="+address, "-plane="+plane)
 	a.slots(2)
 	conn, err := net.Dial("tcp", address)
 	require.NoError(t, err)
@@ -39,7 +46,25 @@ func TestJob_listens(t *testing.T) {
 	stdout, stderr, err := command(t, dir, token, "-nats=tls://"+address, "status")
 	require.NoError(t, err, stderr)
 	require.Contains(t, stdout, "job shop: running")
+	for _, w := range status(t, dir, token, "-nats=tls://"+address).Workers {
+		requireTLS(t, plane, w.Address)
+	}
 	a.finish()
 	require.NoError(t, b.wait())
 	require.NoError(t, a.wait())
+}
+
+// requireTLS makes sure that a worker's address for data wants TLS, and none without it.
+func requireTLS(t *testing.T, plane, address string) {
+	t.Helper()
+	c := &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS13}
+	conn, err := tls.Dial("tcp", address, c)
+	require.NoError(t, err)
+	defer conn.Close()
+	_, err = conn.Read(make([]byte, 1))
+	if plane == overMesh {
+		require.ErrorContains(t, err, "certificate required")
+	} else {
+		require.NoError(t, err, "a handshake by the token follows")
+	}
 }

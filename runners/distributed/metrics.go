@@ -130,6 +130,9 @@ func (s *slots) count(p *metrics.Page) {
 		p.Counter("millrace_direct_lost_total", "frames to other workers that could not be sent, or to which nobody listened here", lost.Lost, "job", s.cfg.job)
 		p.Counter("millrace_direct_disconnects_total", "connections to other workers that were lost", lost.Disconnects, "job", s.cfg.job)
 	}
+	if r := s.plane.routed; r != nil {
+		p.Gauge("millrace_mesh_missing", "other workers to whose servers there is no route", float64(r.Missing()), "job", s.cfg.job)
+	}
 	bus := s.bus.Stats()
 	p.Counter("millrace_nats_lost_total", "messages that could not be sent", bus.Lost, "job", s.cfg.job)
 	p.Counter("millrace_nats_disconnects_total", "connections to NATS that were lost", bus.Disconnects, "job", s.cfg.job)

@@ -1,6 +1,7 @@
 package distributed
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"os"
@@ -11,59 +12,86 @@ import (
 	"github.com/millrace/millrace/internal/natsbus"
 )
 
-// plane is what data between slots goes over: in a worker of a job that wants it directly,
-// direct, otherwise NATS.
+// What data between slots goes over.
+const (
+	overNATS   = "nats"   // the job's servers
+	overDirect = "direct" // connections from worker to worker
+	overMesh   = "mesh"   // servers in the workers, and routes between them
+	overLog    = "log"    // the same as nats, and what goes over it is kept until it is taken in
+)
+
+// plane is what data between slots goes over, in one worker. At most one of direct and routed
+// is there; with neither it is the job's NATS.
 type plane struct {
 	bus    *natsbus.Bus
-	direct *natsbus.Direct // nil: NATS
+	direct *natsbus.Direct
+	routed *natsbus.Routed
 }
 
-// openPlane opens what the job wants. Of a worker that was started by another process, number
-// is its number.
-func (c *config) openPlane(bus *natsbus.Bus, number int) (*plane, error) {
-	if !c.direct {
-		return &plane{bus: bus}, nil
-	}
-	cfg := natsbus.DirectConfig{Job: c.job, Token: c.token, Host: bus.LocalHost(), Encrypt: c.encrypted, Unreached: func(addr string, err error) {
-		fmt.Fprintf(os.Stderr, "the worker at %s is not reached, and what it is to get waits: %v; with -plane=direct workers have to reach each other, at the addresses that they give by -plane-listen\n", addr, err)
-	}}
+// openPlane opens what the job wants, in the worker of that ID. Of one that was started by
+// another process, number is its number.
+func (c *config) openPlane(ctx context.Context, bus *natsbus.Bus, worker string, number int) (_ *plane, err error) {
+	host, port := bus.LocalHost(), 0
 	if c.planeListen != "" {
-		host, port, _ := net.SplitHostPort(c.planeListen) // it was looked at
-		cfg.Host = host
-		if n, _ := strconv.Atoi(port); n > 0 {
-			cfg.Port = n + number
+		h, p, _ := net.SplitHostPort(c.planeListen) // it was looked at
+		host = h
+		if n, _ := strconv.Atoi(p); n > 0 {
+			port = n + number
 		}
 	}
-	d, err := natsbus.ListenDirect(cfg)
+	unreached := func(addr string, err error) {
+		fmt.Fprintf(os.Stderr, "the worker at %s is not reached, and what it is to get waits: %v; with -plane=%s workers have to reach each other, at the addresses that they give by -plane-listen\n", addr, err, c.plane)
+	}
+	p := &plane{bus: bus}
+	switch c.plane {
+	case overDirect:
+		p.direct, err = natsbus.ListenDirect(natsbus.DirectConfig{Job: c.job, Token: c.token, Host: host, Port: port, Encrypt: c.encrypted, Unreached: unreached})
+	case overMesh:
+		p.routed, err = natsbus.ListenRouted(ctx, natsbus.RoutedConfig{Job: c.job, Token: c.token, Name: worker, Host: host, Port: port, Encrypt: c.encrypted, Unreached: unreached})
+	}
 	if err != nil {
 		return nil, err
 	}
-	return &plane{bus, d}, nil
+	return p, nil
 }
 
 // of is the plane as slots use it.
 func (p *plane) of() protocol.Plane {
-	if p.direct != nil {
+	switch {
+	case p.direct != nil:
 		return p.direct
+	case p.routed != nil:
+		return p.routed
 	}
 	return p.bus.Plane()
 }
 
-// address is where others reach this worker, "" where that is over NATS.
+// address is where others reach this worker, "" where that is over the job's NATS.
 func (p *plane) address() string {
-	if p.direct == nil {
-		return ""
+	switch {
+	case p.direct != nil:
+		return p.direct.Addr()
+	case p.routed != nil:
+		return p.routed.Addr()
 	}
-	return p.direct.Addr()
+	return ""
 }
 
 // follow lets data go where slots are.
 func (p *plane) follow(r *cluster.Roster) {
-	if p.direct == nil {
-		return
-	}
-	for slot := range r.Slots {
-		p.direct.Route(slot, r.Addresses(slot)...)
+	switch {
+	case p.direct != nil:
+		for slot := range r.Slots {
+			p.direct.Route(slot, r.Addresses(slot)...)
+		}
+	case p.routed != nil:
+		at := map[string]string{}
+		for _, m := range r.Workers {
+			if m.Address != "" {
+				at[m.Worker] = m.Address
+			}
+		}
+		p.routed.Peers(at)
 	}
 }
 
@@ -71,5 +99,8 @@ func (p *plane) follow(r *cluster.Roster) {
 func (p *plane) close() {
 	if p.direct != nil {
 		p.direct.Close()
+	}
+	if p.routed != nil {
+		p.routed.Close()
 	}
 }

@@ -18,48 +18,61 @@ import (
 // told, with the ports behind it for those that were started by another process; and frames go
 // where the roster says that slots are.
 func TestOpenPlane(t *testing.T) {
-	c := &config{job: "till", token: "sesame", servers: []string{outside(t)}}
+	c := &config{job: "till", token: "sesame", servers: []string{outside(t)}, plane: overNATS}
 	bus, err := c.connect()
 	require.NoError(t, err)
 	defer bus.Close()
-	over, err := c.openPlane(bus, 0)
+	over, err := c.openPlane(t.Context(), bus, "a", 0)
 	require.NoError(t, err)
 	require.Empty(t, over.address())
 	over.follow(&cluster.Roster{Slots: make([]cluster.Place, 1)})
 	over.close()
 
-	c.direct = true
-	from, err := c.openPlane(bus, 1)
-	require.NoError(t, err)
-	defer from.close()
-	require.Regexp(t, `^127\.0\.0\.1:\d+$`, from.address())
-	taken, _ := strconv.Atoi(strings.TrimPrefix(from.address(), "127.0.0.1:"))
-	c.planeListen = fmt.Sprint("127.0.0.1:", taken-3)
-	_, err = c.openPlane(bus, 3)
-	require.ErrorContains(t, err, "listen for frames: ")
-	c.planeListen = "127.0.0.1:0"
-	to, err := c.openPlane(bus, 3)
-	require.NoError(t, err)
-	defer to.close()
-	require.Regexp(t, `^127\.0\.0\.1:\d+$`, to.address())
+	for _, plane := range []string{overDirect, overMesh} {
+		t.Run(plane, func(t *testing.T) {
+			c := *c
+			c.plane = plane
+			from, err := c.openPlane(t.Context(), bus, "a", 1)
+			require.NoError(t, err)
+			defer from.close()
+			require.Regexp(t, `^127\.0\.0\.1:\d+$`, from.address())
+			taken, _ := strconv.Atoi(strings.TrimPrefix(from.address(), "127.0.0.1:"))
+			c.planeListen = fmt.Sprint("127.0.0.1:", taken-3)
+			_, err = c.openPlane(t.Context(), bus, "b", 3)
+			require.ErrorContains(t, err, "address already in use")
+			c.planeListen = "127.0.0.1:0"
+			to, err := c.openPlane(t.Context(), bus, "b", 3)
+			require.NoError(t, err)
+			defer to.close()
+			require.Regexp(t, `^127\.0\.0\.1:\d+$`, to.address())
 
-	heard := make(chan string, 1)
-	_, err = to.of().Listen(1, func(frame []byte) { heard <- string(frame) })
-	require.NoError(t, err)
-	from.follow(&cluster.Roster{Workers: []cluster.Member{{Worker: "a", Address: to.address()}}, Slots: []cluster.Place{{}, {Owner: "a"}}})
-	require.NoError(t, from.of().Send(0, []byte("nowhere")))
-	require.NoError(t, from.of().Send(1, []byte("frame")))
-	require.Equal(t, "frame", <-heard)
+			heard := make(chan string, 100)
+			_, err = to.of().Listen(1, func(frame []byte) { heard <- string(frame) })
+			require.NoError(t, err)
+			r := &cluster.Roster{
+				Workers: []cluster.Member{{Worker: "a", Address: from.address()}, {Worker: "b", Address: to.address()}, {Worker: "c"}},
+				Slots:   []cluster.Place{{Owner: "c"}, {Owner: "b"}},
+			}
+			from.follow(r)
+			to.follow(r)
+			require.NoError(t, from.of().Send(0, []byte("nowhere")))
+			require.Eventually(t, func() bool {
+				require.NoError(t, from.of().Send(1, []byte("frame")))
+				return len(heard) > 0
+			}, 20*time.Second, 10*time.Millisecond)
+			require.Equal(t, "frame", <-heard)
+		})
+	}
 }
 
 // Goal: a job whose data goes from worker to worker writes what it has to, each line once,
 // while workers are killed, become more and fewer, with standbys and without. Method: numbers
 // flow all the time; the rest comes at once in the end.
-func TestDirect(t *testing.T) {
-	for _, standbys := range []string{"0", "1"} {
-		t.Run(standbys+" standbys", func(t *testing.T) {
+func TestPlane(t *testing.T) {
+	for _, tc := range []struct{ plane, standbys string }{{overDirect, "0"}, {overDirect, "1"}, {overMesh, "0"}, {overMesh, "1"}} {
+		t.Run(tc.plane+", "+tc.standbys+" standbys", func(t *testing.T) {
 			dir := t.TempDir()
-			a := start(t, dir, []string{countVar + "=ranks"}, "-workers=3", "-slots=6", "-parallelism=1", "-cut=300ms", "-plane=direct", "-standby="+standbys)
+			a := start(t, dir, []string{countVar + "=ranks"}, "-workers=3", "-slots=6", "-parallelism=1", "-cut=300ms", "-plane="+tc.plane, "-standby="+tc.standbys)
 			pids := map[string]int{}
 			for len(pids) < 3 {
 				m := a.await(`^worker (\d) \(.*, pid (\d+)\) is here$`)

@@ -142,7 +142,7 @@ func (s *slots) config(i int, seen *engine.Observer) protocol.Config {
 			Lanes: s.roster.Lanes, Manifest: upgrade.ManifestOf(s.p.Graph()), TempDir: s.cfg.tempDir, Observe: seen,
 			OnError: s.cfg.onError, Retries: s.cfg.retries,
 		},
-		EpochSinks: s.cfg.byEpoch, Logged: s.cfg.log, Log: s.log,
+		EpochSinks: s.cfg.byEpoch, Logged: s.cfg.plane == overLog, Log: s.log,
 	}
 }
 

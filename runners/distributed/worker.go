@@ -118,7 +118,7 @@ func joinJob(ctx context.Context, c *config, own *runner.Own, wish int, parent s
 		return nil, fmt.Errorf("what the job %q says of itself: %w", c.job, err)
 	}
 	joined.terms.take(c)
-	if joined.plane, err = c.openPlane(bus, wish); err != nil {
+	if joined.plane, err = c.openPlane(ctx, bus, w.ID(), wish); err != nil {
 		_ = w.Exit(ctx, err.Error())
 		return nil, err
 	}
