@@ -13,7 +13,8 @@
 // they are the same program and have built the same graph.
 //
 // By -plane=direct the data that goes between slots does not go over NATS, but over TCP from
-// each worker to each other one.
+// each worker to each other one. By -plane=log JetStream keeps it until it is taken in, so that
+// the job never goes back to its last cut, however many workers die at once.
 //
 // By -chaos the job shows what it survives: it kills and pauses its own workers,
 //
