@@ -14,7 +14,8 @@
 //
 // By -plane=direct the data that goes between slots does not go over NATS, but over TCP from
 // each worker to each other one; by -plane=mesh over NATS servers in the workers, with routes
-// between them.
+// between them. By -plane=log JetStream keeps what goes over NATS until it is taken
+// in, so that the job never goes back to its last cut, however many workers die at once.
 //
 // By -chaos the job shows what it survives: it kills and pauses its own workers,
 //
