@@ -22,12 +22,17 @@ func expect(n uint64) map[string]int {
 	want := map[string]int{}
 	windows := map[int64]map[uint64]int64{} // sums by window and user
 	for user, list := range perUser {
-		var total int64
+		var total, good int64
 		perBucket := map[int64]int64{}
 		for i, e := range list {
 			cost := e.Cost * factorOf(user)
 			total += cost
 			want["totals "+totalLine(user, int64(i+1), total)]++
+			if isPoison(e) {
+				want["aside "+asideLine(e)]++
+			} else if good++; good%checkedEach == 0 {
+				want["checked "+checkedLine(user, good)]++
+			}
 			at := bucketOf(e.At)
 			perBucket[at]++
 			if windows[at] == nil {
@@ -70,7 +75,7 @@ func sessionsOf(user uint64, list []event) (lines []string) {
 
 // outputs are the files that the job writes; the second field of a line orders those of
 // one key, the first.
-var outputs = []string{"windows", "timers", "sessions"}
+var outputs = []string{"windows", "timers", "sessions", "checked", "aside"}
 
 // shown is what a job has written, as it was found.
 type shown struct {
@@ -105,8 +110,8 @@ func (s *shown) readFiles(dir string) error {
 func (s *shown) add(output, line string, last map[string]int64) {
 	s.lines[output+" "+line]++
 	f := strings.Fields(line)
-	if output == "windows" || len(f) < 2 {
-		return // windows come from all lanes
+	if output == "windows" || output == "aside" || len(f) < 2 {
+		return // these come from all lanes
 	}
 	at, err := strconv.ParseInt(f[1], 10, 64)
 	if was, ok := last[f[0]]; err != nil || ok && at < was {

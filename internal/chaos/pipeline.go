@@ -3,6 +3,7 @@ package chaos
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"os"
@@ -64,6 +65,9 @@ const (
 //   - timers: lines of a stateful transform with event timers, one for each user and
 //     bucket.
 //   - sessions: one line for each session of a user.
+//   - checked: one line for each few events of a user that did not fail, by a stateful
+//     transform of which some fail behind what they have changed; and aside: one for each
+//     event that did.
 func (t task) build(p *pipeline.Pipeline) {
 	factors := pipeline.AsMap(pipeline.KeyBy(pipeline.Create(p, userNumbers()...), func(u uint64) uint64 { return u }))
 	all := pipeline.EventTimeMs(t.read(p), func(e event) int64 { return e.At },
@@ -95,6 +99,9 @@ func (t task) build(p *pipeline.Pipeline) {
 			return nil
 		}
 	}), "sessions")
+
+	t.write(pipeline.Stateful(byUser, "checked", checked), "checked")
+	t.write(pipeline.Map(pipeline.DeadLetters(p), func(l pipeline.DeadLetter) string { return l.Error }), "aside")
 }
 
 func (t task) write(lines pipeline.PCollection[string], name string) {
@@ -155,9 +162,32 @@ func buckets(s *pipeline.Setup[uint64, string]) pipeline.Process[uint64, event, 
 	}
 }
 
+// checked counts a user's events but those that fail.
+func checked(s *pipeline.Setup[uint64, string]) pipeline.Process[uint64, event, string] {
+	count := pipeline.ValueState[int64](s, "count")
+	return func(c *pipeline.Ctx[uint64], e event, emit pipeline.Emit[string]) error {
+		n := count.Get(c) + 1
+		count.Set(c, n)
+		if n%checkedEach == 0 {
+			emit(checkedLine(e.User, n))
+		}
+		if isPoison(e) {
+			return errors.New(asideLine(e))
+		}
+		return nil
+	}
+}
+
+const checkedEach = 5
+
+// isPoison reports that a transform fails on an event.
+func isPoison(e event) bool { return e.N%701 == 5 }
+
 func bucketOf(at int64) int64 { return window.Floor(at, bucketMs, 0) }
 
 func totalLine(user uint64, n, total int64) string { return fmt.Sprintf("%d %d %d", user, n, total) }
+func checkedLine(user uint64, n int64) string      { return fmt.Sprintf("%d %d", user, n) }
+func asideLine(e event) string                     { return fmt.Sprintf("%d event %d", e.User, e.N) }
 func timerLine(user uint64, at, n, total int64) string {
 	return fmt.Sprintf("%d %d %d %d", user, at, n, total)
 }

@@ -99,7 +99,7 @@ func (cfg Config) start(t task) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	args := []string{"-parallelism=1", "-epoch=30ms", "-cut=300ms", "-temp-dir=" + cfg.Dir, "-plane=" + cfg.Plane}
+	args := []string{"-parallelism=1", "-epoch=30ms", "-cut=300ms", "-temp-dir=" + cfg.Dir, "-plane=" + cfg.Plane, "-on-error=dead-letter"}
 	if cfg.Slots > 0 {
 		args = append(args, fmt.Sprint("-slots=", cfg.Slots))
 	}
