@@ -457,12 +457,12 @@ func TestRun_logged(t *testing.T) {
 	for seed := range *seeds {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			out := &ledger{shown: map[uint64][]string{}}
-			build, want := numbered(40_000, 50, out)
+			build, want := numbered(20_000, 50, out)
 			j := newJob(t, 3, 2, build).small()
 			j.logged, j.epochSinks, j.copiesMost, j.warm = true, true, 4<<10, seed%2 == 1
 			r := rand.New(rand.NewPCG(uint64(seed), 7))
 			j.chaos = func(ctx context.Context) {
-				for slot := 0; j.kills < 12; slot = r.IntN(j.slots) {
+				for slot := 0; j.kills < 8; slot = r.IntN(j.slots) {
 					next := j.epoch(slot) + 1 + held.Epoch(r.IntN(20))
 					if !j.until(ctx, func() bool { return j.epoch(slot) >= next }) {
 						return

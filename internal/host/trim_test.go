@@ -96,13 +96,13 @@ func (j *job) copies(ctx context.Context, slot int) (kept, known int, err error)
 // no cut, and all rows stay in one chain of changes: as many are kept as are under way.
 func TestRun_loggedKeepsLittle(t *testing.T) {
 	out := &ledger{shown: map[uint64][]string{}}
-	build, want := numbered(60_000, 50, out)
+	build, want := numbered(30_000, 50, out)
 	j := newJob(t, 3, 1, build).small()
 	j.chunks, j.cutEvery = 0, time.Hour
 	j.logged, j.epochSinks, j.copiesMost = true, true, 4<<10
 	most, knows := 0, 0
 	j.chaos = func(ctx context.Context) {
-		for last := held.Epoch(100); j.until(ctx, func() bool { return j.epoch(0) >= last && j.epoch(1) >= last && j.epoch(2) >= last }); last += 10 {
+		for last := held.Epoch(50); j.until(ctx, func() bool { return j.epoch(0) >= last && j.epoch(1) >= last && j.epoch(2) >= last }); last += 10 {
 			for slot := range j.slots {
 				if kept, known, err := j.copies(ctx, slot); err == nil {
 					most, knows = max(most, kept), max(knows, known)
@@ -113,7 +113,7 @@ func TestRun_loggedKeepsLittle(t *testing.T) {
 	j.run()
 	require.Equal(t, want, out.lines())
 	t.Logf("%d epochs; at most %d copies are kept, and %d known", j.epoch(0), most, knows)
-	require.Greater(t, j.epoch(0), held.Epoch(300))
+	require.Greater(t, j.epoch(0), held.Epoch(120))
 	require.Positive(t, most)
 	require.Less(t, most, 100)
 	require.Less(t, knows, 150)
