@@ -146,7 +146,7 @@ func (c *Crew) Ready(m *Ready, now time.Time) Message {
 	h := c.hand(m.Worker)
 	switch {
 	case h == nil:
-		return &Refused{Reason: "the job does not know this worker: it was too late, or never said hello"}
+		return &Tell{} // a leader before this one has heard its Hello
 	case m.Hash != c.cfg.Graph.Hash && m.Graph == nil:
 		h.heard = now
 		return &Tell{}

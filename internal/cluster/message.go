@@ -49,8 +49,9 @@ type Ready struct {
 	Graph  *Graph `json:"graph,omitempty"`
 }
 
-// Tell wants to know more. Behind [Ready] it asks for the graph, whose hash is another one
-// than the job's; behind [Beat] the worker is not known, and says [Hello] and Ready again.
+// Tell wants to know more: the worker says [Hello] again, and then [Ready] with its graph,
+// whose hash is another one than the job's. Behind [Beat], and maybe behind Ready, it is not
+// known: it has said Hello to a leader before this one.
 type Tell struct{}
 
 // Refused is an answer that is final: the process ends, and shows why.

@@ -233,23 +233,25 @@ func (w *Worker) beats(ctx context.Context, g Graph, host Host, offer func(*Rost
 
 // ready says that the graph is built.
 func (w *Worker) ready(ctx context.Context, g Graph, offer func(*Roster)) error {
-	m := &Ready{Worker: w.ID(), Hash: g.Hash}
-	answer, err := w.insist(ctx, m)
-	if _, more := answer.(*Tell); more {
-		m.Graph = &g
-		answer, err = w.insist(ctx, m)
+	for m := (&Ready{Worker: w.ID(), Hash: g.Hash}); ; m.Graph = &g {
+		answer, err := w.insist(ctx, m)
+		if err != nil {
+			return err
+		}
+		switch r := answer.(type) {
+		case *Roster:
+			offer(r)
+			return nil
+		case *Fine:
+			return nil
+		case *Tell: // the leader wants the graph, or is another one than that which has heard our Hello
+			if _, err := w.insist(ctx, &w.cfg.Hello); err != nil {
+				return err
+			}
+		default:
+			return w.unexpected(m, answer)
+		}
 	}
-	if err != nil {
-		return err
-	}
-	switch r := answer.(type) {
-	case *Roster:
-		offer(r)
-	case *Fine:
-	default:
-		return w.unexpected(m, answer)
-	}
-	return nil
 }
 
 // beat says how things are here, and learns how they are elsewhere.
