@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"testing"
 	"time"
 
@@ -26,9 +27,14 @@ func TestRun_rescaled(t *testing.T) {
 			return 0, err
 		}
 		for i, workers := range []int{5, 2} {
-			killed := make(chan error, 1)
+			from, killed := len(c.Says()), make(chan error, 1)
 			go func() {
-				c.Pause(ctx, time.Duration(i+1)*200*time.Millisecond)
+				// Before, a worker that is missing makes the job refuse another number.
+				if _, _, err := c.Await(ctx, from, wishes); err != nil {
+					killed <- err
+					return
+				}
+				c.Pause(ctx, time.Duration(i)*200*time.Millisecond)
 				done, err := c.killAndAwait(ctx, 1)
 				if done {
 					n++
@@ -50,6 +56,9 @@ func TestRun_rescaled(t *testing.T) {
 	require.Equal(t, 2, res.Faults)
 	t.Logf("%d lines, %.1f s", res.Lines, res.Seconds)
 }
+
+// wishes says that the job is to have another number of workers.
+var wishes = regexp.MustCompile(`^the job is to have \d+ workers$`)
 
 // rescale gives the job's slots to so many workers, and returns when they have them. Commands
 // look for the job where XDG_CACHE_HOME says.
