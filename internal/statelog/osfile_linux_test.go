@@ -25,7 +25,7 @@ func TestOSFile(t *testing.T) {
 		f, err := fs.Create("a.log")
 		require.NoError(t, err)
 		var want []byte
-		for i, size := range []int{10, uncachedMin, 1, 3 * uncachedMin, 0, uncachedMin - 1, uncachedMin + 1} {
+		for i, size := range []int{10, uncachedMin, 1, 3*stretch + 5, 0, uncachedMin - 1, 2 * stretch} {
 			b := bytes.Repeat([]byte{byte('a' + i)}, size)
 			n, err := f.Write(b)
 			require.NoError(t, err)

@@ -372,12 +372,12 @@ func (s *sender) send(leader int32, heads []sending) {
 	s.rouse()
 }
 
-// finish makes a batch of what was gathered.
+// finish makes a batch of what was gathered, which is to be stamped.
 func (s *sender) finish(p *parcel) {
 	if p.builder == nil {
 		return
 	}
-	p.batch, p.own = p.builder.Finish(s.cfg.codec), true
+	p.batch, p.own = p.builder.Build(s.cfg.codec), true
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.spare = append(s.spare, p.builder)

@@ -64,9 +64,11 @@ type stream struct {
 
 // stamp puts the number on p's batch, the queue's head, which is to be sent now.
 func (s *stream) stamp(p *parcel, txn bool) {
-	if s.producer != noProducer {
-		batch.Stamp(p.batch, s.producer, s.sequence, txn)
+	sequence := s.sequence
+	if s.producer == noProducer {
+		sequence = -1
 	}
+	batch.Stamp(p.batch, s.producer, sequence, txn)
 }
 
 // renew goes on with another producer, from number 0.

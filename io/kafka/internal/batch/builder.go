@@ -84,6 +84,16 @@ func (b *Builder) SizeWith(ts int64, key, value []byte, headers []Header) int {
 // and its records compressed with c, unless that makes them no smaller. It
 // belongs to the caller; the Builder needs a Reset.
 func (b *Builder) Finish(c Codec) []byte {
+	buf := b.Build(c)
+	if buf != nil {
+		stamp(buf, Producer{-1, -1}, -1, false)
+	}
+	return buf
+}
+
+// Build is Finish for a batch that is stamped before anybody reads it: it has no producer
+// and no sum yet, which cost a pass over it.
+func (b *Builder) Build(c Codec) []byte {
 	b.finished = true
 	if b.n == 0 {
 		return nil
@@ -109,7 +119,6 @@ func (b *Builder) Finish(c Codec) []byte {
 	be.PutUint64(buf[atBaseTime:], uint64(b.base))
 	be.PutUint64(buf[atMaxTime:], uint64(b.newest))
 	be.PutUint32(buf[atCount:], uint32(b.n))
-	stamp(buf, Producer{-1, -1}, -1, false)
 	return buf
 }
 

@@ -46,6 +46,24 @@ func TestBuilder_reuse(t *testing.T) {
 	}
 }
 
+// Goal: a batch that is built and stamped is one that is finished and stamped, whatever its
+// memory held before.
+func TestBuilder_build(t *testing.T) {
+	for _, c := range codecs {
+		var a, b Builder
+		b.Reset(bytes.Repeat([]byte{0xa5}, 10_000))
+		for _, x := range []*Builder{&a, &b} {
+			x.Add(5, []byte("k"), filler(3000, 1), nil)
+			x.Add(7, nil, filler(30, 2), nil)
+		}
+		want, got := a.Finish(c), b.Build(c)
+		Stamp(want, Producer{7, 2}, 9, true)
+		Stamp(got, Producer{7, 2}, 9, true)
+		assert.Equal(t, want, got)
+		assert.True(t, Sound(got))
+	}
+}
+
 func TestBuilder_whatDoesNotShrinkIsLeft(t *testing.T) {
 	for _, c := range codecs {
 		raw := built(t, c, rec{1, nil, []byte("x"), nil})
