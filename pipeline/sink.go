@@ -52,7 +52,8 @@ type PromptSink interface {
 type Writer[T any] interface {
 	Write(v T) error
 	// Prepare makes what was written durable but not visible, and returns what
-	// Open needs to go on from here. The next Prepare may use the same memory.
+	// Open needs to go on from here. The next Prepare may use the same memory, and nothing
+	// may before: it is written to the disk behind this call.
 	Prepare() (state []byte, err error)
 	// Commit is called when the snapshot that holds the state is taken. What was
 	// written behind the Prepare is not meant: it belongs to the next one. Commit may be
