@@ -128,7 +128,7 @@ func (s *slot) run(ctx context.Context) error {
 		default:
 			next = next.failed(s.epochs > before)
 		}
-		if s.cfg.Shuffle != nil {
+		if s.cfg.Shuffle != nil && s.cfg.OnError != Stop {
 			return &Again{next, err}
 		}
 		s.restarts++

@@ -146,11 +146,10 @@ func TestSlots_refused(t *testing.T) {
 	m := newJob(2, 1).slots[0]
 	good := engine.Config{Slots: 2, Lanes: 1, Epoch: time.Second, Store: m, Shuffle: m}
 	for want, change := range map[string]func(*engine.Config){
-		"set the error policy to stop": func(c *engine.Config) { c.OnError = engine.DeadLetter },
-		"shuffle <nil>":                func(c *engine.Config) { c.Shuffle = nil },
-		"slot 2 of 2":                  func(c *engine.Config) { c.Slot = 2 },
-		"epochs false":                 func(c *engine.Config) { c.Epoch = 0 },
-		"2 rounds only":                func(c *engine.Config) { c.Epoch, c.EpochBundles = 0, 2 },
+		"shuffle <nil>": func(c *engine.Config) { c.Shuffle = nil },
+		"slot 2 of 2":   func(c *engine.Config) { c.Slot = 2 },
+		"epochs false":  func(c *engine.Config) { c.Epoch = 0 },
+		"2 rounds only": func(c *engine.Config) { c.Epoch, c.EpochBundles = 0, 2 },
 		"the number of lanes": func(c *engine.Config) {
 			c.Store = &was{Memory: commit.NewMemory(), rec: &commit.Record{Epoch: 3, Lanes: 2}}
 		},
@@ -161,6 +160,27 @@ func TestSlots_refused(t *testing.T) {
 		require.ErrorContains(t, err, want)
 		require.Nil(t, res)
 	}
+}
+
+// Goal: a slot in which an element fails ends, and says how it is to begin anew: others have
+// to be told that what it has sent is void.
+func TestSlots_again(t *testing.T) {
+	p := pipeline.New()
+	failing := pipeline.TryMap(pipeline.GenerateSequence(p, 100), func(context.Context, uint64) (int, error) { return 0, errors.New("no") })
+	pipeline.Collect(failing)
+	m := newJob(2, 1).slots[0]
+	cfg := engine.Config{Slots: 2, Lanes: 1, Epoch: time.Hour, Store: m, Shuffle: m, OnError: engine.Careful}
+	_, err := engine.Run(t.Context(), p.Graph(), cfg)
+	var again *engine.Again
+	require.ErrorAs(t, err, &again)
+	require.True(t, again.Next.Careful)
+	require.Positive(t, again.Next.For)
+	require.ErrorContains(t, err, "no")
+
+	cfg.Replay = again.Next
+	_, err = engine.Run(t.Context(), p.Graph(), cfg)
+	require.ErrorContains(t, err, "no")
+	require.NotErrorAs(t, err, &again, "it fails for good")
 }
 
 // was is a store that holds a record.
