@@ -60,13 +60,18 @@ func ClientByToken(token string, or *tls.Config) *tls.Config {
 	return c
 }
 
+// never is when a certificate ends that has no end (RFC 5280, 4.1.2.5).
+var never = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
+
 // RoutesByToken is for both ends of the routes between servers of a job: each shows the one
-// certificate of the job, which is made of the token, and takes no other.
+// certificate of the job, which is made of the token, and takes no other. It is the same in
+// all processes, byte for byte, whenever they make it: one that differs by its dates alone is
+// signed by nobody.
 func RoutesByToken(job, token string) (*tls.Config, error) {
 	const name = "millrace"
 	key := keyOf(token, "routes "+job)
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotAfter: time.Now().AddDate(100, 0, 0), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
+		SerialNumber: big.NewInt(1), NotAfter: never, Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
 		IsCA: true, BasicConstraintsValid: true, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
@@ -78,7 +83,7 @@ func RoutesByToken(job, token string) (*tls.Config, error) {
 		return nil, err
 	}
 	own := x509.NewCertPool()
-	own.AddCert(cert) // that of another process is another one, signed by the same key
+	own.AddCert(cert)
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},
 		RootCAs: own, ServerName: name, ClientCAs: own, ClientAuth: tls.RequireAndVerifyClientCert,
