@@ -33,6 +33,7 @@ type host struct {
 	waits   bool             // it only stands by
 	standby *held.Standby    // instead of a slot, or from before it was one
 	before  *host            // the incarnation that this one replays
+	stood   bool             // it has held as a standby, or one has that it replays
 	shown   map[txnID]bool   // confirmed by the sink
 	seen    map[int]held.Inc // incarnations, by slot
 	heard   map[[3]int]int   // watermarks, by slot, source and class
@@ -83,7 +84,7 @@ func newHost(w *world, p *proc, slot int) *host {
 // standBy begins to stand by a slot in a process.
 func (w *world) standBy(p *proc, slot int) {
 	h := newHost(w, p, slot)
-	h.standby, h.waits = held.NewStandby(h.config(), 1), true
+	h.standby, h.waits, h.stood = held.NewStandby(h.config(), 1), true, true
 	w.count.Standbys++
 	p.hosts = append(p.hosts, h)
 }
@@ -192,7 +193,7 @@ func (h *host) fails() {
 	h.w.note("replays", uint64(h.slot), uint64(h.core.Inc()))
 	h.gone = true
 	next := newHost(h.w, h.p, h.slot)
-	next.before = h
+	next.before, next.stood = h, h.stood
 	h.p.hosts = append(h.p.hosts, next)
 	next.begin()
 }
@@ -396,7 +397,7 @@ func (h *host) keep(m *held.Data, f []element) {
 	h.in[frameID{m.Src, m.Inc, m.Epoch, m.Class, m.Frame}] = f
 	line := lineID{m.Src, m.Inc, m.Class}
 	h.bytes[line] += bytesOf(f)
-	if h.standby == nil { // who stands by hears late what is applied
+	if !h.stood { // who stands by hears late what is applied, and who has begun
 		h.w.oracle.bounded(h, line)
 		h.w.oracle.ahead(h, m.Src)
 	}
