@@ -33,7 +33,7 @@ func newOSFile(f *os.File) File { return &osFile{File: f} }
 func (f *osFile) Write(b []byte) (written int, err error) {
 	for len(b)-written >= uncachedMin && !f.cached {
 		n, err := f.writeUncached(b[written:min(written+stretch, len(b))])
-		written += max(n, 0)
+		written += n
 		switch {
 		case err == nil, errors.Is(err, unix.EINTR):
 		case errors.Is(err, errors.ErrUnsupported), errors.Is(err, unix.EINVAL):
@@ -41,7 +41,7 @@ func (f *osFile) Write(b []byte) (written int, err error) {
 		default:
 			return written, &fs.PathError{Op: "write", Path: f.Name(), Err: err}
 		}
-		if before := f.end - int64(max(n, 0)); written > n {
+		if before := f.end - int64(n); written > n {
 			f.wait(before-stretch, before)
 		}
 	}
@@ -61,7 +61,8 @@ func (f *osFile) writeUncached(b []byte) (n int, err error) {
 		n, err = unix.Pwritev2(int(fd), [][]byte{b}, -1, unix.RWF_DONTCACHE)
 		return true
 	})
-	f.end += int64(max(n, 0))
+	n = max(n, 0)
+	f.end += int64(n)
 	return n, errors.Join(closed, err)
 }
 
