@@ -44,11 +44,14 @@ func (h *hub) align(now time.Time) (changed []*feed) {
 	}
 	h.settled.Store(m.settled)
 	for _, f := range h.plan.feeds {
-		g := m.granted(f.tp)
+		g, had := m.granted(f.tp), f.grant.Load()
+		if had == nil && f.running {
+			g = nil // it does not know yet that it is to stop: else it would not begin anew
+		}
 		if g != nil {
 			n++
 		}
-		if f.grant.Load() != g {
+		if g != had {
 			f.grant.Store(g)
 			h.plan.pause(f, now)
 			changed = append(changed, f)

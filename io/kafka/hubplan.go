@@ -94,9 +94,11 @@ func (p *plan) remove(f *feed, now time.Time) {
 	f.queue, f.asked = nil, nil
 }
 
-// pause has a feed fetched no more until it begins anew.
+// pause has a feed fetched no more until it begins anew. What waits is dropped, and not
+// read: a reader that does not know yet still learns from the feed where it is.
 func (p *plan) pause(f *feed, now time.Time) {
 	if f.queue != nil {
+		f.next = f.queue.from
 		p.release(f.queue, now)
 	}
 	f.queue, f.asked, f.paused = nil, nil, true

@@ -66,6 +66,7 @@ type process struct {
 	grant  map[client.TopicPartition]*grant
 	held   map[client.TopicPartition]*grant
 	acked  map[client.TopicPartition]spot
+	got    map[client.TopicPartition]*chunk  // that is being read
 	volume map[client.TopicPartition][]int64 // read, and in no snapshot yet
 	taking map[client.TopicPartition][]int64 // in one that is being taken
 	saved  map[client.TopicPartition]spot    // the state folder
@@ -100,7 +101,7 @@ func (c *council) start(name string, saved map[client.TopicPartition]spot) *proc
 	p := &process{
 		name: name, h: &hub{plan: newPlan(r, false), member: newMembership(r), poke: make(chan struct{}, 1), unknown: make(chan struct{}, 1)}, alive: true,
 		feeds: map[client.TopicPartition]*feed{}, at: map[client.TopicPartition]spot{}, grant: map[client.TopicPartition]*grant{}, held: map[client.TopicPartition]*grant{},
-		acked: map[client.TopicPartition]spot{}, volume: map[client.TopicPartition][]int64{}, saved: map[client.TopicPartition]spot{},
+		acked: map[client.TopicPartition]spot{}, got: map[client.TopicPartition]*chunk{}, volume: map[client.TopicPartition][]int64{}, saved: map[client.TopicPartition]spot{},
 	}
 	maps.Copy(p.saved, saved)
 	for _, tp := range c.parts {
@@ -411,7 +412,8 @@ func (c *council) out(id string) {
 	c.complete()
 }
 
-// read has the readers of a process read, now and then.
+// read has the readers of a process read, now and then. Between looking at what it may
+// do and doing it a reader takes its time.
 func (c *council) read(p *process) {
 	if !p.alive {
 		return
@@ -420,6 +422,7 @@ func (c *council) read(p *process) {
 		if p.feeds[tp] == nil {
 			continue // it has not found it yet
 		}
+		c.fetch(p, tp)
 		c.follow(p, tp)
 		if p.grant[tp] == nil {
 			continue
@@ -427,14 +430,46 @@ func (c *council) read(p *process) {
 		for _, o := range c.procs {
 			require.False(c.t, o != p && o.alive && o.grant[tp] != nil && o.feeds[tp].grant.Load() != nil, "%s and %s read %v at once", p.name, o.name, tp)
 		}
-		at := p.at[tp]
-		for n := c.rnd.IntN(4); n > 0 && at.next < c.ends[tp]; n-- {
+		if late := c.rnd.IntN(10); late < 5 {
+			c.some(p, tp)
+		} else {
+			c.after(time.Duration(late)*time.Millisecond, func() { c.some(p, tp) })
+		}
+	}
+	again := 15 + c.rnd.IntN(20)
+	if !c.calm && c.rnd.IntN(30) == 0 { // what comes behind it is busy
+		again += c.rnd.IntN(8_000)
+	}
+	c.after(time.Duration(again)*time.Millisecond, func() { c.read(p) })
+}
+
+// fetch brings a chunk, of which each byte is a record.
+func (c *council) fetch(p *process, tp client.TopicPartition) {
+	f := p.feeds[tp]
+	if n := min(c.ends[tp]-f.next, int64(c.rnd.IntN(4))); n > 0 && !f.paused && f.queue == nil {
+		f.queue = p.h.plan.chunk(&client.FetchedPart{Raw: make([]byte, n)}, f.next, &memory{})
+		f.next += n
+	}
+}
+
+// some reads of the chunk that is there, or takes the next one.
+func (c *council) some(p *process, tp client.TopicPartition) {
+	if !p.alive {
+		return
+	}
+	at, got := p.at[tp], p.got[tp]
+	if got == nil || at.next == got.from+int64(len(got.raw)) {
+		t, err := p.h.take(p.feeds[tp], got, nil)
+		require.NoError(c.t, err)
+		at.next, got = t.next, t.chunk
+	}
+	if got != nil {
+		for n := 1 + c.rnd.IntN(3); n > 0 && at.next < got.from+int64(len(got.raw)); n-- {
 			p.volume[tp] = append(p.volume[tp], at.next)
 			at.next++
 		}
-		p.at[tp] = at
 	}
-	c.after(time.Duration(5+c.rnd.IntN(20))*time.Millisecond, func() { c.read(p) })
+	p.at[tp], p.got[tp] = at, got
 }
 
 func (c *council) follow(p *process, tp client.TopicPartition) {
@@ -442,8 +477,8 @@ func (c *council) follow(p *process, tp client.TopicPartition) {
 	switch {
 	case g == p.grant[tp]:
 	case g == nil || p.grant[tp] != nil:
-		p.grant[tp] = nil
-		p.h.stopped(p.feeds[tp], nil, p.at[tp], c.now)
+		p.h.stopped(p.feeds[tp], p.got[tp], p.at[tp], c.now)
+		p.grant[tp], p.got[tp] = nil, nil
 	default:
 		if g.from.next > p.at[tp].next {
 			p.at[tp] = g.from
