@@ -18,7 +18,7 @@ type row struct {
 // entered here; think about the row before the import.
 var rows = []row{
 	{"1: values", []string{"coder", "internal/keygroup", "internal/invariant", "internal/commit/plant", "internal/held/plant"}},
-	{"1a: processes, terminals, locks, metrics, tasks", []string{"internal/spawn", "internal/terminal", "internal/filelock", "internal/metrics", "internal/tasks"}},
+	{"1a: processes, terminals, locks, metrics, tasks, clocks, pages", []string{"internal/spawn", "internal/terminal", "internal/filelock", "internal/metrics", "internal/tasks", "internal/alarm", "internal/hugepages"}},
 	{"2: event time", []string{"window"}},
 	{"3: contracts", []string{"internal/graph", "internal/commit", "internal/held", "internal/frame"}},
 	{"3a: where epochs are kept", []string{"internal/statelog", "internal/statepebble", "internal/upgrade", "internal/savefile"}},
