@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 	"unsafe"
 )
 
@@ -343,6 +344,9 @@ func describeFields(d *Description, schema string, depth int) (*Description, err
 		name, typ, err := splitField(p)
 		if err != nil {
 			return nil, err
+		}
+		if !utf8.ValidString(name) { // it could not be shown as JSON
+			return nil, fmt.Errorf("a field is named %q, which is no UTF-8", name)
 		}
 		if seen[name] {
 			return nil, fmt.Errorf("two fields are named %q", name)

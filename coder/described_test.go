@@ -240,6 +240,7 @@ func TestDescribe_refusesWhatIsNoID(t *testing.T) {
 		"beam:coder:iterable:v1<(>)":         "belongs",
 		"beam:coder:row:v1{A}":               "is no field",
 		"beam:coder:row:v1{A int32, A int8}": `two fields are named "A"`,
+		"beam:coder:row:v1{\xae int32}":      `a field is named "\xae", which is no UTF-8`,
 		"beam:coder:row:v1{A decimal}":       `field "A": type "decimal" is unknown`,
 		`beam:coder:row:v1{"A int32}`:        "a quote is not closed",
 		strings.Repeat("beam:coder:nullable:v1<", 100) + "beam:coder:bool:v1" + strings.Repeat(">", 100): "nested more than 64 deep",

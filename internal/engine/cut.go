@@ -115,6 +115,13 @@ func (l *lane) cut(ctx context.Context, n int) (end bool, err error) {
 		var d commit.Decision
 		select {
 		case d = <-l.ctl:
+		case t := <-l.turns:
+			given, err := l.turn(t)
+			if err != nil {
+				return true, err
+			}
+			l.inc.turned <- given
+			continue
 		case <-ctx.Done():
 			return true, context.Cause(ctx)
 		}
@@ -179,6 +186,11 @@ func (l *lane) commit() error {
 func (l *lane) encode(r *report) {
 	w := l.inc.epoch.Lane(l.id)
 	r.positions = map[int]map[int][]byte{}
+	if p := l.parks; p != nil {
+		if p.delta(w, l.inc.anew.Groups); p.idle() {
+			l.parks = nil
+		}
+	}
 	for _, st := range l.stages {
 		for _, o := range st.ops {
 			if o.keeper == nil {

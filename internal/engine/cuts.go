@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"math"
 	"sync/atomic"
 
 	"github.com/millrace/millrace/internal/commit"
@@ -10,10 +11,12 @@ import (
 // Cuts is what an engine has to know of the job's cuts where its sinks show only what one
 // of them names. It is for all engines of one incarnation of a slot.
 type Cuts struct {
-	wanted func() bool
-	final  atomic.Uint64
-	ending atomic.Bool
-	news   chan struct{} // holds one
+	wanted  func() bool
+	final   atomic.Uint64
+	shown   atomic.Uint64
+	ending  atomic.Bool
+	unshown atomic.Bool
+	news    chan struct{} // holds one
 }
 
 // NewCuts begins before anything is final. wanted reports that the epoch which ends next
@@ -34,8 +37,16 @@ func (c *Cuts) Finalise(epoch uint64) {
 	}
 }
 
+// Shown is the epoch up to which sinks have shown all outputs; where none waits for cuts, it is
+// beyond all.
+func (c *Cuts) Shown() uint64 { return c.shown.Load() }
+
 // Ending reports that the slot's input has ended, and that outputs wait for a cut.
 func (c *Cuts) Ending() bool { return c.ending.Load() }
+
+// Unshown reports, while [Shuffle.Cut] is called, whether the slot has outputs that are not
+// shown: of former epochs, or such as its sinks were given at this cut or still wait.
+func (c *Cuts) Unshown() bool { return c.unshown.Load() }
 
 // heard is where news of final epochs come in; nil where nobody waits for them.
 func (c *Cuts) heard() <-chan struct{} {
@@ -51,12 +62,27 @@ func (d *driver) finals() commit.Decision { return d.c.Finalised(d.inc.cfg.Cuts.
 // tellHeld tells the cycle whether sinks wait for cuts, and for which they do.
 func (d *driver) tellHeld() {
 	if d.c.OnCuts = d.inc.anyHeld(); !d.c.OnCuts {
+		if cuts := d.inc.cfg.Cuts; cuts != nil {
+			cuts.shown.Store(math.MaxUint64)
+		}
 		return
 	}
+	d.inc.left.Store(d.inc.held.Load() > 0) // it may be of the time before what was prepared
 	if rec := d.inc.slot.store.Last(); rec != nil && rec.Prepared > 0 {
 		d.c.Restored(rec.Prepared)
 	}
 	d.do(d.finals())
+}
+
+// shown notes that a lane has shown what its sinks have prepared.
+func (d *driver) shown() commit.Decision {
+	inc := d.inc
+	epoch := d.c.Prepared()
+	next := d.c.Shown(inc.held.Load() > 0)
+	if d.c.Prepared() == 0 && !inc.left.Load() { // all lanes have, and it was all that there was
+		inc.cfg.Cuts.shown.Store(epoch)
+	}
+	return next
 }
 
 // anyHeld reports that some sink waits for cuts.

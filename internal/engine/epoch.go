@@ -198,7 +198,7 @@ func (d *driver) heard(r report) commit.Decision {
 		d.owed = d.owed && d.c.Committing()
 		return next
 	case shown:
-		return d.c.Shown(d.inc.held.Load() > 0)
+		return d.shown()
 	default:
 		return d.c.LaneEnded()
 	}
@@ -217,7 +217,11 @@ func (d *driver) do(what commit.Decision) {
 		}
 		d.begin()
 		if cuts := inc.cfg.Cuts; cuts != nil {
-			inc.prepares.Store(d.c.Prepares(s.nextEpoch(), cuts.wanted()))
+			inc.unshown.Store(d.c.Prepared() > 0)
+			prepares := d.c.Prepares(s.nextEpoch(), cuts.wanted())
+			if inc.prepares.Store(prepares); prepares {
+				inc.left.Store(false)
+			}
 		}
 		inc.asked.Store(int64(d.c.Cut()))
 		inc.pokeAll()
@@ -296,7 +300,10 @@ func (d *driver) persist() {
 		d.do(d.c.Persisted())
 		return
 	}
-	rec, moved := d.record()
+	rec, moved, ok := d.record()
+	if !ok { // the lanes end
+		return
+	}
 	epoch := inc.epoch
 	d.inFlight = true
 	go func() {
@@ -312,8 +319,8 @@ func (d *driver) persist() {
 }
 
 // record puts the lanes' reports together; moved says that some source has got
-// further since the last epoch.
-func (d *driver) record() (rec *commit.Record, moved bool) {
+// further since the last epoch. It is not ok when the lanes have ended meanwhile.
+func (d *driver) record() (rec *commit.Record, moved, ok bool) {
 	inc, s := d.inc, d.inc.slot
 	rec = &commit.Record{Lanes: len(inc.lanes), Hint: s.hint, Manifest: s.cfg.Manifest, Splits: map[string][]commit.Split{}, Ended: d.c.Last(), Prepared: d.c.Prepared()}
 	at := map[int]map[int][]byte{}
@@ -350,12 +357,25 @@ func (d *driver) record() (rec *commit.Record, moved bool) {
 		slices.SortFunc(list, func(a, b commit.Split) int { return strings.Compare(a.ID, b.ID) })
 		rec.Splits[name] = list
 	}
+	if cuts := s.cfg.Cuts; cuts != nil {
+		cuts.unshown.Store(inc.unshown.Load() || inc.held.Load() > 0)
+	}
 	if sh := s.cfg.Shuffle; sh != nil {
+		var t Turn
+		if inc.mover != nil {
+			if t = inc.mover.Turn(); !inc.turn(t) {
+				return nil, false, false
+			}
+		}
 		rec.Shuffle = sh.Cut(inc.marks())
+		if !t.empty() {
+			groups := inc.mover.Groups()
+			inc.follow(&groups)
+		}
 		was := s.store.Last()
 		moved = moved || was == nil || !bytes.Equal(was.Shuffle, rec.Shuffle)
 	}
-	return rec, moved
+	return rec, moved, true
 }
 
 // times are the watermarks of all nodes of the stage on a lane.

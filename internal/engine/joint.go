@@ -124,7 +124,7 @@ func (j *Joiner) Has(slot, slots int, r commit.Row) bool {
 	case r.Group == commit.LaneBound:
 		return r.Lane/j.Lanes%slots == slot
 	}
-	return slotOf(r.Group, slots) == slot
+	return SlotOf(r.Group, slots) == slot
 }
 
 // Row makes the row of a slot one of the job. Other slots may have a row of a view as well.

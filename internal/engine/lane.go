@@ -55,7 +55,11 @@ type lane struct {
 	timer     *time.Timer
 
 	landings []landing // of what other slots send, by the inputs' numbers
-	news     bool      // for other slots since the last cut: a watermark of this lane has risen
+	parks    *parks    // what waits for key groups; nil: nothing does
+	frozen   bool      // watermarks are not told over edges between slots
+	late     bool      // state has come from another slot, of which something may be due
+	turns    chan *turning
+	news     bool // for other slots since the last cut: a watermark of this lane has risen
 
 	crowders []graph.Crowder // operators that may want a cut early
 	crowded  bool            // one of them does: sources wait until what has changed is in the store
@@ -76,6 +80,7 @@ type laneStage struct {
 	readers []*openReader
 	clocks  []*laneStage // of a root: those that make a watermark of its elements
 	pool    *lockedPool
+	looked  int64       // when it was last looked whether readers may be read, in the lane's free time
 	ending  map[int]int // splits that have ended: over how many inputs they have said so, until all have and nothing of theirs is held
 	counts  *laneCounters
 
@@ -142,8 +147,12 @@ func newLiveOp(n *graph.Node, live any) liveOp {
 // run works until the coordinator ends it or something fails.
 func (l *lane) run(ctx context.Context) (err error) {
 	defer l.recovered(&err)
+	l.goOn()
 	for _, st := range l.stages {
 		l.pass(st) // what was restored will not rise to where it is
+	}
+	if err := l.openLetters(); err != nil {
+		return err
 	}
 	for {
 		if err := l.commitBehind(); err != nil {
@@ -185,6 +194,12 @@ func (l *lane) run(ctx context.Context) (err error) {
 func (l *lane) round() (busy bool, err error) {
 	l.c.Now = l.inc.run.Clock()
 	l.answer()
+	if l.frozen {
+		l.thaw()
+	}
+	if l.late {
+		l.catchUp()
+	}
 	busy = l.drain(0)
 	if l.inc.cfg.Shuffle != nil {
 		more, err := l.takeIn()
@@ -194,13 +209,18 @@ func (l *lane) round() (busy bool, err error) {
 		busy = busy || more
 	}
 	for _, st := range l.stages {
-		if st.root() && !l.progress.ended(st.id) && !l.stopped() && l.room(st) {
-			more, err := l.poll(st)
-			if err != nil {
-				return false, err
-			}
-			busy = busy || more
+		if !st.root() || l.progress.ended(st.id) {
+			continue
 		}
+		may := !l.stopped() && l.room(st)
+		if st.look(l.freeTime(), may); !may {
+			continue
+		}
+		more, err := l.poll(st)
+		if err != nil {
+			return false, err
+		}
+		busy = busy || more
 	}
 	l.finishBundles()
 	l.endSplits()
@@ -288,8 +308,13 @@ func (l *lane) handle(st *laneStage, in *input, from int, q *queue, m msg) {
 	switch {
 	case m.batch != nil:
 		st.counts.elements.Add(int64(m.batch.Len()))
-		l.c.WM, l.c.Split, l.c.Src = l.progress.stages[st.id].wm, from, nil
-		st.deliver[in.index](m.batch)
+		sender := from - l.id + l.c.Lane // of the job's lanes, as those of other slots are
+		if l.parks != nil && in.shuffled {
+			l.park(in, sender, m.batch)
+		}
+		if m.batch.Len() > 0 {
+			l.deliverFrom(in, sender, m.batch)
+		}
 		select {
 		case q.free <- m.batch:
 		default:

@@ -152,6 +152,12 @@ func (l *lane) load() error {
 	relaned := !s.sameLanes(rec)
 	mine := s.lanesOf(rec, l.id)
 	put := func(r commit.Row) error {
+		if r.Node == parkedRows {
+			if l.parks == nil {
+				l.parks = newParks()
+			}
+			return l.parks.load(r.Group, r.Key, r.Val)
+		}
 		if r.Group == commit.EveryLane && !relaned && !mine(r.Lane) {
 			return nil
 		}
@@ -169,11 +175,18 @@ func (l *lane) load() error {
 	}
 	views := s.jointViews()
 	isView := func(n string) bool { _, yes := views[n]; return yes }
+	group := func(g int) bool { return int(l.inc.run.Owner[g]) == l.c.Lane }
+	if l.inc.mover != nil && !s.joint() { // a group that is another slot's may be here still
+		group = func(g int) bool { return int(s.plan.at.laneOf(s.cfg.Slot, g)) == l.c.Lane }
+	}
 	err := s.store.Rows(commit.Want{
 		Node:  func(n string) bool { return !paged[n] && !isView(n) },
 		Lane:  mine,
-		Group: func(g int) bool { return int(l.inc.run.Owner[g]) == l.c.Lane },
+		Group: group,
 	}, put)
+	if l.parks != nil {
+		l.parks.settle()
+	}
 	if err == nil && len(views) > 0 && l.id == 0 {
 		err = s.store.Rows(commit.Want{Node: isView}, put)
 	}

@@ -32,6 +32,7 @@ type outbox struct {
 	body  []byte        // of one batch
 	batch graph.Batch   // on its way to the sink
 	total *atomic.Int64 // what all lanes hold, in bytes
+	gives *atomic.Bool  // set when the sink is given something
 }
 
 const (
@@ -60,7 +61,7 @@ func (l *lane) holds(op *liveOp) bool {
 // as it may show that when it is started.
 func (l *lane) hold(op *liveOp, in any) (recv any) {
 	from := op.node.In[0]
-	o := &outbox{sink: op.committer, total: &l.inc.held}
+	o := &outbox{sink: op.committer, total: &l.inc.held, gives: &l.inc.unshown}
 	if rec := l.inc.slot.store.Last(); rec != nil {
 		o.waits = rec.Prepared > 0 && !plant.Is(plant.StartedBeforeFinal)
 	}
@@ -122,6 +123,9 @@ var errHeld = errors.New("outputs that wait for a cut of the job are damaged")
 // give gives the sink what was held: all of it, or as much as it can hold.
 func (o *outbox) give() error {
 	b := o.held
+	if len(b) > 0 {
+		o.gives.Store(true)
+	}
 	for len(b) > 0 && (o.crowder == nil || !o.crowder.Crowded()) {
 		size, n := binary.Uvarint(b)
 		if n <= 0 || size > uint64(len(b)-n) {
@@ -152,6 +156,9 @@ func (l *lane) prepareHeld(prepare bool) error {
 		}
 		if err := o.give(); err != nil {
 			return err
+		}
+		if len(o.held) > 0 {
+			l.inc.left.Store(true)
 		}
 		if l.c.Err() != nil {
 			return l.c.Err()

@@ -119,6 +119,17 @@ func (l *lane) openSplits(st *laneStage) error {
 	return nil
 }
 
+// openLetters opens the reader of dead letters: what fails is in its position from the
+// first cut on, also where it may not be read until then.
+func (l *lane) openLetters() error {
+	for _, st := range l.stages {
+		if st.root() && st.letter && !l.progress.ended(st.id) {
+			return l.openSplits(st)
+		}
+	}
+	return nil
+}
+
 // close ends a split.
 func (l *lane) close(st *laneStage, r *openReader) error {
 	st.pool.finish(r.split)
@@ -166,6 +177,16 @@ func (st *laneStage) splitsWait(l *lane) bool {
 		}
 	}
 	return false
+}
+
+// look notes whether readers may be read: while they may not, none of them becomes idle.
+func (st *laneStage) look(now int64, may bool) {
+	if !may && st.looked > 0 {
+		for _, r := range st.readers {
+			r.since += now - st.looked
+		}
+	}
+	st.looked = now
 }
 
 // freeTime is the clock less the time for which the lane could not read.

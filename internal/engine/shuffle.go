@@ -27,7 +27,7 @@ type Shuffle interface {
 	Send(edge, to int, b []byte)
 	Buffer() []byte
 	// Room reports that sources may be read whose elements can lead to frames of this
-	// rank and of higher ones.
+	// rank and of higher ones; with NoRank, to none.
 	Room(rank int) bool
 	// Next is what lane is to take in next, the highest rank first: frames of committed
 	// epochs, each once, in order, if there is room where they can lead to, which is
@@ -47,7 +47,7 @@ type ShuffleEdge struct {
 	Reach int    // the least rank to which what it brings can lead; NoRank: to none
 }
 
-// NoRank is the rank of what leads to no other slot: there is always room.
+// NoRank is the rank of what leads to no other slot: there is always room for it.
 const NoRank = math.MaxInt
 
 // Arrival is a frame, or the marks of an epoch.
@@ -55,6 +55,11 @@ type Arrival struct {
 	Edge, From int    // number of the edge, and the slot that sent it
 	Batch      []byte // valid until the next call of Next on this lane
 	Marks      []Mark // or, instead of a batch, the watermarks at the end of an epoch
+
+	// Replay, instead of all that: the first of what is parked of Group and Rank is to be
+	// taken in.
+	Replay      bool
+	Group, Rank int
 }
 
 // Mark is the watermark of one edge, as the slot before it gives it.
@@ -84,13 +89,13 @@ func (p place) owners() []uint16 {
 			own[g] = uint16(g * p.lanes / keygroup.N)
 			continue
 		}
-		own[g] = uint16(slotOf(g, p.slots)*p.lanes + g%p.lanes)
+		own[g] = p.laneOf(SlotOf(g, p.slots), g)
 	}
 	return own
 }
 
-// slotOf is the slot of a key group.
-func slotOf(group, slots int) int { return group * slots / keygroup.N }
+// SlotOf is the slot of a key group as a job begins.
+func SlotOf(group, slots int) int { return group * slots / keygroup.N }
 
 // reads reports that a split is the slot's: by its place in the source's list, or where
 // more may turn up, so that a place means nothing, by its name.
@@ -268,7 +273,7 @@ func (inc *incarnation) land(lane int) []landing {
 
 // room reports that a root may be read: what comes of it has room on its way to other slots.
 func (l *lane) room(st *laneStage) bool {
-	return st.reach == NoRank || l.inc.cfg.Shuffle.Room(st.reach)
+	return l.inc.cfg.Shuffle == nil || l.inc.cfg.Shuffle.Room(st.reach)
 }
 
 // takeMost is how many frames a lane takes in before it reads its sources again: more than
@@ -281,6 +286,13 @@ func (l *lane) takeIn() (any bool, err error) {
 		a, ok := l.inc.cfg.Shuffle.Next(l.c.Lane)
 		if !ok || l.c.Err() != nil {
 			return any, nil
+		}
+		if a.Replay {
+			if err := l.replay(a); err != nil {
+				return true, err
+			}
+			any = true
+			continue
 		}
 		if a.Batch == nil {
 			more, err := l.takeMarks(a)
@@ -317,10 +329,13 @@ func (l *lane) takeFrame(a Arrival) error {
 			return fmt.Errorf("a frame from slot %d for %s: %w", a.From, x.in.node.Name, err)
 		}
 		rest, x.b = rest[4+size:], b
-		st := l.stages[x.in.to.id]
-		st.counts.elements.Add(int64(b.Len()))
-		l.c.WM, l.c.Split, l.c.Src = l.progress.stages[st.id].wm, int(lane), nil
-		st.deliver[x.in.index](b)
+		l.stages[x.in.to.id].counts.elements.Add(int64(b.Len()))
+		if l.parks != nil {
+			if l.park(x.in, int(lane), b); b.Len() == 0 {
+				continue
+			}
+		}
+		l.deliverFrom(x.in, int(lane), b)
 	}
 	return nil
 }

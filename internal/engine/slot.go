@@ -164,6 +164,10 @@ type incarnation struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 
+	mover  Mover               // the shuffle, if key groups can move; or nil
+	told   []Mark              // by the incarnation before, where there is a mover
+	turned chan map[int][]byte // by lanes: the state that they have taken out
+
 	lanes        []*lane
 	queues       map[*input][][]*queue // by sender and receiver; nil where none is
 	roundsPerCut int
@@ -174,9 +178,11 @@ type incarnation struct {
 	committing atomic.Int64 // the newest cut whose sinks are to commit while lanes run on
 	lettersEnd atomic.Bool  // nothing can fail any more
 	prepares   atomic.Bool  // sinks that wait for cuts prepare at the newest cut asked for
+	unshown    atomic.Bool  // when that cut was asked for, some were prepared; or they were given something at it
 	shows      atomic.Int64 // how often they were told to show what they have prepared
 	finish     atomic.Bool  // they have shown everything
 	held       atomic.Int64 // bytes in front of them
+	left       atomic.Bool  // some sink was not given all when it prepared last
 	up         chan report
 	exits      chan error
 }
@@ -216,12 +222,16 @@ func (s *slot) incarnate(parent context.Context, replay Replay) (commit.Decision
 	defer cancel(nil)
 	n := s.cfg.Lanes
 	inc := &incarnation{slot: s, cfg: &s.cfg, plan: s.plan, ctx: ctx, cancel: cancel, queues: map[*input][][]*queue{},
-		roundsPerCut: s.cfg.EpochBundles, up: make(chan report, 4*n), exits: make(chan error, n)}
+		roundsPerCut: s.cfg.EpochBundles, up: make(chan report, 4*n), exits: make(chan error, n), turned: make(chan map[int][]byte, n)}
 	before, careful := s.store.Last(), replay.Careful
 	inc.run = s.newRun(ctx, careful)
 	inc.run.Cancel = cancel
 	inc.makeQueues()
 	inc.makeLanes()
+	if groups, mover := s.groups(); mover != nil {
+		inc.mover, inc.told = mover, groups.Marks
+		inc.follow(groups)
+	}
 	if err := inc.openLanes(); err != nil {
 		inc.shut(true, s.endsJob(err, careful, parent), false)
 		return commit.Nothing, err
@@ -265,7 +275,7 @@ func (s *slot) incarnate(parent context.Context, replay Replay) (commit.Decision
 func (s *slot) newRun(ctx context.Context, careful bool) *graph.Run {
 	n := s.cfg.Lanes
 	run := &graph.Run{
-		Context: ctx, Clock: s.cfg.clock(), Aligned: &graph.Alignments{}, Nodes: s.graph.Nodes, Epochs: s.cfg.epochs(), Careful: careful, Slots: s.cfg.Slots, Owner: s.plan.at.owners(), TempDir: s.tempDir,
+		Context: ctx, Clock: s.cfg.clock(), Aligned: &graph.Alignments{}, Nodes: s.graph.Nodes, Epochs: s.cfg.epochs(), Careful: careful, Slots: s.cfg.Slots, Owner: s.plan.at.owners(), Here: s.plan.at.owners(), TempDir: s.tempDir,
 		MemoryBudget: s.cfg.MemoryBudget / int64(n*max(s.plan.spills, 1)), Retries: s.cfg.Retries,
 		Park: s.cfg.OnError == Park, Metrics: s.metrics, Letters: &graph.Letters{}, Views: make([]graph.ViewSlot, s.graph.Views),
 	}
@@ -320,7 +330,7 @@ func (inc *incarnation) makeLanes() {
 		}
 	}
 	for id := range n {
-		l := &lane{inc: inc, id: id, progress: newProgress(inc.plan, id), wake: make(chan struct{}, 1), ctl: make(chan commit.Decision, 1),
+		l := &lane{inc: inc, id: id, progress: newProgress(inc.plan, id), wake: make(chan struct{}, 1), ctl: make(chan commit.Decision, 1), turns: make(chan *turning, 1),
 			landings: inc.land(id), quantum: 1024, timer: time.NewTimer(time.Hour),
 			c: &graph.Ctx{TS: window.MinTime, WM: window.MinTime, Win: window.Global, Lane: at.first() + id, Lanes: at.all(), Run: inc.run}}
 		if inc.cfg.EpochBundles > 0 {

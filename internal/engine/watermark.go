@@ -126,6 +126,9 @@ func (l *lane) pass(st *laneStage) {
 		all = all && st.ops[i].out == window.MaxTime
 	}
 	for i, in := range st.outs {
+		if l.frozen && in.shuffled {
+			continue
+		}
 		wm := stage.wm
 		if st.governs[i] >= 0 {
 			wm = st.ops[st.governs[i]].out

@@ -311,9 +311,9 @@ func (o *combine[K, V, A, R]) drop(c *graph.Ctx, f *fold[K, A]) {
 	o.recycle(f)
 }
 
-// mine reports that this lane owns k.
+// mine reports that this lane has the state of k.
 func (o *combine[K, V, A, R]) mine(c *graph.Ctx, k K) bool {
-	return int(c.Run.Owner[keygroup.Group(o.hash.Sum(k))]) == c.Lane
+	return int(c.Run.Here[keygroup.Group(o.hash.Sum(k))]) == c.Lane
 }
 
 func (o *combine[K, V, A, R]) emit(c *graph.Ctx, f *fold[K, A]) {

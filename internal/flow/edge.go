@@ -280,3 +280,41 @@ func (e *keyEdge[K, V]) Sender(c *graph.Ctx, owner []uint16, send func(int, grap
 	}
 	return &keyIn[K, V]{one, by}, o.flush
 }
+
+// Part implements graph.KeyedEdge.
+func (e *keyEdge[K, V]) Part(gb graph.Batch, groups func(group int) bool, f func(group int, part graph.Batch)) {
+	b := gb.(*Batch[coder.KV[K, V]])
+	parts := map[int]*Batch[coder.KV[K, V]]{}
+	var order []int
+	n := 0
+	for i := range b.vals {
+		group := keygroup.Group(e.hash.Sum(b.vals[i].Key))
+		if !groups(group) {
+			b.vals[n], b.ts[n] = b.vals[i], b.ts[i]
+			if e.cfg.Windows {
+				b.meta[n] = b.meta[i]
+			}
+			n++
+			continue
+		}
+		p := parts[group]
+		if p == nil {
+			p = &Batch[coder.KV[K, V]]{points: b.points}
+			parts[group], order = p, append(order, group)
+		}
+		p.vals, p.ts = append(p.vals, b.vals[i]), append(p.ts, b.ts[i])
+		if e.cfg.Windows {
+			p.meta = append(p.meta, b.meta[i])
+		}
+	}
+	if b.points {
+		clear(b.vals[n:])
+	}
+	b.vals, b.ts = b.vals[:n], b.ts[:n]
+	if e.cfg.Windows {
+		b.meta = b.meta[:n]
+	}
+	for _, group := range order {
+		f(group, parts[group])
+	}
+}

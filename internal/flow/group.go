@@ -145,7 +145,7 @@ func (o *group[K, V]) spill(c *graph.Ctx) error {
 		return err
 	}
 	if o.runs = append(o.runs, run); len(o.runs) >= mostRuns {
-		if err := o.compact(c); err != nil {
+		if err := o.compact(c, nil); err != nil {
 			return err
 		}
 	}
@@ -159,8 +159,8 @@ func (o *group[K, V]) spill(c *graph.Ctx) error {
 // mostRuns is how many files one grouping keeps open on one lane.
 const mostRuns = 64
 
-// compact merges all runs into one.
-func (o *group[K, V]) compact(c *graph.Ctx) error {
+// compact merges all runs into one, without the keys of groups that are dropped; nil: with all.
+func (o *group[K, V]) compact(c *graph.Ctx, drops func(group int) bool) error {
 	w, err := newRunWriter(c.Run.TempDir)
 	if err != nil {
 		return err
@@ -174,6 +174,12 @@ func (o *group[K, V]) compact(c *graph.Ctx) error {
 		}
 		if least == nil {
 			break
+		}
+		if drops != nil && drops(keygroup.Group(least.row.hash)) {
+			if err := least.skip(); err != nil {
+				return err
+			}
+			continue
 		}
 		row := spillRow{win: least.row.win, hash: least.row.hash, key: slices.Clone(least.row.key)}
 		var parts []*run
@@ -430,4 +436,9 @@ func (e *owningEdge[T]) Sender(c *graph.Ctx, owner []uint16, send func(int, grap
 	recv, flush := e.Edge.Sender(c, owner, send)
 	r := recvOf[T](recv)
 	return Recv[T](func(c *graph.Ctx, v T) { r(c, e.own(v)) }), flush
+}
+
+// Part implements graph.KeyedEdge, where the edge is one by key.
+func (e *owningEdge[T]) Part(b graph.Batch, groups func(group int) bool, f func(group int, part graph.Batch)) {
+	e.Edge.(graph.KeyedEdge).Part(b, groups, f)
 }

@@ -16,7 +16,7 @@ import (
 
 // testLane is a Ctx with a run.
 func testLane(t testing.TB, change ...func(*graph.Run)) *graph.Ctx {
-	run := &graph.Run{Nodes: []*graph.Node{{Name: "op", Pos: "x_test.go:1"}}, Context: t.Context(), TempDir: t.TempDir(), Metrics: &graph.Metrics{}, Owner: make([]uint16, keygroup.N), Letters: &graph.Letters{}}
+	run := &graph.Run{Nodes: []*graph.Node{{Name: "op", Pos: "x_test.go:1"}}, Context: t.Context(), TempDir: t.TempDir(), Metrics: &graph.Metrics{}, Owner: make([]uint16, keygroup.N), Here: make([]uint16, keygroup.N), Letters: &graph.Letters{}}
 	run.OnFailure = func(_ *graph.Ctx, f *graph.Failure) bool { run.Letters.Put(f); return true }
 	for _, f := range change {
 		f(run)

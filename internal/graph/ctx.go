@@ -87,7 +87,8 @@ type Run struct {
 	Epochs       bool                    // state changes are asked for (Keeper.Delta); false: nobody will
 	Careful      bool                    // user calls are guarded one by one, and a failure goes to OnFailure
 	Slots        int                     // of the job; 0 is 1
-	Owner        []uint16                // key group -> lane
+	Owner        []uint16                // key group -> lane that its elements go to
+	Here         []uint16                // key group -> lane that has its state; as Owner, but while groups move between slots
 	TempDir      string                  // of this run; removed when it ends
 	MemoryBudget int64                   // bytes that one grouping may hold on one lane before it spills
 	Park         bool                    // a key whose element fails for good waits, with all that comes for it

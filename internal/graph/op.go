@@ -137,6 +137,19 @@ func (a *Anew) Chooses(group int) bool {
 // All chooses all rows.
 func All() Anew { return Anew{true, func(int) bool { return true }} }
 
+// Mover is a Keeper whose rows of a key group can go to the same operator of another slot,
+// and come from there, while elements flow. Both are done between elements, at a cut.
+type Mover interface {
+	Rewriter
+	// Leave forgets all rows of the chosen groups, and what belongs to them: another slot has
+	// them from now on. The last Delta has held all of them; what else is to go with them is
+	// put into w, as rows of theirs.
+	Leave(c *Ctx, groups func(group int) bool, w DeltaWriter)
+	// Came says that Load has put in rows of groups that were not here. The next Rewrite
+	// chooses them.
+	Came(c *Ctx)
+}
+
 // Pager is a Keeper whose rows need not all be in memory: it reads those that it
 // misses from a store, and lets go of some that the store has.
 type Pager interface {
@@ -297,6 +310,14 @@ type Edge interface {
 	// Unmarshal reads what Marshal wrote, all of b, into an empty batch, or a new one
 	// if that is nil. It keeps nothing of b, and takes no more memory than b justifies.
 	Unmarshal(b []byte, into Batch) (Batch, error)
+}
+
+// KeyedEdge is an Edge by key.
+type KeyedEdge interface {
+	Edge
+	// Part takes the elements of chosen key groups out of a batch, and calls f for each of
+	// these groups with a batch of what was of it, in order.
+	Part(b Batch, groups func(group int) bool, f func(group int, part Batch))
 }
 
 // Batch is a *flow.Batch[T] that the engine moves and counts.

@@ -268,7 +268,7 @@ func (m *member) Room(rank int) bool {
 }
 
 func (m *member) room(rank int) bool {
-	if m.job.window == 0 {
+	if m.job.window == 0 || rank == engine.NoRank {
 		return true
 	}
 	on := map[class]int{}

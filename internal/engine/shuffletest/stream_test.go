@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -252,5 +254,46 @@ func TestSlots_damaged(t *testing.T) {
 			require.ErrorContains(t, all, want)
 			require.NotContains(t, all.Error(), "BUG")
 		})
+	}
+}
+
+// Goal: a clock behind an exchange knows the lanes apart that send to it, its own slot's and
+// others'. Method: it says which one it follows: the one that is behind, which is of its slot.
+func TestSlots_clockBehindExchange(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	f := feed{make(chan int64, 100), make(chan int64, 100)} // of slots 0 and 1
+	p := pipeline.New()
+	at := pipeline.EventTime(pipeline.Reshuffle(pipeline.Read[int64](p, "test.Feed", f)), time.UnixMilli)
+	k := pipeline.KeyBy(at, func(v int64) int64 { return v % 10 }).Windowed(window.Fixed(time.Hour))
+	sums := pipeline.CombinePerKey(k, pipeline.Combiner[int64, int64, int64]{
+		Add: func(a *int64, v int64) { *a += v }, Merge: func(a *int64, b int64) { *a += b }, Extract: func(a int64) int64 { return a }})
+	pipeline.ForEach(pipeline.Pairs(sums), func(context.Context, pipeline.KV[int64, int64]) error { return nil })
+	require.NoError(t, p.Err())
+	j := newJob(2, 1)
+	seen, ended := &engine.Observer{}, make(chan error, 2)
+	for s, m := range j.slots {
+		cfg := engine.Config{Slot: s, Slots: 2, Lanes: 1, Epoch: time.Millisecond, Store: m, Shuffle: m}
+		if s == 1 {
+			cfg.Observe = seen
+		}
+		go func() {
+			_, err := engine.Run(ctx, p.Graph(), cfg)
+			ended <- err
+		}()
+	}
+	for v := range int64(20) {
+		f[0] <- 1000 + v
+		f[1] <- 10 + v
+	}
+	require.Eventually(t, func() bool {
+		says := ""
+		for _, s := range seen.Explain(time.Second).Stages {
+			says += fmt.Sprintln(s.Transform, s.Why)
+		}
+		return strings.Contains(says, "follows what lane 1 sends it, whose newest time is 1970-01-01T00:00:00.02")
+	}, 20*time.Second, 5*time.Millisecond)
+	cancel(errKilled)
+	for range 2 {
+		require.Equal(t, errKilled, <-ended)
 	}
 }
