@@ -60,10 +60,11 @@ type (
 		At  []Ident
 	}
 	// Look reads the records of a complete cut, of those slots that have one in it:
-	// [Leader.Looked].
+	// [Leader.Looked]. Since is for [Shown].
 	Look struct {
-		Cut Cut
-		At  []Ident
+		Cut   Cut
+		At    []Ident
+		Since uint64
 	}
 	// PutJob puts the job record into its register: [Leader.Durable]. When the register
 	// is fenced, the driver stops the leader.

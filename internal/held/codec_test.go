@@ -31,7 +31,7 @@ func examples() []thing {
 			At: [][]Pos{{{45, 0}, {44, 3}}, {{1, 0}, {1, 0}}}, Have: []Epoch{45, 0}, Seen: []Inc{2<<32 | 9, 0}, Full: true, Lost: true, Waits: true,
 			Moves: Moves{Version: 3, Before: []byte("b"), Await: []int{5, 6}, Given: given, Drained: 42},
 		},
-		&News{Job: job, Asked: 5, Rest: true},
+		&News{Job: job, Asked: 5, Told: 9, Rest: true},
 		&Record{
 			Gen: 2, Slot: 1, Inc: 2<<32 | 9, Epoch: 44, History: history, Colour: 5, Tag: tag, Last: []Epoch{44, 0}, Marks: []byte("m"),
 			At:   [][]Place{{{Pos{45, 0}, []byte("w"), 3, []byte("late")}, {Pos{44, 3}, nil, 2, nil}}},
@@ -40,7 +40,7 @@ func examples() []thing {
 				Assignment: Assignment{3, []int{1, 0, 0}}, Before: []byte("b"), Await: []Await{{5, true, []int{0, 70}}, {6, false, nil}},
 				Give: []int{8}, Given: given, Drained: 42,
 			},
-			Chunks: []Chunk{{2, 2<<32 | 9, 44, 3, 0xdeadbeef}}, State: []byte("state"),
+			Chunks: []Chunk{{2, 2<<32 | 9, 44, 3, 0xdeadbeef}}, State: []byte("state"), Rests: true, Word: 7, Unshown: true,
 		},
 		&job,
 		&Cell{Ballot: 3 << 32, By: 2<<32 | 9, Version: 6, Value: []byte("value"), Learns: true},

@@ -68,6 +68,7 @@ func (m *State) fields(c *codec) {
 func (m *News) fields(c *codec) {
 	m.Job.fields(c)
 	number(c, &m.Asked)
+	number(c, &m.Told)
 	c.bool(&m.Rest)
 }
 
@@ -86,6 +87,9 @@ func (r *Record) fields(c *codec) {
 	list(c, &r.Kept, keptFields)
 	list(c, &r.Chunks, chunkFields)
 	c.bytes(&r.State)
+	c.bool(&r.Rests)
+	c.bool(&r.Unshown)
+	c.raw(&r.Word)
 }
 
 func (j *Job) fields(c *codec) {

@@ -202,3 +202,51 @@ func TestSlot_holdsLittleOfTheUnknown(t *testing.T) {
 	s.State(other(9<<32, 1, 0, 0, 0), 2*milli)
 	assert.True(t, frame(9<<32, 2))
 }
+
+// Goal: a group counts as drained when sinks have shown all that came of it, too, where they
+// wait for cuts.
+func TestSlot_drainsIntoSinks(t *testing.T) {
+	s := moving(t)
+	s.Shown(1)
+	s.State(behind(2, 1, Moves{}), 3*milli)
+	s.Next(0)
+	s.State(behind(3, 2, Moves{Version: 1, Await: []int{0}}), 4*milli)
+	s.Next(0)
+	s.Next(0)
+	require.Equal(t, []int{0}, s.Turn().Give)
+	r := commit(t, s, 5*milli)
+	assert.Equal(t, []Given{{0, 1, 1 << 32, 2}}, r.Groups.Given)
+	assert.Equal(t, Epoch(1), r.Groups.Drained)
+	s.touched = false
+	s.Shown(1)
+	assert.False(t, s.touched)
+	s.Shown(2)
+	assert.True(t, s.touched, "the new owner waits for a record that says so")
+	assert.Equal(t, Epoch(2), commit(t, s, 6*milli).Groups.Drained)
+}
+
+// Goal: what is heard between a turn and its cut is of the next one.
+func TestSlot_turnsOnce(t *testing.T) {
+	s := moving(t)
+	given := Given{2, 1, 7 << 32, 1}
+	s.State(behind(2, 1, Moves{Version: 1, Given: []Given{given}, Drained: 1}), 3*milli)
+	assert.Empty(t, s.Turn().Adopt)
+	s.Adopted([]Given{given})
+	r := commit(t, s, 4*milli)
+	assert.Equal(t, []Await{{2, false, nil}}, r.Groups.Await)
+	assert.Empty(t, s.Turn().Adopt, "its watermark is behind that of who gave it")
+	a, _ := s.Next(0)
+	require.True(t, a.End)
+	assert.Equal(t, []Given{given}, s.Turn().Adopt)
+	assert.Empty(t, commit(t, s, 5*milli).Groups.Await)
+}
+
+// Goal: a job that was begun by a version in which no group moved goes on with the groups that
+// slots had there.
+func TestGroups_ofAnOlderVersion(t *testing.T) {
+	cfg := moving(t).cfg
+	s := NewSlot(cfg, 1, 2<<32, &Record{Gen: 1, Inc: 1 << 32, Epoch: 3}, nil, 0)
+	assert.Equal(t, cfg.Owner, s.Groups().Owner)
+	l := NewLeader(LeaderConfig{Slots: 2, Owner: cfg.Owner}, &Job{Gen: 1, At: make([]Ident, 2)}, 0)
+	assert.Equal(t, cfg.Owner, put(l.Acts()).Groups.Owner)
+}

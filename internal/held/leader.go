@@ -25,9 +25,15 @@ type Leader struct {
 	putting *Job // not durable yet
 	stopped bool
 
-	owner  []int // that an assignment is wanted for; nil: none is
-	rest   rest  // on the way to a savepoint
-	asked  Cut   // 0: none is
+	owner  []int  // that an assignment is wanted for; nil: none is
+	save   bool   // a savepoint is wished for
+	drain  bool   // that the job comes to its last cut
+	first  uint64 // the version of the job record that it began with
+	before Cut    // the newest when that was wished: what was tagged for it may be older than the wish
+	rest   rest   // on the way to either
+	shown  bool   // the cut that was looked at last is good to stop at
+	told   uint64 // how often
+	asked  Cut    // 0: none is
 	since  time.Duration
 	next   time.Duration // when to ask for a cut, if none is asked for
 	wrote  time.Duration // that the record was put
@@ -53,11 +59,15 @@ func NewLeader(cfg LeaderConfig, job *Job, now time.Duration) *Leader {
 	if job == nil {
 		job = &Job{Gen: 1, At: make([]Ident, cfg.Slots), Settled: true, Groups: Assignment{Owner: cfg.Owner}}
 	}
+	if job.Groups.Owner == nil && job.Groups.Version == 0 { // of a version in which no group moved
+		job.Groups.Owner = cfg.Owner
+	}
 	l.colour = job.Cut
 	for i := range l.slots {
 		l.slots[i].at = now
 	}
 	l.put(*job)
+	l.first = l.putting.Version
 	return l
 }
 
@@ -84,6 +94,9 @@ func (l *Leader) Durable(now time.Duration) {
 	l.job, l.putting = *l.putting, nil
 	if l.wrote = now; rolled || cut {
 		l.next = now + l.cfg.CutEvery
+	}
+	if l.rest == tired { // by who leads since just now, or the job has gone back
+		l.next = min(l.next, now+l.cfg.Tell)
 	}
 	if cut {
 		l.look()
@@ -197,7 +210,7 @@ func (l *Leader) Tick(now time.Duration) {
 	}
 	l.now = now
 	switch {
-	case l.owner != nil && (l.job.Settled || plant.Is(plant.AssignedTooSoon)):
+	case l.owner != nil && !l.drain && (l.job.Settled || plant.Is(plant.AssignedTooSoon)):
 		l.assign()
 	case now-l.wrote >= l.cfg.CutEvery+l.cfg.GiveUp:
 		// Is this still the leader? If so, the record is where everybody can read it again.
@@ -218,7 +231,8 @@ func (l *Leader) Tick(now time.Duration) {
 
 func (l *Leader) tell() {
 	l.toldAt = l.now
-	l.acts = append(l.acts, SendNews{News{Job: l.job, Asked: l.asked, Rest: l.rest.sources()}})
+	l.told++
+	l.acts = append(l.acts, SendNews{News{Job: l.job, Asked: l.asked, Told: l.told, Rest: l.sources()}})
 }
 
 // onlySilent reports that the cut waits only for slots that are silent.

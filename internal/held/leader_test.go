@@ -17,7 +17,7 @@ func leadTwo(t *testing.T) *Leader {
 	require.Len(t, acts, 1)
 	assert.Equal(t, PutJob{&Job{Version: 1, Gen: 1, At: make([]Ident, 2), Settled: true}}, acts[0])
 	l.Durable(0)
-	require.Equal(t, []Act{SendNews{News{Job: Job{Version: 1, Gen: 1, At: make([]Ident, 2), Settled: true}}}}, l.Acts())
+	require.Equal(t, []Act{SendNews{News{Job: Job{Version: 1, Gen: 1, At: make([]Ident, 2), Settled: true}, Told: 1}}}, l.Acts())
 	return l
 }
 

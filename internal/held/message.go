@@ -66,5 +66,6 @@ type State struct {
 type News struct {
 	Job   Job
 	Asked Cut
-	Rest  bool
+	Told  uint64 // rises with each that a leader tells; 0: it is read from the register, and nothing is known of Rest
+	Rest  bool   // sources are to rest
 }

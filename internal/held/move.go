@@ -24,15 +24,21 @@ func (s *Slot) Turn() Turn {
 	if !s.Running() || s.pending != nil {
 		return Turn{}
 	}
-	s.turn.Adopt = s.arrived
+	if s.adopts() {
+		s.turn.Adopt = slices.Clone(s.arrived) // what comes until the cut is of the next
+	}
 	if s.gives() {
 		s.turn.Give = s.groups.Give
 	}
 	if s.switches() {
-		s.turn.Next = &s.next
+		next := s.next
+		s.turn.Next = &next
 	}
 	return s.turn
 }
+
+// Groups is where key groups are, as the open epoch has it.
+func (s *Slot) Groups() Groups { return s.groups.clone() }
 
 // Owner is the slot that elements of a group go to now. It changes with [Slot.Cut].
 func (s *Slot) Owner(group int) int { return s.groups.Owner[group] }
@@ -131,11 +137,16 @@ func (s *Slot) behind(v Version) {
 	s.schedule()
 }
 
-// gives reports that all input of the assignment before is taken in.
-func (s *Slot) gives() bool {
-	if len(s.groups.Give) == 0 {
-		return false
-	}
+// gives reports that groups are to be taken out: all input of the assignment before is taken in.
+func (s *Slot) gives() bool { return len(s.groups.Give) > 0 && s.turnedAll() }
+
+// adopts reports that groups are to be put in: watermarks are where they were when the groups
+// were taken out. Behind that, what has fired there would fire again.
+func (s *Slot) adopts() bool { return len(s.arrived) > 0 && s.turnedAll() }
+
+// turnedAll reports that all input of the assignment before is taken in, with the watermarks that
+// it ends with.
+func (s *Slot) turnedAll() bool {
 	for i := range s.peers {
 		for c, p := range s.peers[i].place {
 			if i != s.cfg.Slot && p.Version < s.groups.Version && !(plant.Is(plant.GiveByOneRank) && s.cfg.Rank(Class(c)) < s.cfg.Ranks-1) {
@@ -148,7 +159,7 @@ func (s *Slot) gives() bool {
 
 // moves reports that a cut is due for the sake of key groups.
 func (s *Slot) moves() bool {
-	return s.switches() || s.groups.Version > s.rec.Groups.Version || s.gives() || len(s.arrived) > 0
+	return s.switches() || s.groups.Version > s.rec.Groups.Version || s.gives() || s.adopts()
 }
 
 // turned applies a turn to the record of the epoch that ends.
@@ -166,16 +177,33 @@ func (s *Slot) turned(t *Turn) {
 			s.arrive(g.Group)
 		}
 	}
-	if len(t.Adopt) > 0 {
-		s.arrived = nil
-	}
+	s.arrived = slices.Delete(s.arrived, 0, len(t.Adopt))
 	s.groups.Drained = s.drained()
 }
 
+// Shown says up to which epoch sinks have shown all outputs, where they wait for cuts: a group
+// is adopted behind that, so that they are given the outputs of a key in order. A driver whose
+// sinks don't wait says nothing.
+func (s *Slot) Shown(e Epoch) {
+	if e != s.shown {
+		s.shown = e
+		s.drains()
+	}
+}
+
+// drains looks whether the new owner of a group waits for a record that says it is drained.
+func (s *Slot) drains() {
+	for _, g := range s.groups.Given {
+		if s.rec.Groups.Drained < g.Epoch && s.drained() >= g.Epoch {
+			s.touched = true
+		}
+	}
+}
+
 // drained is the last epoch up to which receivers have durably applied all, by records
-// that are not beyond this slot's colour.
+// that are not beyond this slot's colour, and sinks have shown all.
 func (s *Slot) drained() Epoch {
-	e := s.open
+	e := min(s.open, s.shown)
 	for i := range s.peers {
 		p := &s.peers[i]
 		switch {
@@ -222,11 +250,7 @@ func (s *Slot) forget(i int) {
 	if len(s.groups.Given) < before {
 		s.touched = true
 	}
-	for _, g := range s.groups.Given { // the new owner waits for a record that says so
-		if s.rec.Groups.Drained < g.Epoch && s.drained() >= g.Epoch {
-			s.touched = true
-		}
-	}
+	s.drains()
 }
 
 // offers are the groups that a slot has given and this one may adopt.

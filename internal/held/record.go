@@ -16,6 +16,9 @@ type Record struct {
 	Kept    []Kept  // epochs with a durable copy that a receiver may still need
 	Chunks  []Chunk // of the changelog, in order; replay passes over all others
 	State   []byte  // what the driver adds: positions of sources, timers, the outbox
+	Rests   bool    // sources rest behind it
+	Word    uint64  // the version of the job record by whose leader's word that is so; 0: nobody's yet
+	Unshown bool    // outputs of before its epoch, or that its sinks do not have yet, are not shown
 }
 
 // Ident names the record.

@@ -96,7 +96,7 @@ func (s *Slot) Cut(state, marks []byte, now time.Duration) bool {
 	s.now, s.cutAt, s.asked, s.sent, s.touched = max(s.now, now), now, false, false, false
 	r := &Record{
 		Gen: s.gen, Slot: s.cfg.Slot, Inc: s.inc, Epoch: s.open, History: s.history,
-		Colour: s.colour, Tag: s.rec.Tag, Marks: marks, State: state,
+		Colour: s.colour, Tag: s.rec.Tag, Marks: marks, State: state, Rests: s.rest, Word: s.version, Unshown: s.unshown,
 	}
 	p := &pending{rec: r, tagged: s.want > s.colour, acked: make([]Inc, s.cfg.Slots), stood: make([]Inc, s.cfg.Slots)}
 	for i := range s.peers {

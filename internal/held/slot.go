@@ -1,6 +1,7 @@
 package held
 
 import (
+	"math"
 	"time"
 
 	"github.com/millrace/millrace/internal/held/plant"
@@ -60,12 +61,16 @@ type Slot struct {
 	asking  []int      // groups whose state is on its way
 	arrived []Given    // the next cut adopts it
 	turn    Turn       // of the next cut
+	shown   Epoch      // outputs of epochs up to this one are shown
 
 	parked   int // bytes
 	outbox   int // bytes
 	keeps    int // bytes
 	toldFull bool
-	rest     bool // sources rest
+	unshown  bool
+	rest     bool   // sources rest
+	version  uint64 // of the newest job record that a leader has told
+	told     uint64 // the newest News of that
 
 	peers   []peer
 	full    []int // by rank: how many classes of receivers have no room
@@ -82,7 +87,7 @@ type Slot struct {
 func NewSlot(cfg Config, gen Gen, inc Inc, rec *Record, standby *Standby, now time.Duration) *Slot {
 	s := &Slot{
 		cfg: cfg, gen: gen, inc: inc, jobGen: gen, now: now, cutAt: now, stateAt: now,
-		peers: make([]peer, cfg.Slots), full: make([]int, cfg.Ranks), turns: make([]int, cfg.Classes()),
+		shown: math.MaxUint64, peers: make([]peer, cfg.Slots), full: make([]int, cfg.Ranks), turns: make([]int, cfg.Classes()),
 	}
 	first := Record{Slot: cfg.Slot, Groups: Groups{Assignment: Assignment{Owner: cfg.Owner}}}
 	if rec != nil {
@@ -91,7 +96,10 @@ func NewSlot(cfg Config, gen Gen, inc Inc, rec *Record, standby *Standby, now ti
 			first.Tag = Tag{}
 		}
 	}
-	first.Gen, first.Inc = gen, inc
+	if first.Groups.Owner == nil && first.Groups.Version == 0 { // of a version in which no group moved
+		first.Groups.Owner = cfg.Owner
+	}
+	first.Gen, first.Inc, first.Rests, first.Word = gen, inc, false, 0
 	first.History = began(first.History, Span{inc, first.Epoch})
 	if plant.Is(plant.HistoryForgotten) {
 		first.History = []Span{{inc, 0}}
@@ -182,7 +190,8 @@ func (s *Slot) Committed(now time.Duration) {
 	s.schedule()
 }
 
-// News takes what a leader tells, or what was read in the job register.
+// News takes what a leader tells, or what was read in the job register: then Rest is to be
+// what [Slot.Rests] says.
 func (s *Slot) News(m *News, now time.Duration) {
 	if s.stopped || m.Job.Gen < s.gen {
 		return
@@ -193,10 +202,7 @@ func (s *Slot) News(m *News, now time.Duration) {
 		return
 	}
 	s.wish(m.Asked)
-	if s.rest && !m.Rest {
-		s.do(Wake{})
-	}
-	s.rest = m.Rest
+	s.rests(m)
 	s.heardOf(&m.Job.Groups)
 	if s.cfg.Slot < len(m.Job.At) {
 		if e := m.Job.At[s.cfg.Slot].Epoch; e > s.final {
@@ -205,6 +211,20 @@ func (s *Slot) News(m *News, now time.Duration) {
 		}
 	}
 	s.schedule()
+}
+
+// rests notes whether sources are to rest, unless that is old: of a leader that was replaced,
+// and does not know it, or overtaken by what this one has told since.
+func (s *Slot) rests(m *News) {
+	old := m.Job.Version < s.version && !plant.Is(plant.ReplacedWakes) ||
+		m.Job.Version == s.version && m.Told <= s.told && !plant.Is(plant.OvertakenWakes)
+	if m.Told == 0 || old {
+		return
+	}
+	if s.version, s.told = m.Job.Version, m.Told; s.rest && !m.Rest {
+		s.do(Wake{})
+	}
+	s.rest = m.Rest
 }
 
 // Tick says what time it is; it is to be called every few milliseconds.
@@ -231,9 +251,21 @@ func (s *Slot) Tick(now time.Duration) {
 // epoch without anything is not cut until a cut of the job wants it.
 func (s *Slot) Touch() { s.touched = true }
 
-// Waits says whether the slot has come to its end but for outputs that wait for a cut: then
-// the next one comes sooner.
+// Waits says whether something waits for a cut: outputs of a slot that has come to its end, or
+// groups that are on their way. Then the next one comes sooner.
 func (s *Slot) Waits(yes bool) { s.waits = yes }
+
+// Rest lets sources rest until a leader says otherwise. It is for an incarnation that begins
+// while the job drains.
+func (s *Slot) Rest() { s.rest = true }
+
+// Rests reports that sources rest.
+func (s *Slot) Rests() bool { return s.rest }
+
+// Unshown says, before [Slot.Cut], whether there are outputs that are not shown: those of
+// former epochs, and those that wait in front of sinks behind this one. What sinks are given
+// at the end of this epoch is not meant, if they had nothing before.
+func (s *Slot) Unshown(yes bool) { s.unshown = yes }
 
 // wish asks for a tag.
 func (s *Slot) wish(c Cut) { s.want = max(s.want, c) }

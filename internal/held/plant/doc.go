@@ -57,6 +57,8 @@ const (
 
 	// In held.Slot, as a whole.
 	GenerationIgnored Bug = "messages of other generations are taken"
+	ReplacedWakes     Bug = "sources go on at the word of a leader that was replaced"
+	OvertakenWakes    Bug = "sources go on at a word of the leader that a later one has overtaken"
 	ZombieGoesOn      Bug = "a slot goes on though somebody knows a newer incarnation"
 	KeptNotLeft       Bug = "who begins again in the same process does not keep what was kept"
 	AppliedNotLeft    Bug = "who begins again in the same process does not hold what was applied"
@@ -74,6 +76,11 @@ const (
 	NeverUnderWay       Bug = "a savepoint is made of any complete cut"
 	MovingIsQuiet       Bug = "a savepoint is made while a key group is under way"
 	RestIsNotHeld       Bug = "the cut of a savepoint is followed by another while it is read"
+	DrainedUnshown      Bug = "a job is drained while outputs wait to be shown"
+	DrainedAwake        Bug = "a job is drained before all sources rest"
+	RestsByOldWord      Bug = "a job is drained by records that rest by the word of a leader that was replaced"
+	DrainedByOldCut     Bug = "a job is drained by a cut from before that was wished"
+	DrainedWakes        Bug = "sources go on when a job is drained"
 
 	// In held.Register.
 	UnknownIsOK    Bug = "a put without an answer counts as done"
@@ -126,6 +133,8 @@ var All = []Bug{
 	OthersOverfull,
 	AnyAheadIsHeld,
 	GenerationIgnored,
+	ReplacedWakes,
+	OvertakenWakes,
 	ZombieGoesOn,
 	KeptNotLeft,
 	AppliedNotLeft,
@@ -141,6 +150,11 @@ var All = []Bug{
 	NeverUnderWay,
 	MovingIsQuiet,
 	RestIsNotHeld,
+	DrainedUnshown,
+	DrainedAwake,
+	RestsByOldWord,
+	DrainedByOldCut,
+	DrainedWakes,
 	UnknownIsOK,
 	NotFenced,
 	FencedInTime,

@@ -20,6 +20,7 @@ type Counters struct {
 	Cuts      int // complete
 	Fetched   int // cuts that waited only for silent slots
 	Rested    int // cuts at which nothing was under way, for savepoints
+	Drained   int // cuts at which a job could stop
 	Silent    int // cuts with the last record of a silent slot
 	Rollbacks int
 	Replays   int
@@ -61,6 +62,7 @@ func (c *Counters) Add(o Counters) {
 	c.Fetched += o.Fetched
 	c.Silent += o.Silent
 	c.Rested += o.Rested
+	c.Drained += o.Drained
 	c.Rollbacks += o.Rollbacks
 	c.Replays += o.Replays
 	c.Copies += o.Copies
@@ -89,7 +91,7 @@ func (c Counters) String() string {
 	for k := range Kinds {
 		fmt.Fprintf(&b, "%v %d, ", k, c.Faults[k])
 	}
-	fmt.Fprintf(&b, "messages lost %d\ntakeovers %d, %d of %d standbys, %d behind a cut; leaders %d; epochs %d, sent again %d, copied %d; tags %d, void %d; cuts %d, with the last record of a silent slot %d of %d tried, at rest %d, rollbacks %d; registers read %d; ends told %d, nobody left %d times; assignments %d, followed %d times, groups given %d, adopted %d, elements replayed %d, parked at most %d bytes; outbox at most %d bytes, kept %d, ahead %d; acceptors replaced %d, puts given up %d; held at most %d bytes of a source and class; healing took %v",
-		c.Lost, c.Takeovers, c.Promoted, c.Standbys, c.FromCut, c.Leaders, c.Epochs, c.Resent, c.Copies, c.Tags, c.Voids, c.Cuts, c.Silent, c.Fetched, c.Rested, c.Rollbacks, c.Peeks, c.Mourned, c.Doomed, c.Assigned, c.Turns, c.Given, c.Adopted, c.Replayed, c.ParkedMax, c.OutboxMax, c.KeptMax, c.AheadMax, c.Replaced, c.GivenUp, c.HeldMax, c.Healed)
+	fmt.Fprintf(&b, "messages lost %d\ntakeovers %d, %d of %d standbys, %d behind a cut; leaders %d; epochs %d, sent again %d, copied %d; tags %d, void %d; cuts %d, with the last record of a silent slot %d of %d tried, at rest %d, drained %d, rollbacks %d; registers read %d; ends told %d, nobody left %d times; assignments %d, followed %d times, groups given %d, adopted %d, elements replayed %d, parked at most %d bytes; outbox at most %d bytes, kept %d, ahead %d; acceptors replaced %d, puts given up %d; held at most %d bytes of a source and class; healing took %v",
+		c.Lost, c.Takeovers, c.Promoted, c.Standbys, c.FromCut, c.Leaders, c.Epochs, c.Resent, c.Copies, c.Tags, c.Voids, c.Cuts, c.Silent, c.Fetched, c.Rested, c.Drained, c.Rollbacks, c.Peeks, c.Mourned, c.Doomed, c.Assigned, c.Turns, c.Given, c.Adopted, c.Replayed, c.ParkedMax, c.OutboxMax, c.KeptMax, c.AheadMax, c.Replaced, c.GivenUp, c.HeldMax, c.Healed)
 	return b.String()
 }

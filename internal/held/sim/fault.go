@@ -52,6 +52,16 @@ func (w *world) fire(f Fault) {
 	case Rest:
 		w.leaders(func(l *leading) { l.core.Rest(true) })
 		w.after(f.For, w.wake)
+	case Drain:
+		if w.drains = true; f.Both {
+			w.procs[f.A].deaf = w.now + f.For*3/4
+		}
+		w.leaders(func(l *leading) {
+			if w.oracle.job == nil || l.core.Job().Version == w.oracle.job.Version { // one that was replaced does not hear of it
+				l.core.Drain(true)
+			}
+		})
+		w.after(f.For, w.fill)
 	case Replay:
 		for _, p := range w.procs {
 			for _, h := range slices.Clone(p.hosts) {
@@ -80,6 +90,12 @@ func (w *world) leaders(f func(*leading)) {
 // wake ends a savepoint: when it is read, or was given up.
 func (w *world) wake() {
 	w.leaders(func(l *leading) { l.core.Rest(false) })
+}
+
+// fill lets the job go on that was to come to its last cut.
+func (w *world) fill() {
+	w.drains, w.oracle.still = false, nil
+	w.leaders(func(l *leading) { l.core.Drain(false) })
 }
 
 func (w *world) block(from, to int, until time.Duration) {

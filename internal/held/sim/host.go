@@ -538,6 +538,7 @@ func (h *host) cut() {
 	if len(h.outs)+len(h.ends) > 0 {
 		st.outbox = append(st.outbox, &txn{txnID{h.slot, h.core.Gen(), h.core.Inc(), epoch}, h.outs, h.ends})
 	}
+	h.core.Unshown(len(st.outbox) > 0)
 	n := uint64(len(w.objects.states))
 	h.rise()
 	snapshot, marks := st.clone(), st.marks

@@ -49,9 +49,10 @@ func (h *host) run() {
 				break
 			}
 		}
-		if !took && reads > 0 && h.st.read < p.Elements && h.core.Source(0) {
+		if !took && reads > 0 && h.st.read < p.Elements && h.w.flows() && h.core.Source(0) {
 			h.st.read++
 			h.core.Touch()
+			h.w.oracle.reads(h)
 			h.emit(0, source(h.slot, h.st.read))
 			reads--
 			steps--
@@ -63,6 +64,9 @@ func (h *host) run() {
 		}
 	}
 }
+
+// flows reports that sources have something to read.
+func (w *world) flows() bool { return !w.plan.Bursts || w.now/ms(80)%2 == 0 }
 
 // take applies a frame, or the end of an epoch.
 func (h *host) take(a *held.Arrival) {

@@ -36,6 +36,7 @@ func (l *leading) phase() {
 			must(held.Decode(b, job))
 		}
 		l.core = held.NewLeader(held.LeaderConfig{Slots: w.plan.Slots, Owner: w.plan.firstOwner(), CutEvery: w.plan.CutEvery, GiveUp: ms(120), Tell: ms(10), Silent: w.plan.Stand}, job, w.now)
+		l.core.Drain(w.drains)
 		l.drive()
 		l.p.every(ms(4), ms(6), func() bool {
 			if !l.isGone() {
@@ -69,6 +70,9 @@ func (l *leading) drive() {
 		case held.PutJob:
 			if cut, _, yes := l.core.Rested(); yes && a.Job.Cut > cut {
 				l.p.w.oracle.wrong("I5: cut %d follows cut %d, of which a savepoint is being made", a.Job.Cut, cut)
+			}
+			if cut, _, yes := l.core.Drained(); yes && a.Job.Cut > cut {
+				l.p.w.oracle.wrong("I5: cut %d follows cut %d, which is to be the last", a.Job.Cut, cut)
 			}
 			l.reg.put(held.Append(nil, a.Job))
 		case held.Fetch:
@@ -127,9 +131,13 @@ func (l *leading) look(a held.Look) {
 			return
 		}
 		quiet := held.Quiet(records)
-		l.core.Looked(a.Cut, quiet)
+		l.core.Looked(a.Cut, quiet, held.Shown(a.Cut, a.Since, records))
 		if _, _, yes := l.core.Rested(); yes {
 			w.oracle.rested(records)
+		}
+		if _, _, yes := l.core.Drained(); yes {
+			w.oracle.rested(records)
+			w.oracle.drained(l, records)
 		}
 		l.drive()
 	})
@@ -146,9 +154,12 @@ func (l *leading) tell(m *held.News) {
 
 // news takes what a leader tells to those who run here.
 func (p *proc) news(b []byte) {
+	if p.deaf > p.w.now && !p.w.healed {
+		return
+	}
 	m := &held.News{}
 	must(held.Decode(b, m))
-	if p.job == nil || m.Job.Version >= p.job.Job.Version {
+	if p.job == nil || m.Job.Version > p.job.Job.Version || m.Job.Version == p.job.Job.Version && m.Told > p.job.Told {
 		p.job = m
 	}
 	for _, h := range append([]*host(nil), p.hosts...) {

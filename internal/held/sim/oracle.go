@@ -27,6 +27,13 @@ type oracle struct {
 	want    map[[3]int]element // by part, n and index: what a sequential run gives
 	counts  map[int]int        // by key
 	ends    map[[2]int]int     // by key and window
+	still   *still             // nil: nothing is known to rest
+}
+
+// still is a job that has come to its last cut: what its sources have read by then is all.
+type still struct {
+	version uint64 // of the job record
+	records []*held.Record
 }
 
 type valueID struct {
@@ -269,6 +276,60 @@ func (o *oracle) rested(recs []*held.Record) {
 	}
 	if !maps.Equal(want, got) {
 		o.wrong("I5: a savepoint has counted %v, %v is right for what it has read", got, want)
+	}
+}
+
+// drained is told of the records of a cut at which a job could stop: all outputs of what
+// sources have read are shown, all windows that have ended, and nothing more is read.
+func (o *oracle) drained(l *leading, recs []*held.Record) {
+	if o.job.Version != l.core.Job().Version {
+		return // another one leads, who knows nothing of it
+	}
+	o.w.count.Drained++
+	o.still = &still{o.job.Version, recs}
+	for _, r := range recs {
+		n, ok := stateOf(r)
+		if !ok {
+			continue
+		}
+		s := o.w.objects.states[n]
+		for i := range s.read {
+			for _, e := range fanOut(&o.w.plan, source(r.Slot, i+1), 0) {
+				if _, yes := o.w.sink.outs[[3]int{e.part, e.n, e.index}]; !yes {
+					o.wrong("I13: the job is drained, and %+v is not shown, which slot %d has read", e, r.Slot)
+				}
+			}
+		}
+		for _, t := range s.outbox {
+			if !o.w.sink.seen[t.id] {
+				o.wrong("I13: the job is drained, and outputs of epoch %d of slot %d are not shown", t.id.epoch, r.Slot)
+			}
+		}
+		for _, p := range o.w.procs {
+			for _, h := range p.hosts {
+				if o.rests(h, r) && h.st.read > s.read {
+					o.wrong("I13: the job is drained, and slot %d has read %d elements, of which %d are in its last cut", r.Slot, h.st.read, s.read)
+				}
+			}
+		}
+	}
+}
+
+// rests reports that r is a record of this incarnation.
+func (o *oracle) rests(h *host, r *held.Record) bool {
+	return !h.gone && h.core != nil && h.slot == r.Slot && h.core.Inc() == r.Inc
+}
+
+// reads is told that a source is read: that of an incarnation that has its part in the last
+// cut of a drained job must not be. One that begins behind it may do so before it is told.
+func (o *oracle) reads(h *host) {
+	if o.still == nil || o.still.version != o.job.Version {
+		return
+	}
+	for _, r := range o.still.records {
+		if o.rests(h, r) {
+			o.wrong("I13: slot %d reads on behind the last cut of a drained job", h.slot)
+		}
 	}
 }
 

@@ -30,6 +30,7 @@ type Plan struct {
 	Lone      bool          // processes crash one by one, nothing else happens: nothing may be rolled back
 	Told      bool          // others are told of the end of a process, mostly
 	Log       bool          // copies replace acknowledgements: nothing may be rolled back, however many crash at once
+	Bursts    bool          // sources have something to read in half of the time only
 	Loss      int           // of a thousand messages
 	Twice     int
 	Late      int
@@ -54,11 +55,12 @@ const (
 	Mute                // what process A tells is lost, and frames are not: they take another connection
 	Rest                // no fault: a savepoint is wished for, and read for a while when its cut is there
 	Replay              // user code of slot A fails, wherever it runs: it begins again in the same process
+	Drain               // no fault: the job is to come to its last cut; after a while it goes on all the same. If Both, process A hears nothing of leaders at first
 	Kinds
 )
 
 func (k Kind) String() string {
-	return [...]string{"crash", "pause", "cut", "isolate", "outage", "suspect", "lead", "replace", "assign", "mute", "rest", "replay"}[k]
+	return [...]string{"crash", "pause", "cut", "isolate", "outage", "suspect", "lead", "replace", "assign", "mute", "rest", "replay", "drain"}[k]
 }
 
 // Fault is one thing that goes wrong.
@@ -101,6 +103,7 @@ func NewPlan(seed uint64) Plan {
 	}
 	p.assign()
 	p.rest()
+	p.drain()
 	p.Told = p.Budget == (held.Budget{}) && rand.New(rand.NewPCG(seed, 6)).IntN(2) == 0
 	p.Log = rand.New(rand.NewPCG(seed, 7)).IntN(4) == 0
 	if r.IntN(8) == 0 {
@@ -155,6 +158,21 @@ func (p *Plan) rest() {
 	}
 	for at := ms(50 + r.IntN(200)); at < faultsEnd; at += ms(100 + r.IntN(300)) {
 		p.Faults = append(p.Faults, Fault{Kind: Rest, At: at, For: ms(20 + r.IntN(200))})
+	}
+}
+
+// drain draws when the job is to come to its last cut, also while a savepoint is made.
+func (p *Plan) drain() {
+	r := rand.New(rand.NewPCG(p.Seed, 10))
+	if p.Budget != (held.Budget{}) || r.IntN(3) > 0 {
+		return
+	}
+	p.Bursts = r.IntN(2) == 0
+	for at := ms(50 + r.IntN(200)); at < faultsEnd; at += ms(150 + r.IntN(300)) {
+		p.Faults = append(p.Faults, Fault{Kind: Drain, At: at, For: ms(50 + r.IntN(350)), A: r.IntN(p.Slots + p.Spare), Both: r.IntN(2) == 0})
+		if r.IntN(2) == 0 { // who has led may go on telling that nothing is to rest
+			p.Faults = append(p.Faults, Fault{Kind: Lead, At: at - ms(5+r.IntN(20)), A: r.IntN(p.Slots + p.Spare)})
+		}
 	}
 }
 
@@ -233,7 +251,7 @@ func (p *Plan) shares(f Fault) (list []int) {
 // Wrong is how many of the faults are some: things that go wrong.
 func (p *Plan) Wrong() (n int) {
 	for _, f := range p.Faults {
-		if f.Kind != Assign && f.Kind != Rest && f.Kind != Replay {
+		if f.Kind != Assign && f.Kind != Rest && f.Kind != Drain && f.Kind != Replay {
 			n++
 		}
 	}
@@ -274,8 +292,8 @@ func ms(n int) time.Duration { return time.Duration(n) * time.Millisecond }
 
 func (p Plan) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "seed %d: %d slots of %d lanes, %d spare processes, %d acceptors; %d elements, fan %d, window %d, epochs %v, cuts %v, excuse %v, standbys %v, represented %v, replays %v, lone %v, told %v, log %v, bounds %v; lost %d, twice %d, late %d in 1000\n",
-		p.Seed, p.Slots, p.Lanes, p.Spare, p.Acceptors, p.Elements, p.Fan, p.Window, p.Every, p.CutEvery, p.Excuse, p.Standbys, p.Stand, p.Replays, p.Lone, p.Told, p.Log, p.Budget, p.Loss, p.Twice, p.Late)
+	fmt.Fprintf(&b, "seed %d: %d slots of %d lanes, %d spare processes, %d acceptors; %d elements, fan %d, window %d, epochs %v, cuts %v, excuse %v, standbys %v, represented %v, replays %v, lone %v, told %v, log %v, bursts %v, bounds %v; lost %d, twice %d, late %d in 1000\n",
+		p.Seed, p.Slots, p.Lanes, p.Spare, p.Acceptors, p.Elements, p.Fan, p.Window, p.Every, p.CutEvery, p.Excuse, p.Standbys, p.Stand, p.Replays, p.Lone, p.Told, p.Log, p.Bursts, p.Budget, p.Loss, p.Twice, p.Late)
 	for _, f := range p.Faults {
 		fmt.Fprintf(&b, "  %v\n", f)
 	}

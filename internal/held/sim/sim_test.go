@@ -155,7 +155,7 @@ func TestSim_goesEverywhere(t *testing.T) {
 		assert.Greater(t, c.Faults[k], 10, "%v", k)
 	}
 	for what, n := range map[string]int{
-		"takeovers": c.Takeovers, "takeovers behind a cut": c.FromCut, "leaders": c.Leaders, "cuts": c.Cuts, "cuts at rest": c.Rested, "rollbacks": c.Rollbacks,
+		"takeovers": c.Takeovers, "takeovers behind a cut": c.FromCut, "leaders": c.Leaders, "cuts": c.Cuts, "cuts at rest": c.Rested, "cuts of drained jobs": c.Drained, "rollbacks": c.Rollbacks,
 		"void tags": c.Voids, "copies": c.Copies, "epochs sent again": c.Resent, "registers read": c.Peeks, "ends told": c.Mourned, "ends of all": c.Doomed, "lost messages": c.Lost,
 		"assignments": c.Assigned, "groups given": c.Given, "groups adopted": c.Adopted, "elements replayed": c.Replayed, "acceptors replaced": c.Replaced,
 	} {

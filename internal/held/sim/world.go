@@ -24,6 +24,7 @@ type world struct {
 	seq    int
 	queue  events
 	healed bool
+	drains bool // the job is to come to its last cut
 	trace  func(string)
 	hash   uint64
 	count  Counters
@@ -82,6 +83,7 @@ type proc struct {
 	up     bool
 	paused bool
 	mute   time.Duration // until when what it tells is lost
+	deaf   time.Duration // until when what leaders tell it is lost
 	later  []func()      // what happens when it goes on
 	hosts  []*host
 	leads  *leading
