@@ -9,13 +9,15 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Acceptor keeps values by key on one server, each replaced by compare-and-set: one of
-// the acceptors of a register. A key is words of letters, digits and - with slashes
+// Acceptor keeps values by key, each replaced by compare-and-set, on one server or on a
+// cluster of them: one of the acceptors of a register. A key is words of letters, digits and - with slashes
 // between them.
 //
-// The values are the newest messages of a stream of one replica, the versions its
-// sequence numbers. A server that has lost the end of its stream has lost versions, and
-// nothing here notices: see docs/design/distributed.md.
+// The values are the newest messages of a stream, the versions its sequence numbers. A server
+// that has lost the end of its stream, the only one or more than half of a cluster, has lost
+// versions, and nothing here notices: see docs/design/distributed.md. What is read from a
+// cluster may be old for as long as one of its servers does not know yet that another one
+// leads; what is written is compared with the newest.
 type Acceptor struct {
 	store *Store
 	name  string
@@ -64,8 +66,8 @@ func (a *Acceptor) Read(ctx context.Context, key string) (val []byte, version ui
 }
 
 // CAS writes val if version is the newest of key, 0 if there is to be none, and returns
-// its version. [ErrStale], [ErrFull], [ErrTooLong] and [ErrNoStore] say that nothing was
-// written. After any other error that is not known, and it is an [ErrUnknown].
+// its version. [ErrStale], [ErrFull], [ErrTooLong], [ErrNoStore] and [ErrUnready] say
+// that nothing was written. After any other error that is not known, and it is an [ErrUnknown].
 func (a *Acceptor) CAS(ctx context.Context, key string, val []byte, version uint64) (uint64, error) {
 	subject, err := a.subject(key)
 	if err != nil {
@@ -87,7 +89,7 @@ func (a *Acceptor) CAS(ctx context.Context, key string, val []byte, version uint
 	switch {
 	case api != nil && (api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant):
 		return 0, fmt.Errorf("%w: %w", ErrStale, err)
-	case errors.Is(err, ErrNoStore), errors.Is(err, ErrFull):
+	case errors.Is(err, ErrNoStore), errors.Is(err, ErrFull), errors.Is(err, ErrUnready):
 		return 0, err
 	}
 	return 0, fmt.Errorf("%w: %w", ErrUnknown, err)

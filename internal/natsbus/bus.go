@@ -26,7 +26,7 @@ func Connect(cfg Config) (*Bus, error) {
 	b := &Bus{job: cfg.Job}
 	var in nats.InProcessConnProvider
 	if cfg.Server != nil {
-		in = inProcess{cfg.Server.route}
+		in = inProcess{cfg.Server.of}
 	}
 	var err error
 	if b.data, err = cfg.dial("data", in, &b.count, nats.WriteBufferSize(256<<10)); err != nil {

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -62,8 +64,12 @@ func (l *Changelog) of(slot int) *sublog {
 }
 
 func (l *sublog) append(ctx context.Context, chunks [][]byte) (first, last uint64, err error) {
+	silent := time.Duration(math.MaxInt64)
+	if l.store.isCluster() {
+		silent = leaderMost
+	}
 	for part := range slices.Chunk(chunks, appendMost) {
-		at, upTo, err := l.appendPart(ctx, part)
+		at, upTo, err := l.appendSoon(ctx, part, silent)
 		if err != nil {
 			return 0, 0, err
 		}
@@ -78,9 +84,25 @@ func (l *sublog) append(ctx context.Context, chunks [][]byte) (first, last uint6
 // appendMost is how many chunks are under way at once.
 const appendMost = 64
 
-func (l *sublog) appendPart(ctx context.Context, chunks [][]byte) (first, last uint64, err error) {
+// leaderMost is how long a cluster says nothing to what it gets before that is sent again: the
+// server may be gone to which it went.
+const leaderMost = time.Second
+
+// errSilent is what a part fails with of which nothing was heard for so long.
+var errSilent = errors.New("no answer")
+
+// appendSoon is appendPart, again while nothing is heard.
+func (l *sublog) appendSoon(ctx context.Context, chunks [][]byte, silent time.Duration) (first, last uint64, err error) {
 	ctx, cancel := l.store.bound(ctx)
 	defer cancel()
+	for {
+		if first, last, err = l.appendPart(ctx, chunks, silent); !errors.Is(err, errSilent) {
+			return first, last, err
+		}
+	}
+}
+
+func (l *sublog) appendPart(ctx context.Context, chunks [][]byte, silent time.Duration) (first, last uint64, err error) {
 	doing := "append to " + l.what
 	acks := make([]jetstream.PubAckFuture, 0, len(chunks))
 	for _, chunk := range chunks {
@@ -93,15 +115,20 @@ func (l *sublog) appendPart(ctx context.Context, chunks [][]byte) (first, last u
 		}
 		acks = append(acks, ack)
 	}
+	late := time.NewTimer(silent)
+	defer late.Stop()
 	for i, each := range acks {
 		select {
 		case ack := <-each.Ok():
+			late.Reset(silent)
 			if i == 0 {
 				first = ack.Sequence
 			}
 			last = ack.Sequence
 		case err := <-each.Err():
 			return 0, 0, l.store.explain(ctx, doing, err)
+		case <-late.C:
+			return 0, 0, errSilent
 		case <-ctx.Done():
 			return 0, 0, l.store.explain(ctx, doing, context.Cause(ctx))
 		}
@@ -139,7 +166,20 @@ func (l *sublog) read(ctx context.Context, from, to uint64, fn func(seq uint64, 
 		if seq > to {
 			return false, nil
 		}
-		return more && seq < to, fn(seq, chunk)
+		if err := fn(seq, chunk); err != nil || seq == to {
+			return false, err
+		}
+		if !more { // the rest was trimmed meanwhile, or the replica that is read is late
+			newest, err := stream.GetLastMsgForSubject(ctx, l.subject)
+			switch {
+			case errors.Is(err, jetstream.ErrMsgNotFound):
+			case err != nil:
+				return false, l.store.explain(ctx, doing, err)
+			default:
+				more = newest.Sequence > seq
+			}
+		}
+		return more, nil
 	})
 }
 

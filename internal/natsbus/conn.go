@@ -35,6 +35,11 @@ type Config struct {
 	// of several that may be down.
 	Later bool
 
+	// Replicas is how many servers of a cluster keep a copy of what is created here:
+	// 1 (the default), 3 or 5. Nothing that was acknowledged is lost as long as more than
+	// half of them keep their disks.
+	Replicas int
+
 	Log *slog.Logger // default: nothing is logged
 }
 

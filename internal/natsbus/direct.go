@@ -37,6 +37,8 @@ type DirectConfig struct {
 	Unreached      func(addr string, err error)
 	UnreachedAfter time.Duration
 
+	Instead Plane // gets frames to such an address as well, and who listens hears it, too; default: they wait
+
 	Log *slog.Logger // default: nothing is logged
 }
 
@@ -165,7 +167,20 @@ func (d *Direct) needs(p *peer) bool {
 	return false
 }
 
-// Send copies the frame and never waits. A frame that has no room, or no route, is lost.
+// Missing is at how many addresses nothing could be sent for UnreachedAfter.
+func (d *Direct) Missing() (n int) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	for _, p := range d.peers {
+		if p.missed.Load() {
+			n++
+		}
+	}
+	return n
+}
+
+// Send copies the frame and does not wait, but where it goes over Instead. A frame that has no
+// room, or no route, is lost.
 func (d *Direct) Send(slot int, frame []byte) error {
 	if len(frame) > d.cfg.FrameMax {
 		return fmt.Errorf("%w: a frame of %d bytes, and at most %d are sent", ErrTooLong, len(frame), d.cfg.FrameMax)
@@ -179,10 +194,15 @@ func (d *Direct) Send(slot int, frame []byte) error {
 	if len(peers) == 0 {
 		d.count.lost.Add(1)
 	}
+	missed := false
 	for _, p := range peers {
-		if !p.push(slot, frame) {
+		if !p.push(slot, frame) { // also of those that are not reached: so it is tried again
 			d.count.lost.Add(1)
 		}
+		missed = missed || p.missed.Load()
+	}
+	if missed && d.cfg.Instead != nil {
+		return d.cfg.Instead.Send(slot, frame)
 	}
 	return nil
 }
@@ -190,14 +210,20 @@ func (d *Direct) Send(slot int, frame []byte) error {
 // Listen calls fn for each frame to slot. While fn runs, nothing is read from the process that
 // has sent the frame.
 func (d *Direct) Listen(slot int, fn func(frame []byte)) (stop func(), err error) {
+	e := &ear{fn: fn}
+	forget, err := e.listenTo(d.cfg.Instead, slot)
+	if err != nil {
+		return nil, err
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed {
+		forget()
 		return nil, fmt.Errorf("listen for frames to slot %d: %w", slot, net.ErrClosed)
 	}
-	e := &ear{fn: fn}
 	d.heard[slot] = append(slices.Clone(d.heard[slot]), e)
 	return func() {
+		forget()
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		d.heard[slot] = slices.DeleteFunc(slices.Clone(d.heard[slot]), func(other *ear) bool { return other == e })
@@ -208,6 +234,14 @@ func (d *Direct) Listen(slot int, fn func(frame []byte)) (stop func(), err error
 type ear struct {
 	mu sync.Mutex // held while fn runs: frames come over several connections, and fn is called for one after the other
 	fn func([]byte)
+}
+
+// listenTo lets e hear what comes over a plane, if there is one.
+func (e *ear) listenTo(p Plane, slot int) (stop func(), err error) {
+	if p == nil {
+		return func() {}, nil
+	}
+	return p.Listen(slot, e.hear)
 }
 
 func (d *Direct) accept() {

@@ -1,4 +1,4 @@
 package natsbus
 
 // SyncsAlways says whether JetStream syncs before it acknowledges.
-func (s *Server) SyncsAlways() bool { return s.store.JetStreamConfig().SyncAlways }
+func (s *Server) SyncsAlways() bool { return s.of.JetStreamConfig().SyncAlways }

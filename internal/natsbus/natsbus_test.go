@@ -46,7 +46,7 @@ func connect(t *testing.T, cfg natsbus.Config) *natsbus.Bus {
 // stream is JetStream of a server, as anybody may use it.
 func stream(t *testing.T, s *natsbus.Server) jetstream.JetStream {
 	t.Helper()
-	nc, err := nats.Connect(s.StoreURL())
+	nc, err := nats.Connect(s.URL())
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
 	js, err := jetstream.New(nc)

@@ -54,9 +54,23 @@ func (b *Bucket) Create(ctx context.Context, max int64) error {
 	}
 	ctx, cancel := b.store.bound(ctx)
 	defer cancel()
-	_, err := b.store.js.CreateObjectStore(ctx, jetstream.ObjectStoreConfig{Bucket: b.name, Storage: jetstream.FileStorage, Replicas: 1, MaxBytes: max})
+	_, err := b.store.js.CreateObjectStore(ctx, jetstream.ObjectStoreConfig{Bucket: b.name, Storage: jetstream.FileStorage, Replicas: b.store.kept, MaxBytes: max})
 	if err != nil && !errors.Is(err, jetstream.ErrBucketExists) {
 		return b.store.explain(ctx, "create "+b.name, err)
+	}
+	stream, err := b.store.js.Stream(ctx, "OBJ_"+b.name)
+	if err != nil {
+		return b.store.explain(ctx, "create "+b.name, err)
+	}
+	cfg := stream.CachedInfo().Config
+	if cfg.Replicas != b.store.kept {
+		return b.store.otherReplicas(cfg)
+	}
+	if direct := b.store.kept == 1; cfg.AllowDirect != direct {
+		cfg.AllowDirect = direct // of several replicas only the one that leads is asked, as others may be late
+		if _, err := b.store.js.UpdateStream(ctx, cfg); err != nil {
+			return b.store.explain(ctx, "create "+b.name, err)
+		}
 	}
 	return nil
 }

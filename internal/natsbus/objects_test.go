@@ -99,7 +99,7 @@ func TestObjects(t *testing.T) {
 // one that is being put; afterwards both go well.
 func TestObjects_cut(t *testing.T) {
 	server := start(t, natsbus.ServerConfig{Dir: t.TempDir()})
-	proxy := natstest.NewProxy(t, host(t, server.StoreURL()))
+	proxy := natstest.NewProxy(t, host(t, server.URL()))
 	bucket := open(t, natsbus.Config{URLs: []string{"nats://" + proxy.Addr()}}).Objects()
 	require.NoError(t, bucket.Create(t.Context(), 0))
 	large := noise(6 << 20)
@@ -154,7 +154,7 @@ func TestBucket_damage(t *testing.T) {
 
 	require.NoError(t, of.DeleteMsg(t.Context(), 2))
 	_, err = bucket.Get(t.Context(), "a")
-	require.ErrorContains(t, err, "get object a, NATS server at "+server.StoreURL()+": the object is damaged: 2 of its 3 pieces are there")
+	require.ErrorContains(t, err, "get object a, NATS server at "+server.URL()+": the object is damaged: 2 of its 3 pieces are there")
 
 	_, err = js.Publish(t.Context(), second.Subject, second.Data) // it is there again, in the wrong place
 	require.NoError(t, err)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,6 +20,7 @@ type peer struct {
 	wake   chan struct{} // has a token when something waits
 	conn   net.Conn      // of run alone; nil: not connected
 	out    net.Buffers   // of run alone: what is written
+	missed atomic.Bool   // nothing could be sent for UnreachedAfter
 
 	mu      sync.Mutex // guards what follows
 	waiting [][]byte   // frames behind their heads, in blocks
@@ -97,7 +99,7 @@ func (p *peer) take(written [][]byte) (waiting [][]byte, frames uint64) {
 func (p *peer) run() {
 	var blocks [][]byte
 	var frames uint64
-	cfg, failures, since, told := &p.direct.cfg, 0, time.Time{}, false
+	cfg, failures, since := &p.direct.cfg, 0, time.Time{}
 	defer p.hangUp()
 	for {
 		select {
@@ -116,7 +118,8 @@ func (p *peer) run() {
 		}
 		if err == nil {
 			if failures > 0 {
-				failures, told = 0, false
+				failures = 0
+				p.missed.Store(false)
 				cfg.Log.Info("frames are sent again", "job", cfg.Job, "to", p.addr)
 			}
 			continue
@@ -129,8 +132,7 @@ func (p *peer) run() {
 			since = time.Now()
 			cfg.Log.Warn("frames can't be sent", "job", cfg.Job, "to", p.addr, "err", err)
 		}
-		if cfg.Unreached != nil && !told && time.Since(since) > cfg.UnreachedAfter {
-			told = true
+		if time.Since(since) > cfg.UnreachedAfter && p.missed.CompareAndSwap(false, true) && cfg.Unreached != nil {
 			p.direct.all.Go(func() { cfg.Unreached(p.addr, err) })
 		}
 		select {

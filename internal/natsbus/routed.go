@@ -13,8 +13,10 @@ import (
 	"maps"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -45,6 +47,8 @@ type RoutedConfig struct {
 	Unreached      func(addr string, err error)
 	UnreachedAfter time.Duration
 
+	Instead Plane // gets frames to such an address as well, and who listens hears it, too; default: they wait
+
 	Log *slog.Logger // default: nothing is logged
 }
 
@@ -67,8 +71,12 @@ type Routed struct {
 	all    sync.WaitGroup // everything that runs
 	wake   chan struct{}  // has a token when peers have changed
 
-	mu    sync.Mutex        // guards what follows
-	peers map[string]string // addresses of other processes by name; replaced, not changed
+	mu     sync.Mutex        // guards what follows
+	peers  map[string]string // addresses of other processes by name; replaced, not changed
+	routes map[int][]string  // addresses at which slots are heard
+	far    map[string]bool   // addresses to which there was no route for UnreachedAfter
+
+	away atomic.Pointer[map[int]bool] // slots that are heard at such an address; nil: none
 }
 
 var _ Plane = (*Routed)(nil)
@@ -93,7 +101,7 @@ func ListenRouted(ctx context.Context, cfg RoutedConfig) (*Routed, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	r := &Routed{cfg: cfg, bus: &Bus{job: cfg.Job}, wake: make(chan struct{}, 1)}
+	r := &Routed{cfg: cfg, bus: &Bus{job: cfg.Job}, wake: make(chan struct{}, 1), routes: map[int][]string{}}
 	if err := r.start(ctx); err != nil {
 		return nil, fmt.Errorf("listen for routes on %s: %w", net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port)), err)
 	}
@@ -185,6 +193,42 @@ func (r *Routed) Peers(addrs map[string]string) {
 	}
 }
 
+// Route says at which addresses a slot is heard. NATS knows that by itself: it is for frames
+// that go another way while there is no route to one of these.
+func (r *Routed) Route(slot int, addrs ...string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.routes[slot] = addrs
+	r.detour()
+}
+
+// detour notes which slots are heard at addresses that are not reached. r.mu is held.
+func (r *Routed) detour() {
+	var away map[int]bool
+	for slot, addrs := range r.routes {
+		if slices.ContainsFunc(addrs, func(a string) bool { return r.far[a] }) {
+			if away == nil {
+				away = map[int]bool{}
+			}
+			away[slot] = true
+		}
+	}
+	if away == nil {
+		r.away.Store(nil)
+		return
+	}
+	r.away.Store(&away)
+}
+
+// Send implements [Plane].
+func (r *Routed) Send(slot int, frame []byte) error {
+	err := r.Plane.Send(slot, frame)
+	if away := r.away.Load(); err == nil && away != nil && (*away)[slot] && r.cfg.Instead != nil {
+		err = r.cfg.Instead.Send(slot, frame)
+	}
+	return err
+}
+
 func (r *Routed) known() map[string]string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -211,29 +255,44 @@ func (r *Routed) missing() map[string]string {
 func (r *Routed) run() {
 	look := time.NewTicker(r.cfg.UnreachedAfter / 10)
 	defer look.Stop()
-	since, told := map[string]time.Time{}, map[string]bool{}
+	since := map[string]time.Time{}
 	for {
 		select {
 		case <-r.wake:
 			r.dialPeers()
 		case now := <-look.C:
 			missing := r.missing()
-			forget := func(name string) bool { _, ok := missing[name]; return !ok }
-			maps.DeleteFunc(since, func(name string, _ time.Time) bool { return forget(name) })
-			maps.DeleteFunc(told, func(name string, _ bool) bool { return forget(name) })
+			maps.DeleteFunc(since, func(name string, _ time.Time) bool { _, ok := missing[name]; return !ok })
+			far := map[string]bool{}
 			for name, addr := range missing {
 				if since[name].IsZero() {
 					since[name] = now
 				}
-				if !told[name] && now.Sub(since[name]) > r.cfg.UnreachedAfter {
-					told[name] = true
-					r.all.Go(func() { r.tell(addr) })
+				if now.Sub(since[name]) > r.cfg.UnreachedAfter {
+					far[addr] = true
 				}
+			}
+			for addr := range r.miss(far) {
+				r.all.Go(func() { r.tell(addr) })
 			}
 		case <-r.ctx.Done():
 			return
 		}
 	}
+}
+
+// miss notes to which addresses there is no route, and returns those to which there was one.
+func (r *Routed) miss(far map[string]bool) (news map[string]bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if maps.Equal(r.far, far) {
+		return nil
+	}
+	news = maps.Clone(far)
+	maps.DeleteFunc(news, func(addr string, _ bool) bool { return r.far[addr] })
+	r.far = far
+	r.detour()
+	return news
 }
 
 // dialPeers gives the server the routes that it is to have.
@@ -280,10 +339,18 @@ func (r *Routed) probe(addr string) error {
 // know that, and where they listen is known here, unless that takes longer than Settle: frames
 // that were sent before are lost.
 func (r *Routed) Listen(slot int, fn func(frame []byte)) (stop func(), err error) {
-	if stop, err = r.Plane.Listen(slot, fn); err == nil {
-		r.settle()
+	e := &ear{fn: fn}
+	forget, err := e.listenTo(r.cfg.Instead, slot)
+	if err != nil {
+		return nil, err
 	}
-	return stop, err
+	own, err := r.Plane.Listen(slot, e.hear)
+	if err != nil {
+		forget()
+		return nil, err
+	}
+	r.settle()
+	return func() { own(); forget() }, nil
 }
 
 // settle asks each other process whether it is there. The question follows what was to be known

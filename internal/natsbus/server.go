@@ -20,15 +20,15 @@ import (
 // ServerConfig configures [StartServer]. The zero value of each field means its
 // default.
 type ServerConfig struct {
-	Name string // in routes and log lines, not two of one name in a mesh; default: one by chance
+	Name string // in log lines; default: one by chance
 	Host string // to listen on; default 127.0.0.1
 	Port int    // default: one that the system chooses, see [Server.URL]
 
-	Mesh *MeshConfig // servers of other processes; default: this one is alone
+	Cluster *ClusterConfig // servers that keep things together; default: this one is alone
 
 	Dir        string // folder of JetStream; default: none, and nothing can be kept
-	StorePort  int    // of JetStream where Mesh is set, too; default: one that the system chooses
 	SyncAlways bool   // sync before anything is acknowledged: for what a power failure must not take; default: every 2 minutes
+	Guard      bool   // refuse a folder that may have lost what was acknowledged, see [ErrPower]
 	StoreMax   int64  // most bytes of JetStream in the folder; default: three quarters of what is free
 	MemoryMax  int64  // most bytes of JetStream in memory; default 64 MiB
 
@@ -37,25 +37,27 @@ type ServerConfig struct {
 
 	User, Password string      // clients have to know them; default: anybody may connect
 	Token          string      // the same, instead of a user
-	TLS            *tls.Config // of clients and routes; default: none
+	TLS            *tls.Config // of clients; default: none
 
 	Log *slog.Logger // default: nothing is logged
 }
 
-// MeshConfig says how servers find each other. A server that has found one finds
-// those that this one knows.
-type MeshConfig struct {
-	Port   int      // for other servers; default: one that the system chooses, see [Server.MeshAddr]
-	Peers  []string // addresses of others, as [Server.MeshAddr] gives them; one that lives is enough
-	Secret string   // all of a mesh have the same one
+// ClusterConfig makes one cluster of several servers: what is created with so many replicas
+// (see [Config]) is kept by so many of them, and survives the loss of less than half of those.
+// A cluster of three keeps going when one of its servers is gone, and that one may come back
+// with an empty folder.
+type ClusterConfig struct {
+	Addr   string      // host and port at which the others reach this server, which listens on Host; it is also its name, and has to stay the same
+	Peers  []string    // addresses of all of the cluster; its own may be among them
+	Secret string      // all of a cluster have the same one
+	TLS    *tls.Config // of both ends; default: none
 }
 
-// Server is a NATS server in this process. In a mesh it is two: messages are routed
-// by one, and JetStream is in another that stands alone, because JetStream of servers
-// with routes is clustered, and a stream would no longer be of exactly one of them.
+// Server is a NATS server in this process.
 type Server struct {
-	route, store *server.Server // store is route without a mesh, nil without a folder
-	unlock       func()
+	of    *server.Server
+	leave func() error // the folder
+	log   *slog.Logger
 }
 
 const startMax = 10 * time.Second // for a server to listen, with streams to be read
@@ -69,38 +71,24 @@ func StartServer(ctx context.Context, cfg ServerConfig) (*Server, error) {
 	if cfg.User != "" && cfg.Token != "" {
 		return nil, errors.New("start a NATS server: its clients show either a user or a token")
 	}
-	s := &Server{unlock: func() {}}
-	main := cfg.options()
+	s := &Server{leave: func() error { return nil }, log: cfg.Log}
+	o := cfg.options()
+	var err error
 	if cfg.Dir != "" {
-		unlock, err := lockDir(cfg.Dir)
-		if err != nil {
+		if s.leave, err = cfg.enter(); err != nil {
 			return nil, err
 		}
-		s.unlock = unlock
+		cfg.jetStream(o)
 	}
-	var err error
-	if cfg.Mesh != nil {
-		if err = cfg.mesh(main); err == nil && cfg.Dir != "" {
-			keep := cfg.options()
-			keep.Port = port(cfg.StorePort)
-			if cfg.Name != "" {
-				keep.ServerName += "-store"
-			}
-			cfg.jetStream(keep)
-			s.store, err = start(ctx, keep, cfg.Log)
-		}
-	} else if cfg.Dir != "" {
-		cfg.jetStream(main)
+	if cfg.Cluster != nil {
+		err = cfg.Cluster.configure(o)
 	}
 	if err == nil {
-		s.route, err = start(ctx, main, cfg.Log)
+		s.of, err = start(ctx, o, cfg.Log)
 	}
 	if err != nil {
-		s.Close()
-		return nil, fmt.Errorf("start a NATS server on %s: %w", net.JoinHostPort(main.Host, strconv.Itoa(cfg.Port)), err)
-	}
-	if cfg.Mesh == nil && cfg.Dir != "" {
-		s.store = s.route
+		err = errors.Join(err, s.leave())
+		return nil, fmt.Errorf("start a NATS server on %s: %w", net.JoinHostPort(o.Host, strconv.Itoa(cfg.Port)), err)
 	}
 	return s, nil
 }
@@ -135,24 +123,29 @@ func (c *ServerConfig) jetStream(o *server.Options) {
 	}
 }
 
-func (c *ServerConfig) mesh(o *server.Options) error {
+func (c *ClusterConfig) configure(o *server.Options) error {
+	for _, addr := range append([]string{c.Addr}, c.Peers...) {
+		if _, _, err := net.SplitHostPort(addr); err != nil {
+			return fmt.Errorf("the address %q in a cluster is not a host and a port: %w", addr, err)
+		}
+	}
+	_, text, _ := net.SplitHostPort(c.Addr)
+	number, err := strconv.Atoi(text)
+	if err != nil || number <= 0 {
+		return fmt.Errorf("the address %q in a cluster has no number of a port", c.Addr)
+	}
+	o.ServerName = c.Addr
 	o.Cluster = server.ClusterOpts{
-		Name: "millrace", Host: o.Host, Port: port(c.Mesh.Port),
+		Name: "millrace", Host: o.Host, Port: number, Advertise: c.Addr, Username: "cluster", Password: c.Secret,
 		Compression: server.CompressionOpts{Mode: server.CompressionOff},
 	}
 	if c.TLS != nil {
 		o.Cluster.TLSConfig, o.Cluster.TLSTimeout = c.TLS, 5
 	}
-	var user *url.Userinfo
-	if c.Mesh.Secret != "" {
-		o.Cluster.Username, o.Cluster.Password = "mesh", c.Mesh.Secret
-		user = url.UserPassword(o.Cluster.Username, c.Mesh.Secret)
-	}
-	for _, peer := range c.Mesh.Peers {
-		if _, _, err := net.SplitHostPort(peer); err != nil {
-			return fmt.Errorf("peer %q is not a host and a port: %w", peer, err)
+	for _, peer := range c.Peers {
+		if peer != c.Addr {
+			o.Routes = append(o.Routes, &url.URL{Scheme: "nats-route", User: url.UserPassword(o.Cluster.Username, c.Secret), Host: peer})
 		}
-		o.Routes = append(o.Routes, &url.URL{Scheme: "nats-route", User: user, Host: peer})
 	}
 	return nil
 }
@@ -190,37 +183,36 @@ func start(ctx context.Context, o *server.Options, log *slog.Logger) (*server.Se
 	return s, nil
 }
 
-// URL is where clients connect for messages. It holds no password.
-func (s *Server) URL() string { return s.route.ClientURL() }
-
-// StoreURL is where clients connect for what is kept, empty without JetStream.
-func (s *Server) StoreURL() string {
-	if s.store == nil {
-		return ""
-	}
-	return s.store.ClientURL()
-}
-
-// MeshAddr is what other servers name as a peer, empty for a server without a mesh.
-func (s *Server) MeshAddr() string {
-	if a := s.route.ClusterAddr(); a != nil {
-		return a.String()
-	}
-	return ""
-}
-
-// Peers is how many other servers this one is connected to.
-func (s *Server) Peers() int { return s.route.NumRemotes() }
+// URL is where clients connect. It holds no password.
+func (s *Server) URL() string { return s.of.ClientURL() }
 
 // Close ends the server and all connections to it, and returns when its files are closed.
 func (s *Server) Close() {
-	for _, each := range []*server.Server{s.route, s.store} {
-		if each != nil {
-			each.Shutdown()
-			each.WaitForShutdown()
-		}
+	s.of.Shutdown()
+	s.of.WaitForShutdown()
+	if err := s.leave(); err != nil { // the next server will say so
+		s.log.Error("nats: what is kept could not be synced", "err", err)
 	}
-	s.unlock()
+}
+
+// enter makes the folder this server's, until leave.
+func (c *ServerConfig) enter() (leave func() error, err error) {
+	unlock, err := lockDir(c.Dir)
+	if err != nil {
+		return nil, err
+	}
+	synced := func() error { return nil }
+	if c.Guard {
+		synced, err = guard(c.Dir, c.SyncAlways)
+	}
+	if err != nil {
+		unlock()
+		return nil, err
+	}
+	return func() error {
+		defer unlock()
+		return synced()
+	}, nil
 }
 
 // lockDir makes sure that one process has the folder: JetStream doesn't, and a worker

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -12,7 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Store is a connection to one server with JetStream. Its methods, and those of what it
+// Store is a connection to one server with JetStream, or to a cluster of them. Its methods, and those of what it
 // hands out, may be called by several goroutines. A call whose context has no deadline
 // gets one of ten seconds, and all fail at once when the connection is lost: their
 // answers would never come.
@@ -22,11 +23,13 @@ type Store struct {
 	nc    *nats.Conn
 	js    jetstream.JetStream
 	count counters
+	kept  int // replicas of what is created
 
 	mu      sync.Mutex // guards what follows
 	live    context.Context
 	lose    context.CancelCauseFunc
 	streams map[string]jetstream.Stream // that are known to exist
+	cluster bool                        // they have several replicas
 }
 
 // ErrNoStore is what calls fail with when the server has no JetStream, or when what is
@@ -41,6 +44,18 @@ var ErrFull = errors.New("no room left in JetStream")
 // what was asked for may have been done, or may still be. The connection comes back by
 // itself, with the server.
 var ErrLost = errors.New("the connection is lost")
+
+// ErrUnready is what calls fail with when the servers of a cluster are about to agree upon who
+// leads what is asked for, which takes some seconds when one of them is gone. Nothing was
+// written.
+var ErrUnready = errors.New("the servers have not agreed yet upon who leads")
+
+// ErrNoCluster is what is refused when several replicas are wanted of a server that is alone.
+var ErrNoCluster = errors.New("one server that is in no cluster can't keep several replicas")
+
+// ErrNoPeers is what is refused when more replicas are wanted than there are servers of the
+// cluster now.
+var ErrNoPeers = errors.New("not enough servers for so many replicas")
 
 // StoreError is how a call of a [Store], or of what it hands out, has failed.
 type StoreError struct {
@@ -58,7 +73,7 @@ func (e *StoreError) Unwrap() error { return e.Err }
 // Passing reports that the call may go well later: the server was not reached, did not
 // answer, or has only just begun.
 func (e *StoreError) Passing() bool {
-	for _, err := range []error{ErrLost, ErrNoStore, context.DeadlineExceeded, nats.ErrTimeout, nats.ErrNoResponders} {
+	for _, err := range []error{ErrLost, ErrNoStore, ErrUnready, context.DeadlineExceeded, nats.ErrTimeout, nats.ErrNoResponders} {
 		if errors.Is(e.Err, err) {
 			return true
 		}
@@ -74,21 +89,21 @@ func OpenStore(cfg Config) (*Store, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	s := &Store{job: cfg.Job, at: cfg.where(), streams: map[string]jetstream.Stream{}}
+	s := &Store{job: cfg.Job, at: cfg.where(), kept: max(1, cfg.Replicas), streams: map[string]jetstream.Stream{}}
 	s.live, s.lose = context.WithCancelCause(context.Background())
 	s.count.cut = s.lost
 	var in nats.InProcessConnProvider
 	if cfg.Server != nil {
-		if cfg.Server.store == nil {
+		if !cfg.Server.of.JetStreamEnabled() {
 			return nil, fmt.Errorf("the NATS server in this process has no folder: %w", ErrNoStore)
 		}
-		in, s.at = inProcess{cfg.Server.store}, cfg.Server.StoreURL()
+		in = inProcess{cfg.Server.of}
 	}
 	var err error
 	if s.nc, err = cfg.dial("store", in, &s.count, nats.IgnoreDiscoveredServers()); err != nil {
 		return nil, err
 	}
-	if s.js, err = jetstream.New(s.nc, jetstream.WithDefaultTimeout(answerMax)); err != nil {
+	if s.js, err = jetstream.New(s.nc, jetstream.WithDefaultTimeout(answerMax), jetstream.WithPublishAsyncTimeout(2*answerMax)); err != nil {
 		s.nc.Close()
 		return nil, err
 	}
@@ -145,15 +160,25 @@ func (s *Store) stream(ctx context.Context, name string) (jetstream.Stream, erro
 	}
 	s.mu.Lock()
 	s.streams[name] = found
+	s.cluster = found.CachedInfo().Config.Replicas > 1 // as all of them
 	s.mu.Unlock()
 	return found, nil
+}
+
+// isCluster reports that what is kept has several replicas, as far as that is known: nobody
+// waits for an answer about it while others wait for a commit.
+func (s *Store) isCluster() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cluster
 }
 
 // create makes a stream as it has to be, if it isn't there yet. One that is there stays.
 func (s *Store) create(ctx context.Context, cfg jetstream.StreamConfig) error {
 	ctx, cancel := s.bound(ctx)
 	defer cancel()
-	cfg.Storage, cfg.Replicas, cfg.AllowDirect = jetstream.FileStorage, 1, true
+	// Of several replicas only the one that leads is asked, as others may be late.
+	cfg.Storage, cfg.Replicas, cfg.AllowDirect = jetstream.FileStorage, s.kept, s.kept == 1
 	found, err := s.js.CreateStream(ctx, cfg)
 	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 		found, err = s.js.Stream(ctx, cfg.Name)
@@ -161,11 +186,30 @@ func (s *Store) create(ctx context.Context, cfg jetstream.StreamConfig) error {
 	if err != nil {
 		return s.explain(ctx, "create "+cfg.Name, err)
 	}
-	if got := found.CachedInfo().Config; got.Storage != cfg.Storage || got.Replicas != 1 || got.MaxMsgsPerSubject != cfg.MaxMsgsPerSubject {
-		return fmt.Errorf("the stream %s of the NATS server at %s is not as it has to be: %v, %d replicas, %d messages per subject, and not %v, 1, %d",
-			cfg.Name, s.at, got.Storage, got.Replicas, got.MaxMsgsPerSubject, cfg.Storage, cfg.MaxMsgsPerSubject)
+	got := found.CachedInfo().Config
+	if got.Replicas != cfg.Replicas {
+		return s.otherReplicas(got)
+	}
+	if got.Storage != cfg.Storage || got.MaxMsgsPerSubject != cfg.MaxMsgsPerSubject || got.AllowDirect != cfg.AllowDirect {
+		return fmt.Errorf("the stream %s of the NATS server at %s is not as it has to be: %v, %d messages per subject, direct reads %v, and not %v, %d, %v",
+			cfg.Name, s.at, got.Storage, got.MaxMsgsPerSubject, got.AllowDirect, cfg.Storage, cfg.MaxMsgsPerSubject, cfg.AllowDirect)
 	}
 	return nil
+}
+
+// otherReplicas says that what is kept already has another number of replicas than is wanted.
+func (s *Store) otherReplicas(got jetstream.StreamConfig) error {
+	return &ReplicasError{s.at, got.Name, got.Replicas, s.kept}
+}
+
+// ReplicasError is how creating something fails that is there with another number of replicas.
+type ReplicasError struct {
+	At, Stream string
+	Has, Want  int
+}
+
+func (e *ReplicasError) Error() string {
+	return fmt.Sprintf("the stream %s of the NATS server at %s has %d replicas, and not %d", e.Stream, e.At, e.Has, e.Want)
 }
 
 // Forget deletes all that the server keeps for the job: registers, changelog and objects.
@@ -173,7 +217,7 @@ func (s *Store) create(ctx context.Context, cfg jetstream.StreamConfig) error {
 func (s *Store) Forget(ctx context.Context) error {
 	ctx, cancel := s.bound(ctx)
 	defer cancel()
-	for _, name := range []string{s.Changelog().name, s.Copies().name, "OBJ_" + s.Objects().name, s.Acceptor().name} {
+	for _, name := range s.names() {
 		s.mu.Lock()
 		delete(s.streams, name)
 		s.mu.Unlock()
@@ -182,6 +226,40 @@ func (s *Store) Forget(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// pulse is how often a server says, when there is nothing else to say, that it still reads for us.
+const pulse = time.Second
+
+// Whole reports that each replica of what the servers keep for the job has all of it: then one
+// more server may be lost.
+func (s *Store) Whole(ctx context.Context) (bool, error) {
+	ctx, cancel := s.bound(ctx)
+	defer cancel()
+	for _, name := range s.names() {
+		stream, err := s.js.Stream(ctx, name)
+		if err != nil {
+			return false, s.explain(ctx, "look for "+name, err)
+		}
+		info := stream.CachedInfo()
+		if info.Config.Replicas == 1 {
+			continue
+		}
+		if c := info.Cluster; c == nil || c.Leader == "" || len(c.Replicas) != info.Config.Replicas-1 {
+			return false, nil
+		}
+		for _, r := range info.Cluster.Replicas {
+			if r.Offline || !r.Current || r.Lag > 0 {
+				return false, nil
+			}
+		}
+	}
+	return true, nil
+}
+
+// names are those of the job's streams.
+func (s *Store) names() []string {
+	return []string{s.Changelog().name, s.Copies().name, "OBJ_" + s.Objects().name, s.Acceptor().name}
 }
 
 // follow reads what a stream has of a subject, from a number on. The caller has to stop it.
@@ -193,8 +271,13 @@ func follow(ctx context.Context, stream jetstream.Stream, subject string, from u
 	if err != nil {
 		return nil, err
 	}
-	return consumer.Messages(jetstream.PullMaxBytes(2 << 20))
+	// Of a cluster the server dies that has the consumer, and the connection may be to another one.
+	return consumer.Messages(jetstream.PullMaxMessages(aheadMost), jetstream.PullHeartbeat(pulse))
 }
+
+// aheadMost is how many chunks are on their way to who reads a log. A limit of bytes would
+// make the client allocate room for a million of them.
+const aheadMost = 8 << 20 / ChunkMax
 
 // name is that of one of the job's streams.
 func (s *Store) name(of string) string { return "MR-" + token(s.job) + "-" + of }
@@ -219,6 +302,12 @@ func (s *Store) explain(ctx context.Context, doing string, err error) error {
 		err = fmt.Errorf("%w: %w", ErrNoStore, err)
 	case isFull(err):
 		err = fmt.Errorf("%w: %w", ErrFull, err)
+	case hasCode(err, 10074):
+		err = fmt.Errorf("%w: %w", ErrNoCluster, err)
+	case hasCode(err, 10005):
+		err = fmt.Errorf("%w: %w", ErrNoPeers, err)
+	case hasCode(err, 10004, 10007, 10008, 10009, 10118, 10119, 10163): // answers that a cluster gives while it has no leader
+		err = fmt.Errorf("%w: %w", ErrUnready, err)
 	case errors.Is(err, nats.ErrReconnectBufExceeded), errors.Is(err, nats.ErrDisconnected), errors.Is(err, nats.ErrHeadersNotSupported):
 		err = ErrLost // of a server that it has never met the client thinks that it knows no headers
 	case ctx.Err() != nil && context.Cause(ctx) != ctx.Err():
@@ -230,15 +319,15 @@ func (s *Store) explain(ctx context.Context, doing string, err error) error {
 // isFull says that the server has refused a message for lack of room: by codes for which
 // the client has no names, and for a stream's own limit by its words.
 func isFull(err error) bool {
-	api, ok := errors.AsType[*jetstream.APIError](err)
-	if !ok {
-		return false
-	}
-	switch api.ErrorCode {
-	case 10023, 10028, 10047: // insufficient resources, memory, storage
+	if hasCode(err, 10023, 10028, 10047) { // insufficient resources, memory, storage
 		return true
-	case 10077: // the store failed
-		return strings.Contains(api.Description, "maximum bytes exceeded")
 	}
-	return false
+	api, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && api.ErrorCode == 10077 && strings.Contains(api.Description, "maximum bytes exceeded") // the store failed
+}
+
+// hasCode says that the server has answered with one of these codes.
+func hasCode(err error, codes ...jetstream.ErrorCode) bool {
+	api, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && slices.Contains(codes, api.ErrorCode)
 }

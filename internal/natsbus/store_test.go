@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -122,7 +123,7 @@ func TestAcceptor_race(t *testing.T) {
 	var won [writers]int
 	var all sync.WaitGroup
 	for w := range writers {
-		a := open(t, natsbus.Config{URLs: []string{server.StoreURL()}}).Acceptor()
+		a := open(t, natsbus.Config{URLs: []string{server.URL()}}).Acceptor()
 		all.Go(func() {
 			for won[w] < rounds {
 				val, version, err := a.Read(t.Context(), "counter")
@@ -154,7 +155,7 @@ func TestAcceptor_unknown(t *testing.T) {
 	for _, swallow := range []bool{false, true} {
 		t.Run(fmt.Sprintf("swallow=%v", swallow), func(t *testing.T) {
 			server, direct := acceptor(t)
-			proxy := natstest.NewProxy(t, host(t, server.StoreURL()))
+			proxy := natstest.NewProxy(t, host(t, server.URL()))
 			a := open(t, natsbus.Config{URLs: []string{"nats://" + proxy.Addr()}}).Acceptor()
 			one, err := a.CAS(t.Context(), "job", []byte("one"), 0)
 			require.NoError(t, err)
@@ -199,7 +200,7 @@ func TestAcceptor_unknown(t *testing.T) {
 // Goal: a server that is silent is given up when the caller says so; nothing is known then.
 func TestAcceptor_silence(t *testing.T) {
 	server, _ := acceptor(t)
-	proxy := natstest.NewProxy(t, host(t, server.StoreURL()))
+	proxy := natstest.NewProxy(t, host(t, server.URL()))
 	a := open(t, natsbus.Config{URLs: []string{"nats://" + proxy.Addr()}}).Acceptor()
 	_, _, err := a.Read(t.Context(), "job")
 	require.NoError(t, err)
@@ -233,7 +234,7 @@ func TestOpenStore_later(t *testing.T) {
 	require.ErrorContains(t, err, "the connection is lost")
 
 	server := start(t, natsbus.ServerConfig{Dir: t.TempDir()})
-	proxy.Target(host(t, server.StoreURL()))
+	proxy.Target(host(t, server.URL()))
 	await(t, "a connection", func() bool { return a.Create(t.Context()) == nil })
 	_, err = a.CAS(t.Context(), "job", nil, 0)
 	require.NoError(t, err)
@@ -324,6 +325,22 @@ func TestChangelog_many(t *testing.T) {
 	require.Equal(t, chunks, got)
 }
 
+// Goal: reading takes memory for what is there, not for what might be.
+func TestChangelog_room(t *testing.T) {
+	l := open(t, natsbus.Config{Server: start(t, natsbus.ServerConfig{Dir: t.TempDir()})}).Changelog()
+	require.NoError(t, l.Create(t.Context(), 0))
+	_, _, err := l.Append(t.Context(), 1, []byte("a"))
+	require.NoError(t, err)
+	const times = 10
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range times {
+		require.NoError(t, l.Read(t.Context(), 1, 0, 1<<60, func(uint64, []byte) error { return nil }))
+	}
+	runtime.ReadMemStats(&after)
+	require.Less(t, (after.TotalAlloc-before.TotalAlloc)/times, uint64(1<<20))
+}
+
 // Goal: copies come back by slot and number, and are trimmed for one number or for all.
 func TestCopies(t *testing.T) {
 	c := open(t, natsbus.Config{Server: start(t, natsbus.ServerConfig{Dir: t.TempDir()})}).Copies()
@@ -364,7 +381,7 @@ func TestCopies(t *testing.T) {
 // nothing, and takes more when it is trimmed.
 func TestChangelog_full(t *testing.T) {
 	server := start(t, natsbus.ServerConfig{Dir: t.TempDir()})
-	l := open(t, natsbus.Config{URLs: []string{server.StoreURL()}}).Changelog()
+	l := open(t, natsbus.Config{URLs: []string{server.URL()}}).Changelog()
 	require.NoError(t, l.Create(t.Context(), 8<<20))
 	chunk := make([]byte, 200_000)
 	var kept int
@@ -373,7 +390,7 @@ func TestChangelog_full(t *testing.T) {
 		_, _, err = l.Append(t.Context(), 1, chunk, chunk, chunk, chunk)
 	}
 	require.ErrorIs(t, err, natsbus.ErrFull)
-	require.ErrorContains(t, err, "append to the changelog of slot 1, NATS server at "+server.StoreURL())
+	require.ErrorContains(t, err, "append to the changelog of slot 1, NATS server at "+server.URL())
 	var n int
 	var newest uint64
 	require.NoError(t, l.Read(t.Context(), 1, 0, 1<<60, func(seq uint64, chunk []byte) error {
@@ -392,7 +409,7 @@ func TestChangelog_full(t *testing.T) {
 // what was acknowledged before is there.
 func TestChangelog_cut(t *testing.T) {
 	server := start(t, natsbus.ServerConfig{Dir: t.TempDir()})
-	proxy := natstest.NewProxy(t, host(t, server.StoreURL()))
+	proxy := natstest.NewProxy(t, host(t, server.URL()))
 	l := open(t, natsbus.Config{URLs: []string{"nats://" + proxy.Addr()}}).Changelog()
 	require.NoError(t, l.Create(t.Context(), 0))
 	var acked atomic.Uint64

@@ -5,9 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
+	"net"
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
@@ -19,16 +22,14 @@ const variable = "MILLRACE_NATSTEST"
 
 // Options are those of a [Process]; the zero values are those of natsbus.ServerConfig.
 type Options struct {
-	Name, Dir       string
-	Port, StorePort int
-	SyncAlways      bool
-	StoreMax        int64
-	User, Password  string
-	Mesh            *natsbus.MeshConfig
+	Host, Dir      string
+	Port           int
+	SyncAlways     bool
+	StoreMax       int64
+	User, Password string
+	Addr           string   // in a cluster; "": it is alone
+	Peers          []string // of that
 }
-
-// addresses is what a process says when it listens.
-type addresses struct{ URL, StoreURL, MeshAddr string }
 
 // Main is for TestMain of packages that start a [Process]: the process is the test's own
 // binary, which becomes a server here and runs no tests.
@@ -57,14 +58,18 @@ func serve(text string) error {
 	if err := json.Unmarshal([]byte(text), &o); err != nil {
 		return err
 	}
-	s, err := natsbus.StartServer(context.Background(), natsbus.ServerConfig{
-		Name: o.Name, Dir: o.Dir, Port: o.Port, StorePort: o.StorePort, SyncAlways: o.SyncAlways,
-		StoreMax: o.StoreMax, User: o.User, Password: o.Password, Mesh: o.Mesh,
-	})
+	cfg := natsbus.ServerConfig{
+		Host: o.Host, Dir: o.Dir, Port: o.Port, SyncAlways: o.SyncAlways,
+		StoreMax: o.StoreMax, User: o.User, Password: o.Password,
+	}
+	if o.Addr != "" {
+		cfg.Cluster = &natsbus.ClusterConfig{Addr: o.Addr, Peers: o.Peers, Secret: "s3cret"}
+	}
+	s, err := natsbus.StartServer(context.Background(), cfg)
 	if err != nil {
 		return err
 	}
-	if err := json.NewEncoder(os.Stdout).Encode(addresses{s.URL(), s.StoreURL(), s.MeshAddr()}); err != nil {
+	if _, err := fmt.Println(s.URL()); err != nil {
 		return err
 	}
 	_, _ = io.Copy(io.Discard, os.Stdin)
@@ -72,10 +77,10 @@ func serve(text string) error {
 	return nil
 }
 
-// Process is a NATS server in a process of its own. It stays at its addresses when it is
+// Process is a NATS server in a process of its own. It stays at its address when it is
 // started again, and ends with its test, where there is one, or with this process.
 type Process struct {
-	URL, StoreURL, MeshAddr string
+	URL string
 
 	t     testing.TB // nil without a test
 	o     Options
@@ -132,17 +137,77 @@ func (p *Process) launch() error {
 	p.cmd, p.stdin = cmd, stdin
 	timer := time.AfterFunc(30*time.Second, func() { _ = cmd.Process.Kill() })
 	defer timer.Stop()
-	var at addresses
-	if err := json.NewDecoder(stdout).Decode(&at); err != nil {
+	if _, err := fmt.Fscanln(stdout, &p.URL); err != nil {
 		return fmt.Errorf("the NATS server did not start: %w", err)
 	}
-	p.URL, p.StoreURL, p.MeshAddr = at.URL, at.StoreURL, at.MeshAddr
-	p.o.Port, p.o.StorePort = portOf(at.URL), portOf(at.StoreURL)
-	if p.o.Mesh != nil {
-		p.o.Mesh.Port = portOf("//" + at.MeshAddr)
-	}
+	p.o.Port = portOf(p.URL)
 	return nil
 }
+
+// StartCluster starts n servers that keep things together, each with a folder in dir. They
+// listen at addresses of the loopback network that nothing else uses.
+func StartCluster(t testing.TB, n int, dir string) []*Process {
+	t.Helper()
+	list, err := LaunchCluster(n, dir)
+	for _, p := range list {
+		p.t = t
+		t.Cleanup(p.Kill)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+// LaunchCluster is StartCluster without a test. With an error come those that were started.
+func LaunchCluster(n int, dir string) (list []*Process, err error) {
+	addrs := make([]string, n)
+	for i := range addrs {
+		if addrs[i], err = freeAddr(); err != nil {
+			return nil, err
+		}
+	}
+	for i, addr := range addrs {
+		o := Options{Dir: filepath.Join(dir, strconv.Itoa(i)), Addr: addr, Peers: addrs}
+		o.Host, _, _ = net.SplitHostPort(addr)
+		p, err := Launch(o)
+		if err != nil {
+			return list, err
+		}
+		list = append(list, p)
+	}
+	return list, nil
+}
+
+// FreeAddr is an address that is free. Where all of 127.0.0.0/8 is this machine, nobody gets
+// its port meanwhile, as the host is one by chance.
+func FreeAddr(t testing.TB) string {
+	t.Helper()
+	addr, err := freeAddr()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return addr
+}
+
+func freeAddr() (string, error) {
+	host := fmt.Sprintf("127.%d.%d.%d", 1+rand.N(254), rand.N(256), 1+rand.N(254))
+	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
+	if err != nil {
+		l, err = net.Listen("tcp", "127.0.0.1:0")
+	}
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	return l.Addr().String(), nil
+}
+
+// Dir is the folder of the server.
+func (p *Process) Dir() string { return p.o.Dir }
+
+// Name is what others of its cluster call it.
+func (p *Process) Name() string { return p.o.Addr }
 
 // Kill ends the process without a warning, if it runs.
 func (p *Process) Kill() {
