@@ -107,7 +107,7 @@ func (c *Crew) Empty() bool { return len(c.hands) == 0 }
 // Hello answers a process that wants to join. It may say so again, the second time with the
 // address where others reach it.
 func (c *Crew) Hello(m *Hello, now time.Time) Message {
-	if c.roster.Phase.Over() || c.roster.Phase == Draining {
+	if c.roster.Phase >= Stopping {
 		return &Refused{Reason: "the job takes nobody any more: it is " + c.roster.Phase.String()}
 	}
 	if c.cfg.Program != "" && m.Platform == c.cfg.Platform && m.Program != c.cfg.Program {
@@ -260,8 +260,17 @@ func (c *Crew) Tick(now time.Time) {
 	c.arrange()
 }
 
-// Drain lets all slots commit what they have, and stop.
-func (c *Crew) Drain() { c.rise(Draining, "") }
+// Drain lets the job come to where all is shown that its sources have given: then Stop. A job
+// that has not begun has nothing to show.
+func (c *Crew) Drain() {
+	if c.roster.Phase == Gathering {
+		c.Stop()
+	}
+	c.rise(Draining, "")
+}
+
+// Stop lets all slots commit what they have, and stop.
+func (c *Crew) Stop() { c.rise(Stopping, "") }
 
 // Cancel ends the job.
 func (c *Crew) Cancel() { c.rise(Cancelled, "") }
@@ -300,7 +309,7 @@ func (c *Crew) conclude() {
 	switch {
 	case ended == len(c.slots):
 		c.rise(Done, "")
-	case c.roster.Phase == Draining && ended+stopped == len(c.slots):
+	case c.roster.Phase == Stopping && ended+stopped == len(c.slots):
 		c.rise(Drained, "")
 	}
 }
@@ -309,12 +318,12 @@ func (c *Crew) conclude() {
 // it has changed.
 func (c *Crew) arrange() {
 	phase := c.roster.Phase
-	if phase == Running {
+	if phase.Runs() {
 		c.share()
 	}
 	p := c.places()
 	switch {
-	case phase > Running:
+	case phase > Draining:
 	case phase == Gathering && len(p.workers) < c.cfg.Wait:
 	case phase == Gathering:
 		phase = Running
@@ -328,7 +337,7 @@ func (c *Crew) arrange() {
 		for _, i := range p.fill() {
 			c.note("slot %d goes to worker %d", i, p.member(p.slots[i].Owner).Number)
 		}
-		if i, ok := p.level(c.quiet(p.slots)); ok {
+		if i, ok := c.level(&p); ok {
 			why := ", which has fewer"
 			if p.spare(c.roster.Slots[i].Owner) {
 				why = ""
@@ -338,6 +347,16 @@ func (c *Crew) arrange() {
 		p.stand()
 	}
 	c.publish(phase, c.roster.Why, p.slots)
+}
+
+// level moves a slot, if one is to move. In a job that drains that takes longer than it is
+// worth, but for those of who leaves.
+func (c *Crew) level(p *places) (moved int, ok bool) {
+	leaves := func(h *hand) bool { return h.leaving && c.roster.owns(h.Worker) }
+	if c.roster.Phase == Draining && !slices.ContainsFunc(c.hands, leaves) {
+		return 0, false
+	}
+	return p.level(c.quiet(p.slots))
 }
 
 // places are the slots as they are, and who may have them: who leaves gives away what it has,
@@ -387,7 +406,7 @@ func (c *Crew) publish(phase Phase, why string, slots []Place) {
 		}
 	}
 	c.roster = next
-	if phase == Draining {
+	if phase == Stopping {
 		c.conclude() // of who has gone no more is heard
 	}
 }

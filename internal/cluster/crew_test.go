@@ -139,6 +139,8 @@ func (s *crewScript) step(w []string) string {
 		}
 	case "drain":
 		s.c.Drain()
+	case "stop":
+		s.c.Stop()
 	case "cancel":
 		s.c.Cancel()
 	case "leader": // leader TERM: another one goes on from the roster

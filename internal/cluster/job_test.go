@@ -21,12 +21,18 @@ type memory struct {
 
 	mu       sync.Mutex // guards what follows
 	ears     map[int]chan []byte
-	services map[string]*func([]byte) ([]byte, error)
+	services map[string]*served
 	n        int
 }
 
+// served is who answers requests.
+type served struct {
+	fn    func([]byte) ([]byte, error)
+	calls sync.WaitGroup // added to under the mutex of memory
+}
+
 func newMemory() *memory {
-	return &memory{ears: map[int]chan []byte{}, services: map[string]*func([]byte) ([]byte, error){}}
+	return &memory{ears: map[int]chan []byte{}, services: map[string]*served{}}
 }
 
 func (m *memory) lost() bool { return m.drop != nil && m.drop() }
@@ -70,16 +76,20 @@ var errNobody = errors.New("nobody is there")
 
 func (m *memory) Ask(ctx context.Context, service string, b []byte) ([]byte, error) {
 	m.mu.Lock()
-	fn := m.services[service]
+	s := m.services[service]
+	if s != nil {
+		s.calls.Add(1)
+		defer s.calls.Done()
+	}
 	m.mu.Unlock()
-	if fn == nil {
+	if s == nil {
 		return nil, errNobody
 	}
 	if m.lost() {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
-	answer, err := (*fn)(slices.Clone(b))
+	answer, err := s.fn(slices.Clone(b))
 	if m.lost() {
 		<-ctx.Done()
 		return nil, ctx.Err()
@@ -90,20 +100,15 @@ func (m *memory) Ask(ctx context.Context, service string, b []byte) ([]byte, err
 func (m *memory) Serve(service string, fn func([]byte) ([]byte, error)) (func(), error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var calls sync.WaitGroup
-	mine := func(b []byte) ([]byte, error) {
-		calls.Add(1)
-		defer calls.Done()
-		return fn(b)
-	}
-	m.services[service] = &mine
+	mine := &served{fn: fn}
+	m.services[service] = mine
 	return func() {
 		m.mu.Lock()
-		if m.services[service] == &mine {
+		if m.services[service] == mine {
 			delete(m.services, service)
 		}
 		m.mu.Unlock()
-		calls.Wait()
+		mine.calls.Wait()
 	}, nil
 }
 
@@ -148,7 +153,7 @@ func (l *labour) Report() (list []SlotReport) {
 			l.mine[slot] = Live
 		case l.finish.Load():
 			r.State = Ended
-		case l.phase == Draining:
+		case l.phase == Stopping:
 			r.State = Stopped
 		}
 		list = append(list, r)
@@ -407,6 +412,45 @@ func TestJob_ends(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Goal: slots of a job that drains run until its leader says that they may stop, also when that is
+// another one than heard the wish.
+func TestJob_drains(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := begin(t, newMemory(), 1)
+		_, ended := r.work(t.Context())
+		may := make(chan struct{})
+		drains := make(chan bool, 2)
+		r.cfg.Drain = func(ctx context.Context) {
+			drains <- true
+			select {
+			case <-may:
+			case <-ctx.Done():
+				drains <- false
+			}
+		}
+		time.Sleep(time.Second)
+		for term := range uint64(2) { // the first leader is without Drain, and was not asked
+			last := r.leader.Roster()
+			r.leader.Resign()
+			require.Nil(t, <-r.led)
+			if term > 0 {
+				require.False(t, <-drains, "who led before waits no more")
+			}
+			r.cfg.Last, r.cfg.Crew.Term = last, term+1
+			r.lead(t.Context())
+			synctest.Wait()
+			require.NoError(t, r.client().Do(t.Context(), nil, "drain"))
+			require.True(t, <-drains)
+			time.Sleep(2 * time.Second)
+			require.Equal(t, Draining, r.status().Phase)
+			require.Equal(t, Live, *r.status().Slots[0].State)
+		}
+		close(may)
+		require.Equal(t, Drained, (<-ended).roster.Phase)
+		require.Equal(t, Drained, (<-r.led).Phase)
+	})
 }
 
 // Goal: strangers learn that they are, and the job that they were there.

@@ -22,6 +22,12 @@ type LeaderConfig struct {
 
 	More map[string]func(ctx context.Context, args []string) (any, error) // further commands, by name
 
+	// Drain brings a job that drains to where all is shown, or gives that up; it returns when
+	// slots are to stop, or ctx ends. Default: at once.
+	Drain func(ctx context.Context)
+
+	Groups Groups // where key groups are; nil: they stay with their slots
+
 	// Note takes what people are to know, one sentence at a time; default: nobody.
 	Note     func(text string)
 	Nobody   error         // what Ask of the transport fails with when nobody serves; nil: who is dead is missed by its silence only
@@ -29,6 +35,12 @@ type LeaderConfig struct {
 	Tick     time.Duration // between looks for who is silent, and repeated rosters; default 500ms
 	Farewell time.Duration // most that is waited for workers to leave when the job is over; default 5s
 	Linger   time.Duration // for how long it is told that the job is over, though all have left; default 0
+}
+
+// Groups says where key groups are.
+type Groups interface {
+	Has() []int              // how many each slot has; nil: it is not known
+	Level(shares []int) bool // they are as shares say
 }
 
 // Leader runs the crew of a job: it answers workers, tells them the roster, and carries
@@ -94,11 +106,11 @@ func (l *Leader) Run(ctx context.Context) (*Roster, error) {
 		return nil, fmt.Errorf("lead the job: %w", err)
 	}
 	defer quiet()
+	var work sync.WaitGroup
+	defer work.Wait()
+	defer cancelCalls()
 	if l.cfg.Nobody != nil {
-		var probing sync.WaitGroup
-		defer probing.Wait()
-		defer cancelCalls()
-		probing.Go(func() { l.probe(calls) })
+		work.Go(func() { l.probe(calls) })
 	}
 
 	tick := time.NewTicker(l.cfg.Tick)
@@ -106,8 +118,13 @@ func (l *Leader) Run(ctx context.Context) (*Roster, error) {
 	cancelled := ctx.Done()
 	var farewell, lingered <-chan time.Time
 	told := l.cfg.Linger == 0 // for long enough
+	drains := false
 	l.publish()
 	for {
+		if !drains && l.Roster().Phase == Draining {
+			drains = true
+			work.Go(func() { l.drain(calls) })
+		}
 		select {
 		case <-cancelled:
 			cancelled = nil
@@ -155,6 +172,16 @@ func (l *Leader) do(fact func(*Crew)) {
 
 func (l *Leader) publish() {
 	_ = l.wire.tell(l.Roster()) // what is lost is repeated, and told to who beats
+}
+
+// drain stops slots when the job is where it can stop.
+func (l *Leader) drain(ctx context.Context) {
+	if l.cfg.Drain != nil {
+		l.cfg.Drain(ctx)
+	}
+	if ctx.Err() == nil {
+		l.do((*Crew).Stop)
+	}
 }
 
 // answer is what a request gets; nil is a stranger's.
@@ -280,7 +307,7 @@ func (l *Leader) Died(host string, pid int, reason string) {
 // Cancel ends the job.
 func (l *Leader) Cancel() { l.do((*Crew).Cancel) }
 
-// Drain lets all slots commit what they have, and stop.
+// Drain lets the job show all that its sources have given, and stop.
 func (l *Leader) Drain() { l.do((*Crew).Drain) }
 
 // Fail ends the job with an error.
@@ -307,15 +334,22 @@ func (l *Leader) Status() *Status {
 	r := l.crew.Roster()
 	s := &Status{Job: l.cfg.Sealer.Job, Phase: r.Phase, Why: r.Why, Started: l.started, Wait: l.cfg.Crew.Wait, Workers: []WorkerStatus{}, Slots: []SlotStatus{},
 		Wish: r.Wish, Missing: l.crew.missing()}
-	s.Settled = r.Phase == Running && s.Missing == 0 && !l.crew.moving()
+	s.Settled = r.Phase == Running && s.Missing == 0 && !l.crew.moving() && l.level()
 	numbers := map[string]int{}
 	for _, m := range r.Workers {
 		numbers[m.Worker] = m.Number
 		s.Workers = append(s.Workers, WorkerStatus{m.Number, m.Host, m.Address, m.Parent, m.Spare})
 	}
+	var groups []int
+	if l.cfg.Groups != nil {
+		groups = l.cfg.Groups.Has()
+	}
 	for i, p := range r.Slots {
 		report, known := l.crew.Report(i)
 		slot := SlotStatus{Worker: numbers[p.Owner], Elements: report.Elements, Read: report.Read, Total: report.Total, Epoch: report.Epoch}
+		if i < len(groups) {
+			slot.Groups = groups[i]
+		}
 		if known {
 			slot.State = &report.State
 		}

@@ -191,16 +191,20 @@ type Phase uint8
 const (
 	Gathering Phase = iota // workers are missing
 	Running
-	Draining  // slots commit what they have, and stop
+	Draining  // sources rest; what they have given is worked off, and shown
+	Stopping  // slots commit what they have, and stop
 	Done      // all slots have come to the end of their input
 	Drained   // all slots have stopped; a later run goes on
 	Failed    // a slot failed for good
 	Cancelled // somebody asked for it
 )
 
-var phases = [...]string{"gathering", "running", "draining", "done", "drained", "failed", "cancelled"}
+var phases = [...]string{"gathering", "running", "draining", "stopping", "done", "drained", "failed", "cancelled"}
 
 func (p Phase) String() string { return nameOf(phases[:], uint8(p)) }
+
+// Runs reports that slots run, and are given to who is there.
+func (p Phase) Runs() bool { return p == Running || p == Draining }
 
 // Over reports that workers stop and leave.
 func (p Phase) Over() bool { return p >= Done }

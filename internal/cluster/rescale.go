@@ -10,8 +10,9 @@ import (
 
 // Rescale lets so many workers have slots from now on, each as many as another or one more:
 // slots move one by one. Those that are too many give away what they have; those that are
-// missing are started by who starts workers, or join. It fails, and changes nothing, if the
-// job can't have so many, does not run, or if slots are on their way for another number.
+// missing are started by who starts workers, or join. What is on its way for another number, or
+// as a worker has died, is done first. It fails, and changes nothing, if the job can't have so
+// many, or does not run.
 func (c *Crew) Rescale(workers int) error {
 	most := min(len(c.roster.Slots), MaxWorkers)
 	switch {
@@ -23,8 +24,6 @@ func (c *Crew) Rescale(workers int) error {
 		return fmt.Errorf("the job is %v: it can be rescaled while it is running", c.roster.Phase)
 	case workers == c.wish:
 		return nil
-	case c.wish > 0 && c.moving():
-		return fmt.Errorf("a rescale to %s is under way: wait for it (rescale -wait %d)", count(c.wish, "worker"), c.wish)
 	}
 	c.wish = workers
 	c.note("the job is to have %s", count(workers, "worker"))
@@ -36,6 +35,29 @@ func (c *Crew) Rescale(workers int) error {
 func (c *Crew) moving() bool {
 	p := c.places()
 	return !p.even() || !c.quiet(p.slots)
+}
+
+// Shares are how large a share of the key groups each slot is to have, so that workers have
+// equal ones though one has more slots than another; nil while nobody has asked for a number
+// of workers, or slots are not where they are to be.
+func (c *Crew) Shares() []int {
+	if c.roster.Phase != Running || c.wish == 0 || c.missing() > 0 || c.moving() {
+		return nil
+	}
+	slots, shares := map[string]int{}, []int{}
+	for _, p := range c.roster.Slots {
+		slots[p.Owner]++
+	}
+	all := 1 // that each number of slots divides: there are two, one more than the other
+	for _, n := range slots {
+		if all%n != 0 {
+			all *= n
+		}
+	}
+	for _, p := range c.roster.Slots {
+		shares = append(shares, all/slots[p.Owner])
+	}
+	return shares
 }
 
 // missing is how many workers there are less than are wanted.
@@ -113,6 +135,19 @@ func later(a, b *hand) int {
 		return -1
 	}
 	return 1
+}
+
+// Shares are those of the crew.
+func (l *Leader) Shares() []int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.crew.Shares()
+}
+
+// level reports that key groups are where they are to be, if slots are. l.mu is held.
+func (l *Leader) level() bool {
+	shares := l.crew.Shares()
+	return l.cfg.Groups == nil || shares == nil || l.cfg.Groups.Level(shares)
 }
 
 // rescale carries out the command.

@@ -17,7 +17,7 @@ type Status struct {
 	Wait    int            `json:"wait"`              // workers without whom it does not begin
 	Wish    int            `json:"wish,omitempty"`    // workers that are to have slots, by rescale; 0: all that are here
 	Missing int            `json:"missing,omitempty"` // of those
-	Settled bool           `json:"settled"`           // none are missing, and all have their slots, each as many as another or one more
+	Settled bool           `json:"settled"`           // none are missing, and all have their slots, each as many as another or one more, and key groups in equal shares
 	Workers []WorkerStatus `json:"workers"`
 	Slots   []SlotStatus   `json:"slots"`
 }
@@ -40,6 +40,7 @@ type SlotStatus struct {
 	Read     int64      `json:"read"`
 	Total    int64      `json:"total"` // 0: not known
 	Epoch    uint64     `json:"epoch"`
+	Groups   int        `json:"groups,omitempty"` // key groups that it has, or is about to have; 0 also where that is not known
 }
 
 // Line is one line about the job after elapsed: elements, rate, slots, epochs, and the
@@ -112,6 +113,9 @@ func (s *SlotStatus) text() string {
 		state = s.State.String()
 	}
 	text := fmt.Sprintf("on worker %d: %s, epoch %d, %s elements", s.Worker, state, s.Epoch, terminal.Count(float64(s.Elements)))
+	if s.Groups > 0 {
+		text += fmt.Sprintf(", %d key groups", s.Groups)
+	}
 	if s.Standbys != nil {
 		text += fmt.Sprintf(", standbys %v", s.Standbys)
 	}

@@ -98,6 +98,8 @@ func (h *Host) perform(a held.Act) error {
 		h.do(func() { delete(h.in, epochOf{a.Src, a.Inc, a.Epoch}) })
 	case held.Trim:
 		h.do(func() { h.trim(a.Dst, a.Epoch) })
+	case held.Adopt:
+		h.beside(func() error { return h.adopt(a) })
 	case held.Finalise:
 		h.finalise(a.Epoch)
 	case held.Peek:
@@ -127,8 +129,19 @@ func (h *Host) cutNow() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.finished {
+		h.turnAtEnd()
 		h.cutOpen(h.marks)
-		h.core.ChunksDurable(h.store.named)
+		if len(h.objects) > 0 {
+			h.beside(func() error {
+				err := h.keepGiven()
+				if err == nil {
+					h.do(func() { h.core.ChunksDurable(h.store.named) })
+				}
+				return err
+			})
+		} else {
+			h.core.ChunksDurable(h.store.named)
+		}
 		h.collect()
 		return
 	}
@@ -176,7 +189,7 @@ func (h *Host) resend(k *held.Kept) {
 
 // commit puts a record into the slot's register.
 func (h *Host) commit(r *held.Record) error {
-	b := held.Append(nil, r)
+	b, began := held.Append(nil, r), time.Now()
 	if r.Tag.At == r.Ident() {
 		if err := h.again(func() error { return writeRecord(h.ctx, h.cfg.Objects, h.cfg.Slot, r.Ident(), b) }); err != nil {
 			return err
@@ -189,6 +202,8 @@ func (h *Host) commit(r *held.Record) error {
 		h.core.Committed(h.now())
 		h.committed(r)
 		if r.Ident() == h.cut {
+			h.cfg.Meter.Ready.Observe(began.Sub(h.cutAt))
+			h.cfg.Meter.Put.Observe(time.Since(began))
 			h.cfg.Meter.Commit.Observe(time.Since(h.cutAt))
 		}
 		h.changed.Broadcast()

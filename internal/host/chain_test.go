@@ -3,6 +3,7 @@ package host
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"testing"
 
@@ -245,4 +246,20 @@ func TestImage_damage(t *testing.T) {
 		require.NoError(t, short.add(99, l.pieces[hit]))
 		require.NoError(t, short.settle(rec), "a piece that comes late is as good")
 	}
+}
+
+// Goal: who begins to read a changelog has room for what lies there, and not for pieces of
+// full length: that was 256 KiB for each epoch since the base, which the collector of a
+// standby had to follow while others wanted the processors.
+func TestImage_room(t *testing.T) {
+	l := changes(rand.New(rand.NewPCG(1, 3)), 100, 1000)
+	m, whole := newImage(), 0
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for i, p := range l.pieces {
+		require.NoError(t, m.add(uint64(i+1), p))
+		whole += len(p)
+	}
+	runtime.ReadMemStats(&after)
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(whole+len(l.pieces)*(4<<10)))
 }

@@ -45,6 +45,10 @@ type Config struct {
 	// It is the same in all slots.
 	Logged bool
 
+	// Rests reports that the job drains: sources of an incarnation that begins now rest until
+	// the leader says otherwise. May be nil.
+	Rests func() bool
+
 	Every     time.Duration // between commits; default 10 ms
 	Heartbeat time.Duration // default 50 ms
 	Resend    time.Duration // default 150 ms
@@ -120,10 +124,14 @@ func (c *Config) window(shape held.Shape) int {
 	return min(windowMost, max(windowMin, windowsMost/max(1, (shape.Slots-1)*shape.Classes())))
 }
 
+// parkedMost is how many bytes of input may wait for key groups before sources stop.
+const parkedMost = 64 << 20
+
 func coreConfig(c *Config, shape held.Shape) held.Config {
 	return held.Config{
 		Shape: shape, Slot: c.Slot, Process: c.Process, Window: c.window(shape), Log: c.Logged,
 		Every: c.Every, Heartbeat: c.Heartbeat, Resend: c.Resend, Silent: c.Silent, Excuse: c.Excuse,
-		Replays: c.Engine.OnError != engine.Stop,
+		Replays: c.Engine.OnError != engine.Stop, Budget: held.Budget{Parked: parkedMost},
+		Owner: firstOwner(shape.Slots), LaneOf: func(group int) int { return group % shape.Lanes },
 	}
 }

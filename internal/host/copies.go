@@ -25,6 +25,8 @@ func recordOf(name string) (slot int, at held.Ident, ok bool) {
 }
 
 func writeRecord(ctx context.Context, to Objects, slot int, at held.Ident, b []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, putMost) // who does it again finds another server
+	defer cancel()
 	return to.Put(ctx, recordName(slot, at), bytes.NewReader(b))
 }
 

@@ -1,6 +1,8 @@
 package host
 
 import (
+	"math"
+
 	"github.com/millrace/millrace/internal/engine"
 	"github.com/millrace/millrace/internal/held"
 )
@@ -27,6 +29,17 @@ func (h *Host) finalise(e held.Epoch) {
 
 // waits reports that the slot's input has ended, and outputs wait for a cut.
 func (h *Host) waits() bool { return h.cuts != nil && h.cuts.Ending() }
+
+// tellShown tells the core which outputs sinks have shown, where they wait for cuts. mu is held.
+func (h *Host) tellShown() {
+	switch {
+	case h.cuts == nil:
+	case h.finished:
+		h.core.Shown(math.MaxUint64)
+	default:
+		h.core.Shown(held.Epoch(h.cuts.Shown()))
+	}
+}
 
 // finish notes that the engine has come to its end. From now on the host cuts by itself,
 // also where the core has asked the engine in vain.

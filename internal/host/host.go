@@ -7,13 +7,15 @@ import (
 	"sync"
 	"time"
 
+	"github.com/millrace/millrace/internal/alarm"
 	"github.com/millrace/millrace/internal/engine"
 	"github.com/millrace/millrace/internal/held"
 	"github.com/millrace/millrace/internal/tasks"
 )
 
 // tickEvery is how often the core is told the time. Where commits are more frequent than
-// every 50 ms it is told more often, and where an epoch is to be cut by time, right then.
+// every 50 ms it is told more often, and where an epoch is to be cut by time, right then: what
+// is late there is late in all that is committed.
 const tickEvery = 5 * time.Millisecond
 
 // Host is one incarnation of a slot.
@@ -44,18 +46,19 @@ type Host struct {
 	open     [][][]outFrame          // of the open epoch, by receiver and class
 	first    [][]engine.Arrival      // by lane: marks that were heard before this incarnation
 	acts     []held.Act
-	acting   bool                                      // somebody performs them, and looks again before it ends
-	rouse    chan struct{}                             // holds one: there is something to perform
-	marks    []byte                                    // of the epoch that was cut last
-	finished bool                                      // the engine has come to its end
-	log      trimming                                  // of the changelog
-	copied   trimming                                  // of copies
-	young    trimming                                  // of young copies; it has first in common with copied
-	newest   held.Cut                                  // before young copies
-	copying  int                                       // bytes of copies since young ones were trimmed
-	phases   struct{ register, restore time.Duration } // when each had ended, of the takeover
-	heard    bool                                      // a standby listens for this
-	left     bool                                      // the next incarnation has all that this one had
+	acting   bool          // somebody performs them, and looks again before it ends
+	rouse    chan struct{} // holds one: there is something to perform
+	marks    []byte        // of the epoch that was cut last
+	finished bool          // the engine has come to its end
+	moving
+	log     trimming                                  // of the changelog
+	copied  trimming                                  // of copies
+	young   trimming                                  // of young copies; it has first in common with copied
+	newest  held.Cut                                  // before young copies
+	copying int                                       // bytes of copies since young ones were trimmed
+	phases  struct{ register, restore time.Duration } // when each had ended, of the takeover
+	heard   bool                                      // a standby listens for this
+	left    bool                                      // the next incarnation has all that this one had
 }
 
 // copyID names the frames of one of this slot's epochs for a receiver.
@@ -105,7 +108,7 @@ func incarnate(parent context.Context, cfg Config, done func()) (left *bequest, 
 	ctx, cancel := context.WithCancelCause(parent)
 	h := &Host{
 		cfg: cfg, ctx: ctx, cancel: cancel, start: time.Now(), asks: make(chan engine.Ask, 1), rouse: make(chan struct{}, 1),
-		in: frames{}, out: map[copyID][][]outFrame{},
+		in: frames{}, out: map[copyID][][]outFrame{}, moving: moving{came: map[held.Given][]byte{}},
 	}
 	h.changed = sync.NewCond(&h.mu)
 	h.cuts = h.newCuts()
@@ -214,22 +217,32 @@ func (h *Host) ticking() {
 	every := min(tickEvery, max(h.cfg.Every/10, time.Millisecond))
 	t := time.NewTimer(every)
 	defer t.Stop()
+	cut, set := alarm.New(), time.Duration(0) // when it is due to cut by time
+	defer cut.Close()
 	for {
 		select {
 		case <-t.C:
-			waits := h.waits()
-			next := every
-			h.do(func() {
-				h.core.Waits(waits)
-				h.core.Tick(h.now())
-				if due := h.core.Due() - h.now(); due > 0 {
-					next = min(next, due)
-				}
-			})
-			t.Reset(next)
+		case <-cut.C:
 		case <-h.ctx.Done():
 			return
 		}
+		waits := h.waits()
+		var due time.Duration
+		h.do(func() {
+			h.core.Waits(waits || h.unsettled)
+			h.tellShown()
+			h.core.Tick(h.now())
+			due = h.core.Due()
+		})
+		next := every
+		if in := due - h.now(); in > 0 {
+			next = min(next, in)
+			if due != set {
+				set = due
+				cut.Set(in)
+			}
+		}
+		t.Reset(next)
 	}
 }
 

@@ -26,6 +26,14 @@ import (
 
 var seeds = flag.Int("seeds", 3, "how many schedules of kills to run")
 
+// fewer is how many of n are run where everything takes much longer.
+func fewer(n int) int {
+	if testing.Short() {
+		return (n + 1) / 2
+	}
+	return n
+}
+
 // job is a job of several slots in this process, over a NATS server of its own.
 type job struct {
 	t          *testing.T
@@ -37,12 +45,14 @@ type job struct {
 	onError    engine.OnError
 	retries    int
 	logged     bool
-	copiesMost int           // 0: as ever
-	rests      *Rests        // nil: there are no savepoints
-	cutEvery   time.Duration // 0: 50 ms
-	chunks     int           // before a part of the rows is written again; 0: as many as there are
-	warm       bool          // each slot has a standby
-	patient    bool          // silence counts after an hour only
+	copiesMost int                   // 0: as ever
+	rests      *Rests                // nil: there are no savepoints
+	shares     atomic.Pointer[[]int] // of key groups, by slot; nil: as they are
+	drains     atomic.Bool           // it is known to do so
+	cutEvery   time.Duration         // 0: 50 ms
+	chunks     int                   // before a part of the rows is written again; 0: as many as there are
+	warm       bool                  // each slot has a standby
+	patient    bool                  // silence counts after an hour only
 	deaths     Deaths
 	vaults     []*vault      // the acceptors; none: one in the store
 	putMost    time.Duration // 0: as ever
@@ -84,8 +94,16 @@ func (j *job) bus() *natsbus.Bus {
 
 // lead leads the job until ctx ends.
 func (j *job) lead(ctx context.Context) error {
-	return Lead(ctx, LeaderConfig{Slots: j.slots, Control: j.bus().Control(), Acceptors: j.acceptors(), Stale: natsbus.ErrStale, Objects: j.store.Objects(), Rests: j.rests, Meter: &j.meter,
+	return Lead(ctx, LeaderConfig{Slots: j.slots, Control: j.bus().Control(), Acceptors: j.acceptors(), Stale: natsbus.ErrStale, Objects: j.store.Objects(), Rests: j.rests, Meter: &j.meter, Groups: NewGroups(j.share),
 		CutEvery: cmp.Or(j.cutEvery, 50*time.Millisecond), Note: func(text string) { j.notes = append(j.notes, text) }})
+}
+
+// share is how large a share of the key groups each slot is to have.
+func (j *job) share() []int {
+	if s := j.shares.Load(); s != nil {
+		return *s
+	}
+	return nil
 }
 
 // config is that of a slot in a process of its own, as far as the protocol is concerned.
@@ -96,6 +114,7 @@ func (j *job) config(slot int, process uint64) Config {
 		Plane: b.Plane(), Control: b.Control(), Acceptors: j.acceptors(), Stale: natsbus.ErrStale,
 		Changes: readsCounted{j.store.Changelog(), &j.reads}, Copies: j.store.Copies(), Objects: j.store.Objects(),
 		Graph: j.build().Graph(), Engine: engine.Config{Lanes: j.lanes, Batch: j.batch, OnError: j.onError, Retries: j.retries}, Window: j.window, EpochSinks: j.epochSinks, Logged: j.logged, copiesMost: j.copiesMost, chunksMost: j.chunks, putMost: j.putMost,
+		Rests: j.drains.Load,
 		began: func(h *Host) { j.hosts[slot].Store(h) },
 	}
 	if cfg.Deaths = &j.deaths; j.patient {
@@ -259,8 +278,9 @@ func TestRun_countsOverSlots(t *testing.T) {
 
 // ledger is a sink that shows each page once.
 type ledger struct {
-	mu    sync.Mutex
-	shown map[uint64][]string
+	mu       sync.Mutex
+	shown    map[uint64][]string
+	prepared []uint64 // all pages, also those that were never shown
 }
 
 // page is what a lane has prepared.
@@ -293,6 +313,9 @@ func (w *ledgerWriter) Write(s string) error {
 func (w *ledgerWriter) Prepare() ([]byte, error) {
 	w.last, w.page = w.page, page{}
 	w.last.ID = rand.Uint64()
+	w.l.mu.Lock()
+	defer w.l.mu.Unlock()
+	w.l.prepared = append(w.l.prepared, w.last.ID)
 	return json.Marshal(w.last)
 }
 
@@ -307,6 +330,15 @@ func (w *ledgerWriter) Commit() error {
 
 func (w *ledgerWriter) Finish() error { return nil }
 func (w *ledgerWriter) Abort(bool)    {}
+
+// inOrder are the lines that are shown, in the order in which they were prepared: so they are
+// in the topic of a transactional sink.
+func (l *ledger) inOrder() (all []string) {
+	for _, id := range l.prepared {
+		all = append(all, l.shown[id]...)
+	}
+	return all
+}
 
 // lines are those that are shown, sorted.
 func (l *ledger) lines() (all []string) {
@@ -404,7 +436,7 @@ func (j *job) killOne(who int) { (*j.kill[who].Load())(errKilled) }
 // Goal: slots that die at any moment, one at a time, and the leader with them, lose
 // nothing and show nothing twice, and nobody goes back; with standbys and without.
 func TestRun_killedSlots(t *testing.T) {
-	for seed := range uint64(*seeds) {
+	for seed := range uint64(fewer(*seeds)) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			out := &ledger{shown: map[uint64][]string{}}
 			build, want := numbered(40_000, 50, out)
@@ -454,7 +486,7 @@ func TestRun_goesBack(t *testing.T) {
 // with them, and a sink that does not wait for cuts shows everything once. Method: they die
 // when one of them has committed a little more, wherever the others are.
 func TestRun_logged(t *testing.T) {
-	for seed := range *seeds {
+	for seed := range fewer(*seeds) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			out := &ledger{shown: map[uint64][]string{}}
 			build, want := numbered(20_000, 50, out)

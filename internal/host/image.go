@@ -80,9 +80,11 @@ func (m *image) add(seq uint64, p []byte) error {
 	at := m.parts[id]
 	count := int(be.Uint32(p[33:]))
 	if at == nil {
-		at = &whole{b: make([]byte, 0, min(count*pieceMost, roomMost))}
+		at = &whole{}
 		if count == 1 {
 			at.b = p[pieceHead:pieceHead:len(p)] // no copy
+		} else {
+			at.b = make([]byte, 0, min(count*pieceMost, roomMost))
 		}
 		m.parts[id], m.first[id] = at, seq
 	}

@@ -26,7 +26,9 @@ type LeaderConfig struct {
 	// Note takes what people are to know, one sentence at a time; may be nil.
 	Note func(text string)
 
-	Rests *Rests // may be nil: no savepoint is wished for
+	Rests *Rests // may be nil: neither savepoints are wished for, nor that the job stops
+
+	Groups *Groups // may be nil: key groups stay where they are
 
 	CutEvery time.Duration // default 1 s
 	GiveUp   time.Duration // before a cut that is not complete is given up; default 1 s
@@ -112,7 +114,7 @@ func lead(parent context.Context, cfg LeaderConfig) error {
 }
 
 func (c *LeaderConfig) core() held.LeaderConfig {
-	return held.LeaderConfig{Slots: c.Slots, CutEvery: c.CutEvery, GiveUp: c.GiveUp, Tell: c.Tell, Silent: c.Silent}
+	return held.LeaderConfig{Slots: c.Slots, Owner: firstOwner(c.Slots), CutEvery: c.CutEvery, GiveUp: c.GiveUp, Tell: c.Tell, Silent: c.Silent}
 }
 
 type leader struct {
@@ -124,9 +126,12 @@ type leader struct {
 
 	mu       sync.Mutex // guards what follows
 	core     *held.Leader
-	gen      held.Gen // of the newest record; 0: there is none yet
-	cut      held.Cut // the last complete one
-	clearing bool     // records of older ones are being deleted
+	gen      held.Gen     // of the newest record; 0: there is none yet
+	cut      held.Cut     // the last complete one
+	clearing bool         // records of older ones are being deleted
+	cleared  held.Version // of which no slot needs what was taken out for it
+
+	levelling // of who runs
 }
 
 // run does what the core decides.
@@ -134,6 +139,7 @@ func (l *leader) run() error {
 	tick := time.NewTicker(tickEvery)
 	defer tick.Stop()
 	for {
+		l.level()
 		l.mu.Lock()
 		l.cfg.Rests.drive(l.core)
 		l.core.Tick(l.now())
@@ -170,10 +176,21 @@ func (l *leader) put(job *held.Job) error {
 	if err := l.reg.put(held.Append(nil, job)); err != nil {
 		return replaced(err)
 	}
+	was := l.groups()
+	if was.Owner != nil && job.Groups.Version > was.Version {
+		l.cfg.Note(fmt.Sprintf("%d of %d key groups move to other slots", moved(was.Owner, job.Groups.Owner), len(job.Groups.Owner)))
+	}
 	if l.durable(job) {
 		l.cfg.Note(fmt.Sprintf("the job goes back to cut %d, as those are gone who had what has happened since", job.Cut))
 	}
 	return nil
+}
+
+// groups is the newest assignment that is durable.
+func (l *leader) groups() held.Assignment {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.core.Job().Groups
 }
 
 // durable says that the job's record is; back is that with it the job goes back to its cut.
@@ -237,7 +254,9 @@ func (l *leader) record(slot int, at held.Ident) (*held.Record, error) {
 // names: nothing goes back to them. Slots are cleared beside each other, so that it keeps up
 // with cuts.
 func (l *leader) clear(job *held.Job) {
-	names, err := l.cfg.Objects.List(l.ctx, "records/")
+	err := l.clearGiven(job)
+	names, e := l.cfg.Objects.List(l.ctx, "records/")
+	err = errors.Join(err, e)
 	old := make([][]string, len(job.At))
 	for _, name := range names {
 		if slot, at, ok := recordOf(name); ok && slot < len(job.At) && older(at, job.At[slot]) {
@@ -262,6 +281,27 @@ func (l *leader) clear(job *held.Job) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.clearing = false
+}
+
+// clearGiven deletes what slots have taken out of their state for others: in a cut in which
+// nothing is on its way, no record names it, and nothing goes back behind that cut.
+func (l *leader) clearGiven(job *held.Job) error {
+	if !job.Settled || job.Groups.Version <= l.cleared {
+		return nil
+	}
+	names, err := l.cfg.Objects.List(l.ctx, "groups/")
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if v, ok := givenOf(name); ok && v <= job.Groups.Version {
+			if err := l.cfg.Objects.Delete(l.ctx, name); err != nil {
+				return err
+			}
+		}
+	}
+	l.cleared = job.Groups.Version
+	return nil
 }
 
 // older reports that a is a record of the same slot from before b. Incarnations rise, and

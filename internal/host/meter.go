@@ -17,7 +17,10 @@ type Meter struct {
 	Resent         Traffic
 	Received       Traffic
 	ChangelogBytes atomic.Uint64
+	GivenBytes     atomic.Uint64     // of the state of key groups that went to other slots
 	Commit         metrics.Histogram // from the cut of an epoch until it is committed
+	Ready          metrics.Histogram // of that, until receivers hold it and its changes are durable
+	Put            metrics.Histogram // of that, how long its record takes to be in the register
 
 	host atomic.Pointer[Host] // the newest incarnation
 }

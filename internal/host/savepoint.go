@@ -13,13 +13,15 @@ import (
 )
 
 // Rests is where a leader is asked to bring its job to a cut in which nothing is under way,
-// for a savepoint. The zero value wishes for none.
+// for a savepoint, or to stop there. The zero value wishes for none.
 type Rests struct {
-	mu    sync.Mutex
+	mu    sync.Mutex // guards what follows
 	until time.Time
 	ended bool          // the leader is to be told that the last wish has ended
 	at    []held.Ident  // nil: it is not at rest
-	found chan struct{} // closed when it is; nil: nobody waits
+	drain bool          // the job is to come to its last cut
+	last  held.Cut      // that it has come to; 0: it has not
+	found chan struct{} // closed when there is something new; nil: nobody waits
 }
 
 // Wish wishes for such a cut, which is then kept, for d from now on. It is to be repeated
@@ -39,8 +41,40 @@ func (r *Rests) End() {
 
 // At waits until the job is at rest, and gives the records of its slots.
 func (r *Rests) At(ctx context.Context) ([]held.Ident, error) {
+	var at []held.Ident
+	err := r.await(ctx, func() bool { at = r.at; return at != nil })
+	return at, err
+}
+
+// Drain wishes that the job comes to a cut behind which nothing is read and nothing is left to
+// be shown, and stays there; or that it does not.
+func (r *Rests) Drain(yes bool) {
 	r.mu.Lock()
-	for r.at == nil {
+	defer r.mu.Unlock()
+	if r.drain = yes; !yes {
+		r.last = 0
+	}
+}
+
+// Drained waits until the job has come to its last cut.
+func (r *Rests) Drained(ctx context.Context) (last held.Cut, err error) {
+	err = r.await(ctx, func() bool { last = r.last; return last > 0 })
+	return last, err
+}
+
+// Stands says that the job has come to its last cut.
+func (r *Rests) Stands(at held.Cut) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.last = at
+	r.tell()
+}
+
+// await waits until ok, which is asked with mu held.
+func (r *Rests) await(ctx context.Context, ok func() bool) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for !ok() {
 		if r.found == nil {
 			r.found = make(chan struct{})
 		}
@@ -49,12 +83,21 @@ func (r *Rests) At(ctx context.Context) ([]held.Ident, error) {
 		select {
 		case <-found:
 		case <-ctx.Done():
-			return nil, context.Cause(ctx)
 		}
 		r.mu.Lock()
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 	}
-	defer r.mu.Unlock()
-	return r.at, nil
+	return nil
+}
+
+// tell tells those who wait that there is something new. mu is held.
+func (r *Rests) tell() {
+	if r.found != nil {
+		close(r.found)
+		r.found = nil
+	}
 }
 
 // drive tells a leader what is wished for, and who waits what it has come to.
@@ -73,10 +116,13 @@ func (r *Rests) drive(l *held.Leader) {
 	_, at, yes := l.Rested()
 	if r.at = nil; wished && yes {
 		r.at = at
-		if r.found != nil {
-			close(r.found)
-			r.found = nil
-		}
+		r.tell()
+	}
+	l.Drain(r.drain)
+	r.last = 0
+	if cut, _, yes := l.Drained(); r.drain && yes {
+		r.last = cut
+		r.tell()
 	}
 }
 
@@ -90,14 +136,14 @@ func (l *leader) look(a held.Look) {
 		}
 		r, err := l.record(slot, at)
 		if read = err == nil; !read {
-			l.cfg.Log.Warn("the record of a slot was not read for a savepoint; it will be tried with the next cut", "slot", slot, "error", err)
+			l.cfg.Log.Warn("the record of a slot was not read to see whether the job is at rest; it will be tried with the next cut", "slot", slot, "error", err)
 			break
 		}
 		records[slot] = r
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.core.Looked(a.Cut, read && held.Quiet(records))
+	l.core.Looked(a.Cut, read && held.Quiet(records), held.Shown(a.Cut, a.Since, records))
 }
 
 // Savepoint is a job at rest.

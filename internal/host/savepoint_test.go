@@ -65,36 +65,40 @@ func halved(n, splits int, whole *atomic.Bool) func(*pipeline.Pipeline) pipeline
 // sided is a pipeline in which each of n numbers asks for the sum of its window and for one
 // of other numbers: side inputs, which are in each slot. It gives the pipeline and the lines.
 func sided(from func(*pipeline.Pipeline) pipeline.PCollection[uint64], n int, out *ledger) (build func() *pipeline.Pipeline, want []string) {
-	const size = 200
-	sum := transforms.SumOf[uint64]()
 	build = func() *pipeline.Pipeline {
 		p := pipeline.New()
-		numbers := pipeline.EventTime(from(p), func(v uint64) time.Time { return time.UnixMilli(int64(v)) })
-		windows := window.Fixed(size * time.Millisecond)
-		total := pipeline.AsSingleton(pipeline.CombineGlobally(pipeline.Create[uint64](p, 1, 2, 3), sum))
-		all := pipeline.KeyBy(numbers, func(uint64) bool { return true }).Windowed(windows)
-		perWindow := pipeline.AsSingletonOr(pipeline.MapKV(pipeline.CombinePerKey(all, sum), func(_ bool, n uint64) uint64 { return n }), 0)
-		main := pipeline.KeyBy(numbers, func(v uint64) uint64 { return v % 50 }).Windowed(windows)
-		lines := pipeline.ParDo(pipeline.Pairs(main), func(d *pipeline.DoFn, emit pipeline.Emit[string]) func(pipeline.Elem, pipeline.KV[uint64, uint64]) error {
-			total, perWindow := pipeline.UseView(d, total), pipeline.UseView(d, perWindow)
-			return func(_ pipeline.Elem, kv pipeline.KV[uint64, uint64]) error {
-				emit(fmt.Sprintf("%06d %d %d", kv.Value, total.Get(), perWindow.Get()))
-				return nil
-			}
-		})
-		pipeline.Write(pipeline.Reshuffle(lines), "test.Write", out)
+		pipeline.Write(pipeline.Reshuffle(sidedOf(p, from(p))), "test.Write", out)
 		return p
 	}
 	for v := range n {
-		first := v / size * size
-		last := min(first+size, n) - 1
+		first := v / sidedMs * sidedMs
+		last := min(first+sidedMs, n) - 1
 		want = append(want, fmt.Sprintf("%06d %d %d", v, 6, (first+last)*(last-first+1)/2))
 	}
 	return build, want
 }
 
-// Goal: a savepoint of a job of several slots, made while it runs and slots of it die,
-// begins one of one slot, and ones of other numbers of slots and lanes; what each shows is
+const sidedMs = 200 // of a window
+
+func sidedOf(p *pipeline.Pipeline, from pipeline.PCollection[uint64]) pipeline.PCollection[string] {
+	sum := transforms.SumOf[uint64]()
+	numbers := pipeline.EventTime(from, func(v uint64) time.Time { return time.UnixMilli(int64(v)) })
+	windows := window.Fixed(sidedMs * time.Millisecond)
+	total := pipeline.AsSingleton(pipeline.CombineGlobally(pipeline.Create[uint64](p, 1, 2, 3), sum))
+	all := pipeline.KeyBy(numbers, func(uint64) bool { return true }).Windowed(windows)
+	perWindow := pipeline.AsSingletonOr(pipeline.MapKV(pipeline.CombinePerKey(all, sum), func(_ bool, n uint64) uint64 { return n }), 0)
+	main := pipeline.KeyBy(numbers, func(v uint64) uint64 { return v % 50 }).Windowed(windows)
+	return pipeline.ParDo(pipeline.Pairs(main), func(d *pipeline.DoFn, emit pipeline.Emit[string]) func(pipeline.Elem, pipeline.KV[uint64, uint64]) error {
+		total, perWindow := pipeline.UseView(d, total), pipeline.UseView(d, perWindow)
+		return func(_ pipeline.Elem, kv pipeline.KV[uint64, uint64]) error {
+			emit(fmt.Sprintf("%06d %d %d", kv.Value, total.Get(), perWindow.Get()))
+			return nil
+		}
+	})
+}
+
+// Goal: a savepoint of a job of several slots, made while it runs and slots of it die, when key
+// groups have moved, begins one of one slot, and ones of other numbers of slots and lanes; what each shows is
 // what was not shown before the savepoint, once.
 func TestSavepoint(t *testing.T) {
 	for _, tc := range []struct {
@@ -118,10 +122,15 @@ func savepointOf(t *testing.T, pipelineTo func(out *ledger, whole *atomic.Bool) 
 	build, want := pipelineTo(out, whole)
 	j := newJob(t, 3, 2, build).small()
 	j.rests = &Rests{}
+	shares := []int{3, 1, 2}
+	j.shares.Store(&shares)
 	var before map[uint64][]string
 	j.chaos = func(ctx context.Context) {
 		defer whole.Store(true)
 		if !j.until(ctx, func() bool { _, yes, _ := j.settled(1); return yes }) {
+			return
+		}
+		if !j.until(ctx, func() bool { r := j.record(ctx); return r.Settled && r.Groups.Version > 0 }) {
 			return
 		}
 		j.killOne(1)

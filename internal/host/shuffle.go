@@ -82,6 +82,9 @@ func (h *Host) Next(lane int) (engine.Arrival, bool) {
 	if !ok {
 		return engine.Arrival{}, false
 	}
+	if a.Replay {
+		return engine.Arrival{Replay: true, Group: a.Group, Rank: h.shape.Rank(a.Class)}, true
+	}
 	if a.End {
 		marks, err := h.marksOf(a.Marks, h.shape.Rank(a.Class))
 		if err != nil {
@@ -107,6 +110,7 @@ func (h *Host) cutOpen(marks []byte) {
 	h.marks = marks
 	h.cutAt = time.Now()
 	h.cut = held.Ident{Gen: h.core.Gen(), Inc: h.core.Inc(), Epoch: h.core.Open()}
+	h.core.Unshown(h.cuts != nil && !h.finished && h.cuts.Unshown())
 	if !h.core.Cut(nil, marks, h.due()) { // it was fenced meanwhile
 		return
 	}

@@ -2,6 +2,7 @@ package host
 
 import (
 	"fmt"
+	"sync"
 
 	"github.com/millrace/millrace/internal/commit"
 	"github.com/millrace/millrace/internal/held"
@@ -14,8 +15,12 @@ type store struct {
 	h     *Host
 	rows  *rows // what the incarnation began with; let go with the first epoch
 	last  *commit.Record
-	joint bool // last is of a savepoint
+	joint bool      // last is of a savepoint
+	spare sync.Pool // of *[]byte: memory of lanes that were committed
 }
+
+// laneMost is the most memory of a lane that is kept for the next epochs, until it is collected.
+const laneMost = 16 << 20
 
 // restoreStore is the store behind rec, of which m is the image. nil is the start of the
 // job, and m what that begins with.
@@ -51,7 +56,11 @@ func (s *store) Rows(want commit.Want, f func(commit.Row) error) error {
 func (s *store) Begin(lanes int) commit.Epoch {
 	e := &epoch{s: s, of: s.wanted()}
 	for range lanes {
-		e.lanes = append(e.lanes, commit.NewRowLog(nil))
+		var b []byte
+		if spare, ok := s.spare.Get().(*[]byte); ok {
+			b = *spare
+		}
+		e.lanes = append(e.lanes, commit.NewRowLog(b))
 	}
 	return e
 }
@@ -75,7 +84,15 @@ func (e *epoch) Commit(rec *commit.Record) error {
 	chunk := makeChunk(e.of, e.lanes, rec)
 	s.grow(id, e.of, chunk...)
 	pieces := split(nil, chunkOf(id), chunk...)
+	for _, l := range e.lanes {
+		if b := l.Bytes()[:0]; 0 < cap(b) && cap(b) <= laneMost {
+			s.spare.Put(&b)
+		}
+	}
 	e.lanes, chunk = nil, nil // there may be much of it
+	if err := h.keepGiven(); err != nil {
+		return err
+	}
 	err := h.append(&h.log, []thing{chunkOf(id)}, pieces, func() (_, last uint64, err error) {
 		return h.cfg.Changes.Append(h.ctx, h.cfg.Slot, pieces...)
 	})

@@ -54,6 +54,10 @@ func (h *Host) takeOver() error {
 		standby = h.cfg.From.bequeath(h)
 	}
 	h.core = held.NewSlot(coreConfig(&h.cfg, h.shape), gen, h.reg.core.Ballot(), rec, standby, h.now())
+	if h.cfg.Rests != nil && h.cfg.Rests() {
+		h.core.Rest()
+	}
+	h.tellShown()
 	h.opened()
 	h.collect()
 	return nil

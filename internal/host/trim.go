@@ -120,6 +120,7 @@ func (l *trimming) free(e held.Epoch) bool {
 // news takes what a leader tells. mu is held.
 func (h *Host) news(m *held.News) {
 	h.core.News(m, h.now())
+	h.unsettled = !m.Job.Settled
 	if h.cfg.Slot >= len(m.Job.At) {
 		return
 	}

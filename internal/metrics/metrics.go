@@ -23,6 +23,7 @@ type Histogram struct {
 
 // bounds of buckets.
 var bounds = [...]time.Duration{
+	100 * time.Microsecond, 200 * time.Microsecond, 500 * time.Microsecond,
 	time.Millisecond, 2 * time.Millisecond, 5 * time.Millisecond, 10 * time.Millisecond, 20 * time.Millisecond, 50 * time.Millisecond,
 	100 * time.Millisecond, 200 * time.Millisecond, 500 * time.Millisecond, time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second,
 }
@@ -35,6 +36,15 @@ func (h *Histogram) Observe(d time.Duration) {
 		return
 	}
 	h.over.Add(1)
+}
+
+// Mean is that of all that was counted; 0 before the first.
+func (h *Histogram) Mean() time.Duration {
+	n := h.over.Load()
+	for i := range h.buckets {
+		n += h.buckets[i].Load()
+	}
+	return time.Duration(h.sum.Load()) / time.Duration(max(n, 1))
 }
 
 // Page is metrics as Prometheus reads them (text format 0.0.4). Metrics of one name have

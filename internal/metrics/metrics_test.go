@@ -32,6 +32,9 @@ a_total{slot="2",job="c"} 8
 b 0.5
 # HELP c_seconds third
 # TYPE c_seconds histogram
+c_seconds_bucket{slot="1",le="0.0001"} 1
+c_seconds_bucket{slot="1",le="0.0002"} 1
+c_seconds_bucket{slot="1",le="0.0005"} 1
 c_seconds_bucket{slot="1",le="0.001"} 2
 c_seconds_bucket{slot="1",le="0.002"} 2
 c_seconds_bucket{slot="1",le="0.005"} 3
@@ -52,4 +55,13 @@ c_seconds_count{slot="1"} 4
 	r = httptest.NewRecorder()
 	handler.ServeHTTP(r, httptest.NewRequest("GET", "/", nil))
 	require.Equal(t, 404, r.Code)
+}
+
+// Goal: the mean is that of all, also of what is longer than the last bucket.
+func TestHistogram_Mean(t *testing.T) {
+	h := &Histogram{}
+	require.Zero(t, h.Mean())
+	h.Observe(time.Millisecond)
+	h.Observe(59 * time.Second)
+	require.Equal(t, 29_500_500*time.Microsecond, h.Mean())
 }
