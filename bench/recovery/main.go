@@ -42,6 +42,7 @@ type setting struct {
 	Rate       float64 // events a second of each worker
 	Keys       uint64
 	State      uint64 // bytes of all keys
+	Servers    int    // of NATS, with Fault nats
 	Calm       time.Duration
 	Seed       uint64
 }
@@ -62,6 +63,7 @@ func main() {
 	flag.Float64Var(&s.Rate, "rate", 1000, "events a second of each worker")
 	flag.Uint64Var(&s.Keys, "keys", 1000, "keys")
 	state := flag.String("state", "0", "state of all keys, as 500MB or 1GB, which is there before the first fault")
+	flag.IntVar(&s.Servers, "servers", 1, "with -fault nats, servers in its cluster: 1, 3 or 5")
 	flag.DurationVar(&s.Calm, "calm", 1500*time.Millisecond, "between a fault that is healed and the next one")
 	flag.Uint64Var(&s.Seed, "seed", 1, "of the moments")
 	flag.Parse()

@@ -115,7 +115,7 @@ func (s setting) start(program, dir string, t task) (*chaos.Cluster, error) {
 	}
 	return chaos.Launch{
 		Program: program, Env: []string{taskVar + "=" + string(text)}, Args: args, Workers: s.Workers,
-		Joined: s.Fault == chaos.Cut || s.Fault == chaos.NATS, Dir: dir,
+		Joined: s.Fault == chaos.Cut || s.Fault == chaos.NATS, Dir: dir, Servers: s.Servers,
 	}.Start()
 }
 

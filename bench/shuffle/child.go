@@ -32,7 +32,6 @@ type task struct {
 	Epoch   time.Duration
 	Rate    float64 // of this worker; 0: as fast as it goes
 	Server  string  // NATS
-	Store   string  // JetStream
 	Profile string  // file
 	Encrypt bool    // frames from worker to worker
 }
@@ -53,7 +52,9 @@ type report struct {
 	First   int64 // when its first record was emitted, in ns since 1970
 	CPU     time.Duration
 	Taken   taker
-	Counted uint64 // records, by key
+	Counted uint64        // records, by key
+	Ready   time.Duration // of commits: means
+	Put     time.Duration
 }
 
 // beChild does the task that this process was started for, if it was.

@@ -25,7 +25,7 @@ func runJob[B body](ctx context.Context, c *child) error {
 		return err
 	}
 	defer l.close()
-	j := &job[B]{child: c}
+	j := &job[B]{child: c, meter: &host.Meter{}}
 	p := pipeline.New()
 	j.build(p)
 	if err := p.Err(); err != nil {
@@ -39,7 +39,7 @@ func runJob[B body](ctx context.Context, c *child) error {
 		Job: 1, Slot: c.Worker, Slots: workers, Process: uint64(c.Worker) + 1,
 		Plane: l.plane, Control: l.bus.Control(), Acceptors: []host.Acceptor{l.store.Acceptor()}, Stale: natsbus.ErrStale,
 		Changes: l.store.Changelog(), Copies: l.store.Copies(), Objects: l.store.Objects(),
-		Graph: p.Graph(), Engine: engine.Config{Lanes: c.Lanes}, Every: c.Epoch, Logged: c.Way == "millrace-log",
+		Graph: p.Graph(), Engine: engine.Config{Lanes: c.Lanes}, Every: c.Epoch, Logged: c.Way == "millrace-log", Meter: j.meter,
 	}, func() {
 		finished.Go(func() {
 			err := c.finish(j.report())
@@ -83,7 +83,7 @@ func (c *child) connect(ctx context.Context) (_ *line, err error) {
 		return nil, err
 	}
 	l.stops = append(l.stops, l.bus.Close)
-	if l.store, err = natsbus.OpenStore(natsbus.Config{Job: jobName, URLs: []string{c.Store}}); err != nil {
+	if l.store, err = natsbus.OpenStore(natsbus.Config{Job: jobName, URLs: []string{c.Server}}); err != nil {
 		return nil, err
 	}
 	l.stops = append(l.stops, l.store.Close)
@@ -124,6 +124,7 @@ func (c *child) connect(ctx context.Context) (_ *line, err error) {
 // that all records cross; the graph does not.
 type job[B body] struct {
 	*child
+	meter *host.Meter  // nil: nothing is committed
 	first atomic.Int64 // when the first record was emitted
 
 	mu      sync.Mutex // guards what follows
@@ -164,6 +165,9 @@ func (j *job[B]) report() report {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	r := report{First: j.first.Load()}
+	if j.meter != nil {
+		r.Ready, r.Put = j.meter.Ready.Mean(), j.meter.Put.Mean()
+	}
 	for i, t := range j.takers {
 		r.Taken.N += t.N
 		r.Taken.Last = max(r.Taken.Last, t.Last)

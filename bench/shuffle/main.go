@@ -90,6 +90,8 @@ type result struct {
 	Rate        float64 `json:"rate,omitempty"` // records a second at which latency was measured
 	P50Ms       float64 `json:"committed_p50_ms,omitempty"`
 	P99Ms       float64 `json:"committed_p99_ms,omitempty"`
+	ReadyMs     float64 `json:"commit_ready_ms,omitempty"` // mean: from the cut of an epoch until receivers hold it and its changes are durable
+	PutMs       float64 `json:"commit_put_ms,omitempty"`   // mean: from then until its record is in the register
 	RateCores   float64 `json:"rate_cpu_cores,omitempty"`
 }
 
@@ -135,6 +137,7 @@ func run(ctx context.Context, l load, list []string, tell func(*result) error) e
 			}
 			r.Rate, r.RateCores = f.perSecond(), f.cores()
 			r.P50Ms, r.P99Ms = f.quantile(0.5), f.quantile(0.99)
+			r.ReadyMs, r.PutMs = f.ready.Seconds()*1e3/workers, f.put.Seconds()*1e3/workers
 		}
 		if err := tell(r); err != nil {
 			return err

@@ -30,6 +30,7 @@ func TestRun(t *testing.T) {
 		} {
 			require.Positive(t, f, "%s of %s", name, r.Way)
 		}
+		require.Equal(t, isJob(r.Way), r.ReadyMs > 0 && r.PutMs > 0, "commits of %s", r.Way)
 	}
 }
 

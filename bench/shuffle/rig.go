@@ -22,6 +22,8 @@ type figures struct {
 	took    time.Duration // from the first record emitted to the last one taken in
 	cpu     time.Duration // of all processes
 	samples []int64       // sorted
+	ready   time.Duration // of commits: sums of the workers' means
+	put     time.Duration
 }
 
 func (f *figures) perSecond() float64 { return float64(f.records) / f.took.Seconds() }
@@ -108,6 +110,7 @@ func collect(ctx context.Context, all []*process, each uint64) (*figures, error)
 		}
 		last = max(last, r.Taken.Last)
 		f.cpu += r.CPU
+		f.ready, f.put = f.ready+r.Ready, f.put+r.Put
 		f.samples = append(f.samples, r.Taken.Samples...)
 	}
 	f.cpu += meter.CPU() - cpu
@@ -180,7 +183,7 @@ func serve(ctx context.Context, t *task, fail context.CancelCauseFunc) (stop fun
 		return nil, err
 	}
 	stops = append(stops, s.Close)
-	t.Server, t.Store = s.URL(), s.StoreURL()
+	t.Server = s.URL()
 	if !isJob(t.Way) {
 		return stop, nil
 	}

@@ -18,6 +18,7 @@ type watch struct {
 	lines chan string
 	over  chan *cluster.Roster // the last one
 	stop  func()
+	seen  func(*cluster.Status) // called with each status; may be nil
 
 	status atomic.Pointer[cluster.Status]
 }
@@ -70,6 +71,9 @@ func (w *watch) until(ctx context.Context, show func(line string)) (*cluster.Ros
 			case err == nil:
 				heard = time.Now()
 				w.status.Store(&s)
+				if w.seen != nil {
+					w.seen(&s)
+				}
 			case time.Since(heard) > silentMost && ctx.Err() == nil:
 				return nil, fmt.Errorf("nothing was heard of the job %q for %v: it is over, or can't be reached: %w", w.job.cfg.job, silentMost, err)
 			}

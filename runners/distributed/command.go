@@ -25,6 +25,7 @@ type asked struct {
 	lines   int
 	timeout time.Duration
 	stop    bool
+	served  served
 }
 
 func (p *process) commands() []runner.Command {
@@ -51,8 +52,9 @@ func (p *process) commands() []runner.Command {
 			fs.DurationVar(&p.asked.timeout, "timeout", time.Minute, "most that it may take")
 			fs.BoolVar(&p.asked.stop, "stop", false, "then cancel the job: its sinks show nothing that is not in the savepoint, unless it has -sink-commit=epoch")
 		}, Run: p.savepoint},
-		{Words: "drain", Args: "[-wait] [-json]", Doc: "let all slots commit what they have, and stop; a later run goes on from there, if the job keeps its state", Flags: waits, Run: p.ends("drain")},
+		{Words: "drain", Args: "[-wait] [-json]", Doc: "let sources rest, show all that they have given, and stop; a later run goes on from there, if the job keeps its state", Flags: waits, Run: p.ends("drain")},
 		{Words: "cancel", Args: "[-wait] [-json]", Doc: "end the job at once, and delete what it keeps: its next run begins anew", Flags: waits, Run: p.ends("cancel")},
+		{Words: "serve", Args: "-listen=HOST:PORT -dir=FOLDER [-cluster=HOST:PORT,…] [-durable=power]", Doc: "run a NATS server for jobs, alone or as one of a cluster, until it is ended; jobs with its token name it by -nats", Flags: p.asked.served.register, Run: p.serve},
 	}
 }
 
@@ -337,6 +339,11 @@ func (p *process) ends(name string) func(ctx context.Context, _ []string, out, e
 			return err
 		}
 		defer w.stop()
+		w.seen = func(s *cluster.Status) {
+			if s.Phase <= cluster.Running { // another process leads since, and has not heard of it
+				_ = r.once(ctx, nil, name) // else it is asked for again
+			}
+		}
 		var phase cluster.Phase
 		if err := r.ask(ctx, &phase, name); err != nil {
 			return err

@@ -80,7 +80,7 @@ func TestCommands_wrong(t *testing.T) {
 		{nil, []string{"logs", "-lines=-1"}, 1, `^logs: logs: want the number of lines, got "-1"$`},
 		{nil, []string{"-job=a b", "status"}, 2, `^-job: "a b" is no name of a job: say which by -job$`},
 		{nil, []string{"savepoint", "ls"}, 2, `unexpected argument "savepoint ls": there is\n  savepoint create FILE `},
-		{nil, []string{"dance"}, 2, `commands are list, status, explain, logs, attach, rescale, savepoint create, drain, cancel$`},
+		{nil, []string{"dance"}, 2, `commands are list, status, explain, logs, attach, rescale, savepoint create, drain, cancel, serve$`},
 	} {
 		b := start(t, dir, tc.env, tc.args...)
 		_ = b.wait()

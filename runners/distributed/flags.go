@@ -37,6 +37,7 @@ type flags struct {
 	join         string
 	job          string
 	nats         string
+	replicas     int
 	natsUser     string
 	natsCreds    string
 	natsNKey     string
@@ -66,6 +67,7 @@ func (f *flags) register(fs *flag.FlagSet) {
 	fs.StringVar(&f.join, "join", "", "work for a job that runs already: the address that it gave, as tls://host:4222 or nats://host:4222; "+joinToken+" is its token")
 	fs.StringVar(&f.job, "job", "", "name of the job, by which workers and commands find it; default the program's")
 	fs.StringVar(&f.nats, "nats", "", "NATS servers to use, between commas, as nats://host:4222 or tls://host:4222; default: one in this process")
+	fs.IntVar(&f.replicas, "replicas", 1, "servers of -nats that keep a copy of what the job keeps: 1, 3 or 5 of a cluster. With 3 it does not matter if any one of them loses its disk")
 	fs.StringVar(&f.natsUser, "nats-user", "", "user for NATS; "+natsPassword+" is the password ("+natsToken+" is a token, without a user)")
 	fs.StringVar(&f.natsCreds, "nats-creds", "", "file with credentials for NATS")
 	fs.StringVar(&f.natsNKey, "nats-nkey", "", "file with the seed of an nkey for NATS")
@@ -78,7 +80,7 @@ func (f *flags) register(fs *flag.FlagSet) {
 	fs.DurationVar(&f.cut, "cut", time.Second, "time between consistent snapshots of the job")
 	fs.StringVar(&f.sinkCommit, "sink-commit", "cut", "when sinks that write exactly once show what they have: cut (with each snapshot of the job: nothing is ever shown twice) or epoch (with each commit of a slot: sooner, and once as long as processes die one at a time, or with -plane=log; when the job goes back to its last snapshot, what was shown since comes twice)")
 	fs.StringVar(&f.durable, "durable", "crash", "what the NATS server in this process keeps its word over: crash (of processes) or power (it syncs before it answers)")
-	fs.DurationVar(&f.drainTimeout, "drain-timeout", 30*time.Second, "most that a worker takes to hand on its slots, and a job to drain, before it is ended")
+	fs.DurationVar(&f.drainTimeout, "drain-timeout", 30*time.Second, "most that a worker takes to hand on its slots before it is ended, and a job that drains to show what its sources have given")
 	fs.StringVar(&f.listen, "listen", "", "address for the NATS server in this process, as 10.0.0.5:4222, at which workers on other machines join; what goes there is encrypted, by a key that is made of the job's token; default a port of this machine alone")
 	fs.StringVar(&f.plane, "plane", overNATS, "what data between slots goes over: nats (the job's NATS servers), direct (TCP from worker to worker), mesh (a NATS server in each worker, with routes between them) or log (the job's NATS servers, and JetStream keeps it until it is taken in: slower, and the job never goes back to its last snapshot, however many workers die at once); with direct and mesh the job's NATS has less to do, and each worker has to reach each other one")
 	fs.StringVar(&f.planeListen, "plane-listen", "", "with -plane=direct and -plane=mesh, the address at which other workers reach this one, as 10.0.0.6:7000, with the next ports for workers that are started here (port 0: any); default a port that is free, at the address of this machine from which it reaches NATS")
@@ -100,7 +102,7 @@ type config struct {
 	role         role
 	job          string
 	servers      []string // of NATS; none: one in this process
-	stores       []string // of NATS, where things are kept; nil: servers
+	replicas     int      // of what is kept
 	nats         natsConfig
 	token        string // "": one has to be drawn
 	workers      int
@@ -152,7 +154,7 @@ func (f *flags) parse(fs *flag.FlagSet, env func(string) string, program string)
 	given := map[string]bool{}
 	fs.Visit(func(fl *flag.Flag) { given[fl.Name] = true })
 	c := &config{
-		job: f.job, workers: f.workers, slots: f.slots, standbys: f.standby, epoch: f.epoch, cut: f.cut, byEpoch: f.sinkCommit == "epoch",
+		job: f.job, workers: f.workers, replicas: f.replicas, slots: f.slots, standbys: f.standby, epoch: f.epoch, cut: f.cut, byEpoch: f.sinkCommit == "epoch",
 		stateDir: value[string](fs, "state-dir"), syncAlways: f.durable == "power",
 		drainTimeout: f.drainTimeout, logs: f.logs, metrics: f.metrics, listen: f.listen, planeListen: f.planeListen, progress: value[string](fs, "progress"), tempDir: value[string](fs, "temp-dir"), token: env(joinToken),
 	}
@@ -203,7 +205,7 @@ func jobOf(program string) string { return strings.TrimSuffix(filepath.Base(prog
 // parseJoin is for a worker that joins: about the job itself it has nothing to say.
 func (f *flags) parseJoin(c *config, given map[string]bool, env func(string) string) (*config, error) {
 	c.role = joins
-	for _, name := range []string{"workers", "nats", "slots", "standby", "parallelism", "epoch", "cut", "sink-commit", "state-dir", "durable", "log-dir", "chaos", "listen", "plane", "from", "allow-dropped", "renamed", "on-error", "retries"} {
+	for _, name := range []string{"workers", "nats", "slots", "standby", "parallelism", "epoch", "cut", "sink-commit", "state-dir", "durable", "log-dir", "chaos", "listen", "plane", "replicas", "from", "allow-dropped", "renamed", "on-error", "retries"} {
 		if given[name] {
 			return nil, wrong(name, "who joins a job (-join) takes that from it")
 		}
@@ -270,6 +272,10 @@ func (f *flags) parseSubmit(c *config, given map[string]bool, fs *flag.FlagSet, 
 		return nil, wrong("durable", "without -state-dir nothing is kept when the job is over")
 	case f.nats != "" && f.listen != "":
 		return nil, wrong("listen", "it is for a NATS server in this process, and -nats names others'")
+	case f.replicas != 1 && f.replicas != 3 && f.replicas != 5:
+		return nil, wrong("replicas", "%d: want 1, 3 or 5", f.replicas)
+	case f.nats == "" && f.replicas > 1:
+		return nil, wrong("replicas", "one server, that in this process, can't keep several copies: name a cluster of servers by -nats, such as the command serve runs")
 	case f.listen != "" && !isAddress(f.listen):
 		return nil, wrong("listen", "%q: want a host and a port, as 10.0.0.5:4222", f.listen)
 	case f.nats == "" && f.listen == "" && c.workers == 0:

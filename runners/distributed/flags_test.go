@@ -51,7 +51,7 @@ func TestFlags_defaults(t *testing.T) {
 	c, err := parse(t, nil)
 	require.NoError(t, err)
 	require.Equal(t, &config{
-		role: submits, job: "shop", workers: 2, slots: 2, lanes: max(1, runtime.GOMAXPROCS(0)/2),
+		role: submits, job: "shop", workers: 2, replicas: 1, slots: 2, lanes: max(1, runtime.GOMAXPROCS(0)/2),
 		epoch: 20 * time.Millisecond, cut: time.Second, drainTimeout: 30 * time.Second, progress: "auto", plane: overNATS,
 	}, c)
 }
@@ -63,7 +63,7 @@ func TestFlags_all(t *testing.T) {
 		" -nats=nats://a:4222,tls://b:4222 -nats-creds="+creds+" -drain-timeout=1m -log-dir=logs -progress=off"), joinToken+"=secret")
 	require.NoError(t, err)
 	require.Equal(t, &config{
-		role: submits, job: "till", workers: 3, slots: 6, standbys: 1, lanes: 2, epoch: 10 * time.Millisecond, cut: 500 * time.Millisecond, byEpoch: true,
+		role: submits, job: "till", workers: 3, replicas: 1, slots: 6, standbys: 1, lanes: 2, epoch: 10 * time.Millisecond, cut: 500 * time.Millisecond, byEpoch: true,
 		servers: []string{"nats://a:4222", "tls://b:4222"}, nats: natsConfig{outside: true, creds: creds}, token: "secret", drainTimeout: time.Minute, logs: "logs", progress: "off", plane: overNATS,
 	}, c)
 

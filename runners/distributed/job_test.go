@@ -75,8 +75,10 @@ func TestMain(m *testing.M) {
 		fmt.Println("behind Main")
 		os.Exit(0)
 	}
-	lead := func(ctx context.Context, _ *config, _ *natsbus.Bus, _ *protocol.LeaderMeter, _ *protocol.Rests, _ bool, began func(uint64, bool), _ func(string)) error {
+	lead := func(ctx context.Context, _ *config, _ *natsbus.Bus, _ *protocol.LeaderMeter, rests *protocol.Rests, groups *protocol.Groups, _ bool, began func(uint64, bool), _ func(string)) error {
+		groups.Stay()
 		began(1, false)
+		rests.Stands(1)
 		<-ctx.Done()
 		return nil
 	}
@@ -89,7 +91,7 @@ func TestMain(m *testing.M) {
 		}
 		return &labour{setting: s, dir: dir, mine: map[int]cluster.SlotState{}}, nil
 	}
-	runner.Register(newRunner(driver{newHost, lead, func(context.Context, *config) error { return nil }}))
+	runner.Register(newRunner(driver{newHost, lead, func(context.Context, *config, bool) error { return nil }}))
 	runners.Main(func(p *pipeline.Pipeline) {
 		n := pipeline.Create(p, 1, 2, 3)
 		switch os.Getenv("OTHER_CODE") {
@@ -189,7 +191,7 @@ func (l *labour) Report() (list []cluster.SlotReport) {
 		case state == cluster.Warm:
 		case err == nil:
 			state = cluster.Ended
-		case l.phase == cluster.Draining:
+		case l.phase == cluster.Stopping:
 			state = cluster.Stopped
 		}
 		list = append(list, cluster.SlotReport{Slot: slot, State: state, Elements: 7})

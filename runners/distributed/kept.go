@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/millrace/millrace/internal/cluster"
 	protocol "github.com/millrace/millrace/internal/host"
@@ -13,33 +14,85 @@ import (
 
 // leadSlots leads the cuts of the job, and makes room for what it keeps, if it is the first
 // to do so. Slots wait for that.
-func leadSlots(ctx context.Context, c *config, bus *natsbus.Bus, m *protocol.LeaderMeter, rests *protocol.Rests, first bool, began func(term uint64, goesOn bool), note func(text string)) error {
-	store, err := natsbus.OpenStore(c.storeConfig())
+func leadSlots(ctx context.Context, c *config, bus *natsbus.Bus, m *protocol.LeaderMeter, rests *protocol.Rests, groups *protocol.Groups, first bool, began func(term uint64, goesOn bool), note func(text string)) error {
+	store, err := natsbus.OpenStore(c.bus())
 	if err != nil {
 		return err
 	}
 	defer store.Close()
 	if first {
-		if err := c.makeRoom(ctx, store); err != nil {
+		if err := c.makeRoomSoon(ctx, store, note); err != nil {
 			return err
 		}
-	} else if _, _, err := store.Acceptor().Read(ctx, shapeKey); errors.Is(err, natsbus.ErrNoStore) {
+	} else if over, _, err := store.Acceptor().Read(ctx, overKey); errors.Is(err, natsbus.ErrNoStore) || string(over) == isOver {
 		return errOver
 	}
 	return protocol.Lead(ctx, protocol.LeaderConfig{
 		Slots: c.slots, Control: bus.Control(), Acceptors: []protocol.Acceptor{store.Acceptor()}, Stale: natsbus.ErrStale,
-		Objects: store.Objects(), CutEvery: c.cut, Began: began, Note: note, Meter: m, Rests: rests,
+		Objects: store.Objects(), CutEvery: c.cut, Began: began, Note: note, Meter: m, Rests: rests, Groups: groups,
 	})
 }
 
-// forgetSlots deletes what a job has kept that is over for good.
-func forgetSlots(ctx context.Context, c *config) error {
-	store, err := natsbus.OpenStore(c.storeConfig())
+// endSlots deletes what a job has kept that is over, or if another run may go on with it, notes
+// that it is over until then: who was cut off must not go on with it by itself.
+func endSlots(ctx context.Context, c *config, keep bool) error {
+	store, err := natsbus.OpenStore(c.bus())
 	if err != nil {
 		return err
 	}
 	defer store.Close()
+	if keep {
+		return noteDown(ctx, store.Acceptor(), overKey, isOver)
+	}
 	return store.Forget(ctx)
+}
+
+// A cluster of servers that has just begun, or has lost one, agrees upon who leads within some
+// seconds.
+const (
+	agreeAgain = 100 * time.Millisecond
+	agreeMost  = time.Minute
+)
+
+// makeRoomSoon is makeRoom as soon as the servers have agreed upon who leads.
+func (c *config) makeRoomSoon(ctx context.Context, store *natsbus.Store, note func(text string)) error {
+	for began, said := time.Now(), false; ; {
+		err := c.makeRoom(ctx, store)
+		begins := errors.Is(err, natsbus.ErrUnready) || errors.Is(err, natsbus.ErrNoPeers) || errors.Is(err, natsbus.ErrLost)
+		if !begins || time.Since(began) > agreeMost {
+			return err
+		}
+		if !said {
+			said = true
+			note(fmt.Sprintf("the NATS servers don't keep anything yet, and the job waits for up to %v: %v", agreeMost, err))
+		}
+		select {
+		case <-time.After(agreeAgain):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// overKey is the register that has isOver when the job is over, and what it keeps is not
+// deleted.
+const (
+	overKey = "over"
+	isOver  = "yes"
+	notOver = "no"
+)
+
+// noteDown puts a value into a register, whatever it has.
+func noteDown(ctx context.Context, kept protocol.Acceptor, key, val string) error {
+	for {
+		old, version, err := kept.Read(ctx, key)
+		if err != nil || string(old) == val {
+			return err
+		}
+		if _, err = kept.CAS(ctx, key, []byte(val), version); !errors.Is(err, natsbus.ErrStale) {
+			return err
+		}
+	}
 }
 
 // makeRoom makes room for what the job keeps. What is there already has to be of the same job.
@@ -54,10 +107,16 @@ func (c *config) makeRoom(ctx context.Context, store *natsbus.Store) error {
 	if err == nil {
 		err = store.Objects().Create(ctx, 0)
 	}
+	if other, ok := errors.AsType[*natsbus.ReplicasError](err); ok {
+		return fmt.Errorf("make room for the job: %w: go on with -replicas=%d", err, other.Has)
+	}
 	if err != nil {
 		return fmt.Errorf("make room for the job: %w", err)
 	}
-	return c.agree(ctx, store.Acceptor(), func() error { return c.begin(ctx, store.Objects()) })
+	if err := c.agree(ctx, store.Acceptor(), func() error { return c.begin(ctx, store.Objects()) }); err != nil {
+		return err
+	}
+	return noteDown(ctx, store.Acceptor(), overKey, notOver)
 }
 
 // shape is what a job can't change while it keeps state.

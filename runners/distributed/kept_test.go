@@ -22,11 +22,12 @@ func TestKept(t *testing.T) {
 	}
 
 	g := newGate(t)
-	a := start(t, dir, append(env, aliveVar+"="+g.Addr().String()), args...)
+	a := start(t, dir, append(env, aliveVar+"="+g.Addr().String()), append(args, "-drain-timeout=100ms")...)
 	held := <-g.came
 	defer held.Close()
 	_, stderr, err := command(t, dir, nil, "drain")
 	require.NoError(t, err, stderr)
+	a.await(`^the job is stopping$`) // the source does not come to rest before
 	g.open()
 	held.Close()
 	require.EqualError(t, a.wait(), "exit status 130")
@@ -97,6 +98,6 @@ func TestLeadSlots_over(t *testing.T) {
 	bus, err := c.connect()
 	require.NoError(t, err)
 	defer bus.Close()
-	err = leadSlots(t.Context(), c, bus, &protocol.LeaderMeter{}, nil, false, nil, nil)
+	err = leadSlots(t.Context(), c, bus, &protocol.LeaderMeter{}, nil, nil, false, nil, nil)
 	require.ErrorIs(t, err, errOver)
 }

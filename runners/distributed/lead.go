@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -71,6 +72,7 @@ type candidate struct {
 	rank   int                 // who has a lower one is given time to lead
 	show   func(text string)   // shows a sentence to people here
 	heard  func(l cluster.Log) // what others say of the job; may be nil
+	stay   bool                // it was said that key groups can't move
 
 	meter  protocol.LeaderMeter
 	rests  protocol.Rests
@@ -139,11 +141,14 @@ func (c *candidate) lead(parent context.Context) (*cluster.Roster, error) {
 	}
 	began, failed := make(chan from, 1), make(chan error, 1)
 	cfg, last := *c.cfg, c.roster.Load()
+	c.rests.Drain(false)
+	groups := c.groups()
 	if last != nil {
 		cfg.slots = len(last.Slots)
+		c.rests.Drain(last.Phase == cluster.Draining) // sources must not read on meanwhile
 	}
 	work.Go(func() {
-		failed <- c.driver.lead(ctx, &cfg, c.bus, &c.meter, &c.rests, c.first, func(term uint64, goesOn bool) { began <- from{term, goesOn} }, c.note)
+		failed <- c.driver.lead(ctx, &cfg, c.bus, &c.meter, &c.rests, groups, c.first, func(term uint64, goesOn bool) { began <- from{term, goesOn} }, c.note)
 	})
 	crew := c.crew
 	select {
@@ -158,7 +163,10 @@ func (c *candidate) lead(parent context.Context) (*cluster.Roster, error) {
 		return nil, err
 	}
 	c.first = false
-	leader := cluster.NewLeader(cluster.LeaderConfig{Crew: crew, Last: last, Transport: c.bus.Control(), Sealer: c.sealer(), Nobody: natsbus.ErrNobody, Note: c.note, More: c.more(), Linger: c.linger()})
+	leader := cluster.NewLeader(cluster.LeaderConfig{
+		Crew: crew, Last: last, Transport: c.bus.Control(), Sealer: c.sealer(), Nobody: natsbus.ErrNobody,
+		Groups: groups, Drain: c.drain, Note: c.note, More: c.more(), Linger: c.linger(),
+	})
 	work.Go(func() {
 		switch err := <-failed; {
 		case ctx.Err() != nil:
@@ -186,6 +194,46 @@ func (c *candidate) lead(parent context.Context) (*cluster.Roster, error) {
 	return last, c.forget(last.Phase)
 }
 
+// drain brings the job to its last cut, for as long as it may take.
+func (c *candidate) drain(ctx context.Context) {
+	within, cancel := context.WithTimeout(ctx, c.cfg.drainTimeout)
+	defer cancel()
+	c.rests.Drain(true)
+	switch at, err := c.rests.Drained(within); {
+	case err == nil:
+		c.note(fmt.Sprintf("all that sources have given is shown, up to cut %d", at))
+	case ctx.Err() != nil: // the job is over, or another process leads it
+	case c.cfg.lasts():
+		c.note(fmt.Sprintf("what sources have given was not all shown in %v (-drain-timeout): the next run shows the rest", c.cfg.drainTimeout))
+	default:
+		c.note(fmt.Sprintf("what sources have given was not all shown in %v (-drain-timeout), and the rest is lost, as the job keeps nothing", c.cfg.drainTimeout))
+	}
+}
+
+// groups levels key groups while this process leads. Where they can't move it says so, once.
+func (c *candidate) groups() *protocol.Groups {
+	why := engine.Movable(c.cfg.built)
+	groups := protocol.NewGroups(func() []int {
+		leader := c.leader.Load()
+		if leader == nil {
+			return nil
+		}
+		shares := leader.Shares()
+		if shares == nil || why == nil {
+			return shares
+		}
+		if !c.stay && slices.Min(shares) < slices.Max(shares) {
+			c.stay = true
+			c.note(fmt.Sprintf("key groups stay with their slots, so that a worker with more slots has more to do: %v", why))
+		}
+		return nil
+	})
+	if why != nil {
+		groups.Stay()
+	}
+	return groups
+}
+
 // linger is for how long a leader tells that the job is over: where another process has led
 // it before, that may be cut off, and its people want to know.
 func (c *candidate) linger() time.Duration {
@@ -196,14 +244,20 @@ func (c *candidate) linger() time.Duration {
 }
 
 // forget deletes what the job has kept, if nothing can go on with it: its next run begins
-// anew. What a job leaves that failed or was drained is kept.
+// anew. What a job leaves that failed or was drained is kept for that.
 func (c *candidate) forget(p cluster.Phase) error {
-	if p != cluster.Done && p != cluster.Cancelled || !c.cfg.lasts() {
+	if !c.cfg.lasts() {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), answerMost)
 	defer cancel()
-	if err := c.driver.forget(ctx, c.cfg); err != nil {
+	if p != cluster.Done && p != cluster.Cancelled {
+		if err := c.driver.end(ctx, c.cfg, true); err != nil { // it is over all the same
+			c.note(fmt.Sprintf("that the job is %s could not be noted, and who was cut off from it may go on with it: %v", p, err))
+		}
+		return nil
+	}
+	if err := c.driver.end(ctx, c.cfg, false); err != nil {
 		return fmt.Errorf("the job is %s, and what it has kept could not be deleted, so that its next run will find it: %w", p, err)
 	}
 	return nil

@@ -107,6 +107,8 @@ func (s *slots) count(p *metrics.Page) {
 		p.Gauge("millrace_slot_elements_read", "elements that this incarnation has read from sources", float64(elements), at...)
 		p.Gauge("millrace_slot_epoch", "the last committed epoch", float64(epoch), at...)
 		p.Histogram("millrace_commit_seconds", "from the cut of an epoch until it is committed", &x.meter.Commit, at...)
+		p.Histogram("millrace_commit_ready_seconds", "of a commit, until receivers hold the epoch and its changes are durable", &x.meter.Ready, at...)
+		p.Histogram("millrace_commit_put_seconds", "of a commit, how long the epoch's record takes to be in the slot's register", &x.meter.Put, at...)
 		for _, t := range []struct {
 			name, help string
 			traffic    *protocol.Traffic
@@ -121,6 +123,7 @@ func (s *slots) count(p *metrics.Page) {
 		p.Gauge("millrace_held_bytes", "bytes of frames that are held and not yet taken in", float64(held), at...)
 		p.Gauge("millrace_kept_bytes", "bytes of own frames that are kept until others have durably taken them in", float64(kept), at...)
 		p.Counter("millrace_changelog_bytes_total", "bytes appended to the changelog", x.meter.ChangelogBytes.Load(), at...)
+		p.Counter("millrace_given_bytes_total", "bytes of the state of key groups that went to other slots", x.meter.GivenBytes.Load(), at...)
 		p.Counter("millrace_takeovers_total", "times that this process has taken the slot over", x.meter.Takeovers.Load(), at...)
 		p.Counter("millrace_replays_total", "times that the slot has begun again here to find an element that fails, or behind that", x.meter.Replays.Load(), at...)
 		p.Counter("millrace_rollbacks_total", "times that the slot has gone back to the last cut here", x.meter.Rollbacks.Load(), at...)
@@ -128,6 +131,7 @@ func (s *slots) count(p *metrics.Page) {
 	if d := s.plane.direct; d != nil {
 		lost := d.Stats()
 		p.Counter("millrace_direct_lost_total", "frames to other workers that could not be sent, or to which nobody listened here", lost.Lost, "job", s.cfg.job)
+		p.Gauge("millrace_direct_missing", "other workers that are not reached, and get what is for them over the job's NATS", float64(d.Missing()), "job", s.cfg.job)
 		p.Counter("millrace_direct_disconnects_total", "connections to other workers that were lost", lost.Disconnects, "job", s.cfg.job)
 	}
 	if r := s.plane.routed; r != nil {

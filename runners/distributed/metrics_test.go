@@ -57,7 +57,7 @@ func TestMetrics(t *testing.T) {
 		}, 30*time.Second, 20*time.Millisecond, "%v", &page)
 	}
 	awaitPage(port, "\nmillrace_leads{job=\"shop\"} 1\n", "\nmillrace_phase{job=\"shop\",phase=\"running\"} 1\n", "\nmillrace_slots{job=\"shop\",state=\"live\"} 2\n", "\nmillrace_job_rollbacks_total{job=\"shop\"} 0\n", "# TYPE millrace_cut_seconds histogram\n")
-	awaitPage(port+1, "\nmillrace_leads{job=\"shop\"} 0\n", "\nmillrace_takeovers_total{job=\"shop\",slot=\"0\"} 1\n", "\nmillrace_takeovers_total{job=\"shop\",slot=\"1\"} 1\n", "# TYPE millrace_commit_seconds histogram\n", "# TYPE millrace_held_bytes gauge\n")
+	awaitPage(port+1, "\nmillrace_leads{job=\"shop\"} 0\n", "\nmillrace_takeovers_total{job=\"shop\",slot=\"0\"} 1\n", "\nmillrace_takeovers_total{job=\"shop\",slot=\"1\"} 1\n", "# TYPE millrace_commit_seconds histogram\n", "# TYPE millrace_commit_ready_seconds histogram\n", "# TYPE millrace_commit_put_seconds histogram\n", "# TYPE millrace_held_bytes gauge\n")
 	held.Close()
 	g.open()
 	require.NoError(t, a.wait(), "it said:\n%s", strings.Join(a.seen, "\n"))

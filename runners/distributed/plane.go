@@ -40,14 +40,14 @@ func (c *config) openPlane(ctx context.Context, bus *natsbus.Bus, worker string,
 		}
 	}
 	unreached := func(addr string, err error) {
-		fmt.Fprintf(os.Stderr, "the worker at %s is not reached, and what it is to get waits: %v; with -plane=%s workers have to reach each other, at the addresses that they give by -plane-listen\n", addr, err, c.plane)
+		fmt.Fprintf(os.Stderr, "the worker at %s is not reached, and what it is to get goes over the job's NATS until it is: %v; with -plane=%s workers have to reach each other, at the addresses that they give by -plane-listen\n", addr, err, c.plane)
 	}
 	p := &plane{bus: bus}
 	switch c.plane {
 	case overDirect:
-		p.direct, err = natsbus.ListenDirect(natsbus.DirectConfig{Job: c.job, Token: c.token, Host: host, Port: port, Encrypt: c.encrypted, Unreached: unreached})
+		p.direct, err = natsbus.ListenDirect(natsbus.DirectConfig{Job: c.job, Token: c.token, Host: host, Port: port, Encrypt: c.encrypted, Unreached: unreached, Instead: bus.Plane()})
 	case overMesh:
-		p.routed, err = natsbus.ListenRouted(ctx, natsbus.RoutedConfig{Job: c.job, Token: c.token, Name: worker, Host: host, Port: port, Encrypt: c.encrypted, Unreached: unreached})
+		p.routed, err = natsbus.ListenRouted(ctx, natsbus.RoutedConfig{Job: c.job, Token: c.token, Name: worker, Host: host, Port: port, Encrypt: c.encrypted, Unreached: unreached, Instead: bus.Plane()})
 	}
 	if err != nil {
 		return nil, err
@@ -92,6 +92,9 @@ func (p *plane) follow(r *cluster.Roster) {
 			}
 		}
 		p.routed.Peers(at)
+		for slot := range r.Slots {
+			p.routed.Route(slot, r.Addresses(slot)...)
+		}
 	}
 }
 

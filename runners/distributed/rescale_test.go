@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -66,6 +67,21 @@ func TestRescale(t *testing.T) {
 		require.Contains(t, text, fmt.Sprintf("worker %d is gone: it is not needed any more", n))
 	}
 	require.NotContains(t, text, "started again")
+}
+
+// Goal: while slots move back to a worker that was killed, another number can be wished for.
+func TestRescale_behindAKill(t *testing.T) {
+	dir := t.TempDir()
+	a := start(t, dir, nil, "-workers=3", "-slots=6")
+	pids := a.slots(6)
+	rescale(t, dir, "-wait", "3")
+	require.NoError(t, syscall.Kill(pids[1], syscall.SIGKILL))
+	a.await(`^slot \d goes to worker \d$`)
+	rescale(t, dir, "4")
+	require.Contains(t, rescale(t, dir, "-wait", "2"), "the job shop has 2 workers: ")
+	require.Len(t, status(t, dir, nil).Workers, 2)
+	a.finish()
+	require.NoError(t, a.wait())
 }
 
 // Goal: a process starts what is missing beside its own workers, those that are being started
@@ -189,7 +205,11 @@ func readRanks(p *pipeline.Pipeline, dir string) pipeline.PCollection[uint64] {
 		}
 		return min(rankOf*3/4, n.At(400, from, since)), false
 	}
-	return pipeline.Read[uint64](p, "ranks", n)
+	numbers := pipeline.Read[uint64](p, "ranks", n)
+	if os.Getenv(givenVar) != "" {
+		numbers = written(numbers, dir)
+	}
+	return numbers
 }
 
 // rankLines is every line that ranks has to write.
@@ -207,22 +227,39 @@ func rankLines() (want []string) {
 }
 
 // Goal: a job with two shuffles writes what it has to, each line once, while 3 workers become
-// 5, and those 2, with standbys and without. Method: numbers flow all the time; the rest comes
-// at once when slots are where they are to be.
+// 5, and those 2, with standbys and without. Where a worker has more slots than another, key
+// groups move, so that workers have equal shares of them. Method: numbers flow all the time; the
+// rest comes at once when slots and groups are where they are to be.
 func TestRescale_exact(t *testing.T) {
-	for _, standbys := range []string{"0", "1"} {
+	for standbys, plane := range map[string]string{"0": "nats", "1": "direct"} {
 		t.Run(standbys+" standbys", func(t *testing.T) {
 			dir := t.TempDir()
-			a := start(t, dir, []string{countVar + "=ranks"}, "-workers=3", "-slots=6", "-parallelism=1", "-cut=300ms", "-standby="+standbys)
+			a := start(t, dir, []string{countVar + "=ranks"}, "-workers=3", "-slots=6", "-parallelism=1", "-cut=300ms", "-plane="+plane, "-standby="+standbys)
 			a.await(`^all are here: `)
 			t.Log(rescale(t, dir, "-wait", "5"))
-			require.Len(t, status(t, dir, nil).Workers, 5)
+			a.await(`^\d+ of 1024 key groups move to other slots$`)
+			shared(t, dir, 5)
 			t.Log(rescale(t, dir, "-wait", "2"))
-			require.Len(t, status(t, dir, nil).Workers, 2)
+			shared(t, dir, 2)
 			a.finish()
 			require.NoError(t, a.wait(), "it said:\n%s", strings.Join(a.seen, "\n"))
 			checkRanks(t, dir)
 		})
+	}
+}
+
+// shared wants so many workers to have equal shares of the key groups.
+func shared(t *testing.T, dir string, workers int) {
+	t.Helper()
+	s := status(t, dir, nil)
+	require.Len(t, s.Workers, workers)
+	has := map[int]int{}
+	for _, slot := range s.Slots {
+		has[slot.Worker] += slot.Groups
+	}
+	require.Len(t, has, workers)
+	for worker, n := range has {
+		require.InDelta(t, 1024/workers, n, float64(len(s.Slots)), "worker %d", worker)
 	}
 }
 

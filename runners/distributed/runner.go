@@ -33,13 +33,13 @@ type driver struct {
 	// ErrReplaced of package host. first is to make room for what the job keeps. began is called once it
 	// leads, with a number that is higher than those of all before, and
 	// whether there were any. note takes what people are to know.
-	lead func(ctx context.Context, c *config, bus *natsbus.Bus, m *protocol.LeaderMeter, rests *protocol.Rests, first bool, began func(term uint64, goesOn bool), note func(text string)) error
+	lead func(ctx context.Context, c *config, bus *natsbus.Bus, m *protocol.LeaderMeter, rests *protocol.Rests, groups *protocol.Groups, first bool, began func(term uint64, goesOn bool), note func(text string)) error
 
-	forget func(ctx context.Context, c *config) error // deletes what a job has kept that is over
+	end func(ctx context.Context, c *config, keep bool) error // deletes what a job has kept that is over, or lets only another run go on with it
 }
 
 // slotDriver is the one of our protocol.
-var slotDriver = driver{newSlots, leadSlots, forgetSlots}
+var slotDriver = driver{newSlots, leadSlots, endSlots}
 
 func init() { runner.Register(newRunner(slotDriver)) }
 

@@ -23,7 +23,6 @@ import (
 // atRest is a job of which a savepoint can be made.
 type atRest struct {
 	At      []held.Ident  `json:"at"` // of each slot; null: it is not at rest yet
-	Stores  []string      `json:"stores"`
 	Program string        `json:"program"`
 	Join    engine.Joiner `json:"join"`
 }
@@ -49,10 +48,7 @@ func (c *candidate) more() map[string]func(context.Context, []string) (any, erro
 
 // rest brings the job to rest for a savepoint, or lets it go on.
 func (c *candidate) rest(ctx context.Context, args []string) (any, error) {
-	r := &atRest{Stores: c.cfg.stores, Program: c.crew.Program, Join: engine.Joiner{Lanes: c.cfg.lanes, Views: engine.ViewGroups(c.cfg.built)}}
-	if r.Stores == nil {
-		r.Stores = c.cfg.servers
-	}
+	r := &atRest{Program: c.crew.Program, Join: engine.Joiner{Lanes: c.cfg.lanes, Views: engine.ViewGroups(c.cfg.built)}}
 	switch {
 	case len(args) != 1 || args[0] != holdRest && args[0] != endRest:
 		return nil, fmt.Errorf("%s: want %s or %s", savepointCommand, holdRest, endRest)
@@ -118,9 +114,7 @@ func (r *remote) save(ctx context.Context, path string, stop bool) error {
 	reading, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	go r.keep(reading, rest.At, fail)
-	cfg := *r.cfg
-	cfg.stores = rest.Stores
-	store, err := natsbus.OpenStore(cfg.storeConfig())
+	store, err := natsbus.OpenStore(r.cfg.bus())
 	if err != nil {
 		return err
 	}

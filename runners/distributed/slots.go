@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/millrace/millrace/internal/cluster"
@@ -32,6 +33,7 @@ type slots struct {
 	cancel  context.CancelFunc
 	work    tasks.Group
 	deaths  protocol.Deaths
+	drains  atomic.Bool // the job does
 
 	mu      sync.Mutex // guards what follows
 	roster  *cluster.Roster
@@ -60,7 +62,7 @@ func newSlots(s setting) (host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the ID of this worker: %w", err)
 	}
-	store, err := natsbus.OpenStore(s.cfg.storeConfig())
+	store, err := natsbus.OpenStore(s.cfg.bus())
 	if err != nil {
 		return nil, err
 	}
@@ -74,6 +76,7 @@ func (s *slots) Assign(r *cluster.Roster) {
 	defer s.mu.Unlock()
 	before := s.roster
 	s.roster = r
+	s.drains.Store(r.Phase == cluster.Draining)
 	s.tell(before, r)
 	s.plane.follow(r)
 	s.arrange()
@@ -99,7 +102,7 @@ func (s *slots) arrange() {
 		if over || s.roster.Slots[i].Owner != s.worker.ID() {
 			x.stop()
 			delete(s.running, i)
-		} else if s.roster.Phase == cluster.Draining && x.state != cluster.Ended && x.state != cluster.Broken {
+		} else if s.roster.Phase == cluster.Stopping && x.state != cluster.Ended && x.state != cluster.Broken {
 			x.stop()
 			x.state = cluster.Stopped
 		}
@@ -107,11 +110,11 @@ func (s *slots) arrange() {
 	for i, p := range s.roster.Slots {
 		mine, stands := p.Owner == s.worker.ID(), slices.Contains(p.Standbys, s.worker.ID())
 		switch {
-		case s.roster.Phase == cluster.Running && mine && s.running[i] == nil:
+		case s.roster.Phase.Runs() && mine && s.running[i] == nil:
 			s.begin(i)
-		case s.roster.Phase == cluster.Running && stands && s.running[i] == nil && s.warm[i] == nil:
+		case s.roster.Phase.Runs() && stands && s.running[i] == nil && s.warm[i] == nil:
 			s.stand(i)
-		case s.warm[i] != nil && (s.roster.Phase != cluster.Running || !stands):
+		case s.warm[i] != nil && (!s.roster.Phase.Runs() || !stands):
 			s.warm[i].stop()
 			delete(s.warm, i)
 		}
@@ -142,7 +145,7 @@ func (s *slots) config(i int, seen *engine.Observer) protocol.Config {
 			Lanes: s.roster.Lanes, Manifest: upgrade.ManifestOf(s.p.Graph()), TempDir: s.cfg.tempDir, Observe: seen,
 			OnError: s.cfg.onError, Retries: s.cfg.retries,
 		},
-		EpochSinks: s.cfg.byEpoch, Logged: s.cfg.plane == overLog, Log: s.log,
+		EpochSinks: s.cfg.byEpoch, Rests: s.drains.Load, Logged: s.cfg.plane == overLog, Log: s.log,
 	}
 }
 

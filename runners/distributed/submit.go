@@ -56,8 +56,8 @@ func submit(ctx context.Context, c *config, d driver, p *pipeline.Pipeline, own 
 			return err
 		}
 		defer stop()
-		t.Server, t.Store = server.URL(), server.StoreURL()
-		c.servers, c.stores, c.nats = []string{t.Server}, []string{t.Store}, natsConfig{}
+		t.Server = server.URL()
+		c.servers, c.nats = []string{t.Server}, natsConfig{}
 	}
 	t.Token = c.token
 	bus, err := c.connect()
@@ -175,7 +175,7 @@ func (c *config) startServer(ctx context.Context) (_ *natsbus.Server, stop func(
 		}
 		remove = func() { _ = os.RemoveAll(dir) }
 	}
-	cfg := natsbus.ServerConfig{Dir: dir, Token: natsSecret(c.token), SyncAlways: c.syncAlways}
+	cfg := natsbus.ServerConfig{Dir: dir, Guard: c.stateDir != "", Token: natsSecret(c.token), SyncAlways: c.syncAlways}
 	if c.listen != "" {
 		host, port, _ := net.SplitHostPort(c.listen) // it was looked at
 		cfg.Host = host
@@ -205,7 +205,7 @@ func (s *submission) run(ctx context.Context, t ticket, lead bool, stdout io.Wri
 	defer endWorkers()
 	late := time.AfterFunc(time.Hour, func() {
 		s.leader(func(l *cluster.Leader) {
-			l.Fail(fmt.Sprintf("it did not drain in %v; what it keeps is that of its last commits", s.cfg.drainTimeout))
+			l.Fail(fmt.Sprintf("it did not stop in %v; what it keeps is that of its last commits", farewell))
 		})
 	})
 	late.Stop()
@@ -217,7 +217,7 @@ func (s *submission) run(ctx context.Context, t ticket, lead bool, stdout io.Wri
 			give(context.Cause(ctx))
 		case s.cfg.lasts():
 			l.Drain()
-			late.Reset(s.cfg.drainTimeout)
+			late.Reset(s.cfg.drainTimeout + farewell)
 		default:
 			l.Cancel()
 		}
@@ -336,9 +336,9 @@ func (s *submission) ended() func(spawn.Exit) spawn.Decision {
 		over := false
 		s.leader(func(l *cluster.Leader) {
 			l.Died(s.hello.Host, e.Pid, e.Status)
-			over = l.Roster().Phase.Over()
+			over = l.Roster().Phase >= cluster.Stopping
 		})
-		if r := s.leads.roster.Load(); over || r != nil && r.Phase.Over() {
+		if r := s.leads.roster.Load(); over || r != nil && r.Phase >= cluster.Stopping {
 			return spawn.Decision{}
 		}
 		if e.Code == runner.StatusRefused {

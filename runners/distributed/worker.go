@@ -24,7 +24,6 @@ import (
 // ticket is what the process that submits a job tells those that it starts.
 type ticket struct {
 	Server string `json:"server,omitempty"` // NATS in that process; "": as flags say
-	Store  string `json:"store,omitempty"`  // what keeps things there
 	Token  string `json:"token"`            // to join with
 	Parent string `json:"parent"`           // that process
 }
@@ -73,7 +72,7 @@ func workerMode(ctx context.Context, c *config, own *runner.Own) (*worker, error
 		spawn.EndWithParent()
 		c.token = t.Token
 		if t.Server != "" {
-			c.servers, c.stores, c.nats = []string{t.Server}, []string{t.Store}, natsConfig{}
+			c.servers, c.nats = []string{t.Server}, natsConfig{}
 		}
 	}
 	return joinJob(ctx, c, own, number, t.Parent)
@@ -156,6 +155,7 @@ func refused(err error) error {
 func (w *worker) work(ctx context.Context, p *pipeline.Pipeline, out io.Writer, d driver) (err error) {
 	defer w.bus.Close()
 	defer w.plane.close()
+	growLarge(w.cfg.workers)
 	collectLess(os.Getenv, w.cfg.workers)
 	h, err := d.host(setting{w.Worker, w.bus, w.plane, p, out, w.cfg})
 	if err != nil {
@@ -226,7 +226,7 @@ func (w *worker) stand(out io.Writer, d driver) (leads *candidate, leave func(we
 
 // connect connects to NATS as flags say.
 func (c *config) connect() (*natsbus.Bus, error) {
-	b, err := natsbus.Connect(c.bus(c.servers))
+	b, err := natsbus.Connect(c.bus())
 	n := &c.nats
 	if _, bad := errors.AsType[*tls.CertificateVerificationError](err); bad && n.tls == nil {
 		return nil, fmt.Errorf("%w: if the job runs servers of its own, set %s to its token; if they are others', -nats-ca names who signs their certificates", err, joinToken)
@@ -237,25 +237,17 @@ func (c *config) connect() (*natsbus.Bus, error) {
 	return b, err
 }
 
-// storeConfig is where things are kept.
-func (c *config) storeConfig() natsbus.Config {
-	if c.stores == nil {
-		return c.bus(c.servers)
-	}
-	return c.bus(c.stores)
-}
-
 // bus is how servers are connected to. Who gives no credentials shows what is made of the
 // join token: that is what servers of jobs want, and others do not look at it. So it is with
 // certificates that are made of the token.
-func (c *config) bus(urls []string) natsbus.Config {
+func (c *config) bus() natsbus.Config {
 	n := &c.nats
 	token := n.token
 	if c.token != "" && n.user == "" && token == "" && n.creds == "" && n.nkey == "" {
 		token = natsSecret(c.token)
 	}
 	cfg := natsbus.Config{
-		Job: c.job, URLs: urls, TLS: n.tls, CredsFile: n.creds, NKeyFile: n.nkey,
+		Job: c.job, URLs: c.servers, Replicas: c.replicas, TLS: n.tls, CredsFile: n.creds, NKeyFile: n.nkey,
 		User: n.user, Password: n.password, Token: token,
 	}
 	switch {
