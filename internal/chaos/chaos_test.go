@@ -27,20 +27,27 @@ var (
 // nothing twice, and keeps the order of each key. Method: a job of real processes under
 // schedules that follow from seeds.
 func TestRun(t *testing.T) {
-	survive(t, *schedules-*schedules/6-2*(*schedules/5), false, Plan, OfChildren)
+	survive(t, *schedules-*schedules/6-2*(*schedules/5)-*schedules/10, Config{}, Plan, OfChildren)
 }
 
 // Goal: the same where workers and NATS are on hosts of their own: also connections are
 // cut, and the NATS server is killed.
-func TestRun_hosts(t *testing.T) { survive(t, *schedules/6, true, Plan, OfHosts) }
+func TestRun_hosts(t *testing.T) { survive(t, *schedules/6, Config{Joined: true}, Plan, OfHosts) }
 
 // Goal: the same where things happen at once, so that all goes back to a cut, and where the
 // process that has submitted the job is killed, with all that it has started.
-func TestRun_over(t *testing.T) { survive(t, *schedules/5, false, PlanOver, OverChildren) }
+func TestRun_over(t *testing.T) { survive(t, *schedules/5, Config{}, PlanOver, OverChildren) }
 
 // Goal: the same where workers and NATS are on hosts of their own, and lead the job without
 // who has submitted it.
-func TestRun_overHosts(t *testing.T) { survive(t, *schedules/5, true, PlanOver, OverHosts) }
+func TestRun_overHosts(t *testing.T) {
+	survive(t, *schedules/5, Config{Joined: true}, PlanOver, OverHosts)
+}
+
+// Goal: the same where NATS is a cluster of three servers, of which one is killed at a time.
+func TestRun_servers(t *testing.T) {
+	survive(t, *schedules/10, Config{Joined: true, Servers: 3}, PlanOver, OverServers)
+}
 
 // Goal: a job goes back to a cut, and nobody can tell by what it shows. Method: all workers
 // are killed at once, until it has.
@@ -63,7 +70,7 @@ func TestRun_goesBack(t *testing.T) {
 	t.Logf("%d kills, %d times back to a cut, %.1f s", res.Faults, res.Rollbacks, res.Seconds)
 }
 
-func survive(t *testing.T, n int, joined bool, plan func(seed uint64, workers int, kinds []Kind) Schedule, kinds []Kind) {
+func survive(t *testing.T, n int, cfg Config, plan func(seed uint64, workers int, kinds []Kind) Schedule, kinds []Kind) {
 	program, err := os.Executable()
 	require.NoError(t, err)
 	brokers, err := StartBrokers("127.0.0.1")
@@ -76,7 +83,8 @@ func survive(t *testing.T, n int, joined bool, plan func(seed uint64, workers in
 	for i := range uint64(max(n, 1)) {
 		s := plan(*seed+i, 3, kinds)
 		t.Run(fmt.Sprint("seed ", s.Seed), func(t *testing.T) {
-			cfg := Config{Program: program, Brokers: brokers, Dir: t.TempDir(), Workers: 3, Joined: joined, Events: 6000, Rate: 600}
+			cfg := cfg
+			cfg.Program, cfg.Brokers, cfg.Dir, cfg.Workers, cfg.Events, cfg.Rate = program, brokers, t.TempDir(), 3, 6000, 600
 			res, err := Run(t.Context(), cfg, s)
 			name, _, _ := strings.Cut(t.Name(), "/")
 			require.NoError(t, err, "%v\nagain: go test ./internal/chaos -run '%s$' -schedules 1 -seed %d", s, name, s.Seed)

@@ -27,8 +27,9 @@ type Launch struct {
 	// Joined: NATS is a process of its own, and workers join from outside, each by a proxy,
 	// as on hosts of their own. Otherwise NATS is in the process that submits the job,
 	// which starts the workers, too.
-	Joined bool
-	Dir    string // for NATS, where it is a process of its own
+	Joined  bool
+	Dir     string // for NATS, where it is a process of its own
+	Servers int    // of NATS then, of which all keep what the job keeps: 1 (the default), 3 or 5
 
 	// Hosts are where workers that join run, in turn; default this one.
 	Hosts []Host
@@ -49,7 +50,7 @@ type Cluster struct {
 	*Job
 	launch Launch
 	env    []string
-	server *natstest.Process // nil if it is in the process that submits
+	nats   []*natstest.Process // none if it is in the process that submits
 
 	ctx  context.Context // of hosts
 	stop context.CancelFunc
@@ -57,13 +58,14 @@ type Cluster struct {
 
 	mu     sync.Mutex // guards what follows
 	hosts  []*host    // of workers that join
-	served time.Time  // when NATS was started last; zero while it is not there
+	served time.Time  // when NATS was started last; zero while one of its servers is not there
+	hit    int        // which of them was killed last
 }
 
 // host keeps one worker running that joins, as a supervisor does.
 type host struct {
-	proxy *natstest.Proxy
-	heard func(line string)
+	proxies []*natstest.Proxy // to each NATS server
+	heard   func(line string)
 
 	mu    sync.Mutex // guards what follows
 	pid   int
@@ -93,10 +95,10 @@ func (l Launch) Start() (c *Cluster, err error) {
 	args := []string{fmt.Sprint("-workers=", l.Workers)}
 	if l.Joined {
 		c.env = append(c.env, joinVar+"=sesame")
-		if c.server, err = natstest.Launch(natstest.Options{Dir: filepath.Join(l.Dir, "nats")}); err != nil {
+		if err := c.serve(); err != nil {
 			return c, err
 		}
-		args = []string{"-workers=0", fmt.Sprint("-slots=", l.Workers), "-nats=" + c.server.URL}
+		args = []string{"-workers=0", fmt.Sprint("-slots=", l.Workers), fmt.Sprint("-replicas=", len(c.nats)), "-nats=" + c.urls()}
 	}
 	cmd := exec.Command(l.Program, slices.Concat([]string{"-runner=distributed", "-job=" + jobName, "-progress=off"}, args, l.Args)...)
 	cmd.Env = c.env
@@ -113,24 +115,50 @@ func (l Launch) Start() (c *Cluster, err error) {
 	return c, nil
 }
 
-// Join lets one more worker join, on the next host. The cluster has to be one that is Joined.
-func (c *Cluster) Join() error {
-	at, err := url.Parse(c.server.URL)
-	if err != nil {
+// serve starts NATS.
+func (c *Cluster) serve() (err error) {
+	dir := filepath.Join(c.launch.Dir, "nats")
+	if c.launch.Servers > 1 {
+		c.nats, err = natstest.LaunchCluster(c.launch.Servers, dir)
 		return err
 	}
+	one, err := natstest.Launch(natstest.Options{Dir: dir})
+	c.nats = []*natstest.Process{one}
+	return err
+}
+
+// urls are those of all NATS servers.
+func (c *Cluster) urls() string {
+	var list []string
+	for _, s := range c.nats {
+		list = append(list, s.URL)
+	}
+	return strings.Join(list, ",")
+}
+
+// Join lets one more worker join, on the next host. The cluster has to be one that is Joined.
+func (c *Cluster) Join() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	on := c.launch.Hosts[len(c.hosts)%len(c.launch.Hosts)]
-	proxy, err := natstest.OpenProxy(net.JoinHostPort(on.Listen, "0"), at.Host)
-	if err != nil {
-		return err
-	}
 	number := len(c.hosts) + 1
-	h := &host{proxy: proxy, heard: func(line string) { c.note(number, line) }}
+	h := &host{heard: func(line string) { c.note(number, line) }}
 	c.hosts = append(c.hosts, h)
+	var join []string
+	for _, server := range c.nats {
+		at, err := url.Parse(server.URL)
+		if err != nil {
+			return err
+		}
+		proxy, err := natstest.OpenProxy(net.JoinHostPort(on.Listen, "0"), at.Host)
+		if err != nil {
+			return err
+		}
+		h.proxies = append(h.proxies, proxy)
+		join = append(join, "nats://"+proxy.Addr())
+	}
 	c.work.Go(func() {
-		h.keep(c.ctx, c.env, slices.Concat(on.Run, []string{c.launch.Program, "-runner=distributed", "-job=" + jobName, "-join=nats://" + proxy.Addr()}))
+		h.keep(c.ctx, c.env, slices.Concat(on.Run, []string{c.launch.Program, "-runner=distributed", "-job=" + jobName, "-join=" + strings.Join(join, ",")}))
 	})
 	return nil
 }
@@ -192,10 +220,10 @@ func (c *Cluster) End() {
 	c.stop()
 	c.work.Wait()
 	for _, h := range c.joined() {
-		h.proxy.Close()
+		h.each((*natstest.Proxy).Close)
 	}
-	if c.server != nil {
-		c.server.Kill()
+	for _, s := range c.nats {
+		s.Kill()
 	}
 }
 
@@ -219,12 +247,24 @@ func (c *Cluster) Cut(worker int, hold bool) (heal func(), done bool) {
 	if h == nil {
 		return nil, false
 	}
-	if hold {
-		h.proxy.Hold(true, true)
-		return func() { h.proxy.Hold(false, false) }, true
+	set := func(on bool) {
+		h.each(func(p *natstest.Proxy) {
+			if hold {
+				p.Hold(on, on)
+			} else {
+				p.Refuse(on)
+			}
+		})
 	}
-	h.proxy.Refuse(true)
-	return func() { h.proxy.Refuse(false) }, true
+	set(true)
+	return func() { set(false) }, true
+}
+
+// each does f to all of the host's proxies.
+func (h *host) each(f func(*natstest.Proxy)) {
+	for _, p := range h.proxies {
+		f(p)
+	}
 }
 
 // hostOf is the host on which a worker runs, nil if it runs on none.
@@ -241,22 +281,25 @@ func (c *Cluster) hostOf(worker int) *host {
 	return nil
 }
 
-// KillNATS ends the NATS server at once (kill -9). ReviveNATS starts it again; done is false
-// if it is not there.
+// KillNATS ends the NATS server at once (kill -9), or of several the next one. ReviveNATS
+// starts it again; done is false if one is not there.
 func (c *Cluster) KillNATS() (done bool) {
 	c.mu.Lock()
 	done = !c.served.IsZero()
 	c.served = time.Time{}
+	if done {
+		c.hit = (c.hit + 1) % len(c.nats)
+	}
 	c.mu.Unlock()
 	if done {
-		c.server.Kill()
+		c.nats[c.hit].Kill()
 	}
 	return done
 }
 
 // ReviveNATS starts the NATS server again, at its address and with its folder.
 func (c *Cluster) ReviveNATS() error {
-	err := c.server.Relaunch()
+	err := c.nats[c.hit].Relaunch()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.served = time.Now()

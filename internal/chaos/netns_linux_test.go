@@ -69,6 +69,7 @@ func newNetwork(t *testing.T, n int) *network {
 		must("netns", "add", host)
 		t.Cleanup(func() { _, _ = ip("netns", "del", host) })
 		must("link", "add", here, "type", "veth", "peer", "name", "eth0", "netns", host)
+		t.Cleanup(func() { _, _ = ip("link", "del", here) }) // a network namespace goes later than it is deleted
 		must("link", "set", here, "master", w.name, "up")
 		must("-n", host, "addr", "add", fmt.Sprintf("%s.%d/24", w.net, i+2), "dev", "eth0")
 		must("-n", host, "link", "set", "eth0", "up")
@@ -162,6 +163,38 @@ func TestHosts(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 4, res.Faults)
 	t.Logf("%d lines, %.1f s", res.Lines, res.Seconds)
+}
+
+// Goal: a job in which data goes from worker to worker writes what it has to, though two of its
+// hosts never reach each other: what is between them goes over NATS.
+func TestHosts_apart(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes half a minute")
+	}
+	w := newNetwork(t, 3)
+	out, err := ip("-n", w.name+"-0", "route", "add", "unreachable", w.net+".3")
+	require.NoError(t, err, out)
+	program, err := os.Executable()
+	require.NoError(t, err)
+	brokers, err := StartBrokers(w.here())
+	require.NoError(t, err)
+	defer brokers.Close()
+	for _, plane := range []string{"direct", "mesh"} {
+		t.Run(plane, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			cfg := Config{Program: program, Brokers: brokers, Dir: t.TempDir(), Workers: 3, Plane: plane, Joined: true, Hosts: w.hosts, Events: 6000, Rate: 600}
+			var says string
+			res, err := cfg.run(ctx, 0, func(ctx context.Context, c *Cluster) (int, error) {
+				err := c.Wait(ctx)
+				says = c.Text()
+				return 0, err
+			})
+			require.NoError(t, err)
+			require.Regexp(t, w.net+`\.[23]:\d+ is not reached, and what it is to get goes over the job's NATS until it is: `, says)
+			t.Logf("%d lines, %.1f s", res.Lines, res.Seconds)
+		})
+	}
 }
 
 // moves says that a slot goes to another worker.

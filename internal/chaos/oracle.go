@@ -84,7 +84,7 @@ type shown struct {
 }
 
 // readFiles adds what is in a folder, file by file in the order in which a lane has
-// written them.
+// written them. There is no order between lanes.
 func (s *shown) readFiles(dir string) error {
 	for _, output := range outputs {
 		names, err := filepath.Glob(filepath.Join(dir, output+"-*.txt"))
@@ -92,8 +92,12 @@ func (s *shown) readFiles(dir string) error {
 			return err
 		}
 		slices.Sort(names)
-		last := map[string]int64{}
+		last, lane := map[string]int64{}, ""
 		for _, name := range names {
+			if of := laneOf(name); of != lane { // a key may have been on another one, and come back
+				lane = of
+				clear(last)
+			}
 			b, err := os.ReadFile(name)
 			if err != nil {
 				return err
@@ -105,6 +109,9 @@ func (s *shown) readFiles(dir string) error {
 	}
 	return nil
 }
+
+// laneOf is what the names of all files of a lane begin with.
+func laneOf(file string) string { return file[:strings.LastIndexByte(file, '-')] }
 
 // add adds a line; last is the second field of the last line of each key.
 func (s *shown) add(output, line string, last map[string]int64) {

@@ -12,8 +12,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Goal: 3 workers become 5, and those 2, while workers are killed, and nothing is lost or
-// doubled. Method: a kill as slots begin to move, each time.
+// Goal: 3 workers become 5, and those 2, while workers are killed, and nothing is lost, doubled
+// or out of order. Method: a kill as slots begin to move, each time, and one as key groups do,
+// so that workers have equal shares of the 6 slots.
 func TestRun_rescaled(t *testing.T) {
 	program, err := os.Executable()
 	require.NoError(t, err)
@@ -21,7 +22,7 @@ func TestRun_rescaled(t *testing.T) {
 	require.NoError(t, err)
 	defer brokers.Close()
 	t.Setenv("XDG_CACHE_HOME", t.TempDir()) // where commands look for the job
-	cfg := Config{Program: program, Brokers: brokers, Dir: t.TempDir(), Workers: 3, Plane: planes[*seed%uint64(len(planes))], Slots: 6, Events: 9000, Rate: 300}
+	cfg := Config{Program: program, Brokers: brokers, Dir: t.TempDir(), Workers: 3, Plane: planes[*seed%uint64(len(planes))], Slots: 6, Events: 30_000, Rate: 300}
 	res, err := cfg.run(t.Context(), 0, func(ctx context.Context, c *Cluster) (n int, err error) {
 		if _, _, err := c.Await(ctx, 0, works); err != nil {
 			return 0, err
@@ -39,6 +40,14 @@ func TestRun_rescaled(t *testing.T) {
 				if done {
 					n++
 				}
+				if err == nil {
+					_, _, err = c.Await(ctx, from, groupsMove)
+				}
+				for worker, done := 1, false; worker <= 3 && err == nil && !done; worker++ { // one may have ended as a spare
+					if done, err = c.killAndAwait(ctx, worker); done {
+						n++
+					}
+				}
 				killed <- err
 			}()
 			out, err := cfg.rescale(ctx, workers)
@@ -53,12 +62,15 @@ func TestRun_rescaled(t *testing.T) {
 		return n, nil
 	})
 	require.NoError(t, err)
-	require.Equal(t, 2, res.Faults)
+	require.Equal(t, 4, res.Faults)
 	t.Logf("%d lines, %.1f s", res.Lines, res.Seconds)
 }
 
 // wishes says that the job is to have another number of workers.
 var wishes = regexp.MustCompile(`^the job is to have \d+ workers$`)
+
+// groupsMove says that key groups begin to move.
+var groupsMove = regexp.MustCompile(`^\d+ of \d+ key groups move to other slots$`)
 
 // rescale gives the job's slots to so many workers, and returns when they have them. Commands
 // look for the job where XDG_CACHE_HOME says.

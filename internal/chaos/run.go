@@ -22,6 +22,7 @@ type Config struct {
 	Plane   string  // as -plane has it; default: that of the schedule
 	Slots   int     // default: those of the schedule
 	Joined  bool    // workers and NATS are processes of their own; see [Launch]
+	Servers int     // of NATS then; see [Launch]
 	Hosts   []Host  // of workers that are
 	Events  uint64  // at least
 	Rate    float64 // events a second of each of four splits
@@ -46,6 +47,23 @@ const beyond = 3 * time.Second
 // most is how long a job may take beyond the time that its input and its faults take.
 const most = 40 * time.Second
 
+// agreeMost is how long servers of a cluster may take to agree upon who leads, once behind the
+// beginning of a job and once behind each of their deaths.
+const agreeMost = 15 * time.Second
+
+func (cfg Config) longest(s Schedule) time.Duration {
+	if cfg.Servers <= 1 {
+		return most
+	}
+	d := most + agreeMost
+	for _, f := range s.Faults {
+		if f.Kind == NATS {
+			d += agreeMost
+		}
+	}
+	return d
+}
+
 // Run lets a job run under a schedule, and looks whether what it has written is what its
 // input makes of it. It fails if the job does, or does not come to its end.
 func Run(ctx context.Context, cfg Config, s Schedule) (*Report, error) {
@@ -57,7 +75,7 @@ func Run(ctx context.Context, cfg Config, s Schedule) (*Report, error) {
 		cfg.Events = max(cfg.Events, uint64(cfg.Rate*splits*(s.Lasts()+beyond).Seconds()))
 	}
 	input := time.Duration(float64(cfg.Events) / splits / cfg.Rate * float64(time.Second))
-	ctx, cancel := context.WithTimeout(ctx, most+input+s.Lasts())
+	ctx, cancel := context.WithTimeout(ctx, cfg.longest(s)+input+s.Lasts())
 	defer cancel()
 	res, err := cfg.run(ctx, s.Seed, s.inflict)
 	if res != nil {
@@ -110,7 +128,7 @@ func (cfg Config) start(t task) (*Cluster, error) {
 		args = append(args, "-state-dir="+filepath.Join(cfg.Dir, "state"))
 	}
 	return Launch{
-		Program: cfg.Program, Env: []string{taskVar + "=" + string(text)}, Workers: cfg.Workers, Joined: cfg.Joined, Dir: cfg.Dir, Hosts: cfg.Hosts,
+		Program: cfg.Program, Env: []string{taskVar + "=" + string(text)}, Workers: cfg.Workers, Joined: cfg.Joined, Servers: cfg.Servers, Dir: cfg.Dir, Hosts: cfg.Hosts,
 		Args: args,
 	}.Start()
 }

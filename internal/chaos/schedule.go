@@ -32,6 +32,9 @@ var (
 	OverHosts    = []Kind{Kill, Kill, Stop, Cut, Hold, NATS, Lead}
 )
 
+// OverServers are those for jobs whose NATS is a cluster of several servers.
+var OverServers = []Kind{Kill, Stop, NATS, NATS}
+
 // Fault is one thing that is done.
 type Fault struct {
 	Kind   Kind
