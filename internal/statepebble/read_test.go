@@ -173,23 +173,6 @@ func TestReadersSeeWholeEpochs(t *testing.T) {
 	readers.Wait()
 }
 
-func TestGetDoesNotAllocate(t *testing.T) {
-	s := openMem(t)
-	commitRows(t, s, "a 1 0 k")
-	key, absent, buf := []byte("k"), []byte("l"), make([]byte, 0, 64)
-	require.Zero(t, testing.AllocsPerRun(100, func() {
-		_, ok, err := s.Get("a", 1, key, buf)
-		if !ok || err != nil {
-			t.Fail()
-		}
-		if _, ok, _ = s.Get("a", 1, absent, buf); ok {
-			t.Fail()
-		}
-	}))
-	_, _, err := s.Get("a", -1, key, buf)
-	require.ErrorContains(t, err, "one by one")
-}
-
 // What was written ahead of an epoch that never came is gone after the next Open.
 func TestUnfinishedEpochsAreRemoved(t *testing.T) {
 	fs := vfs.NewCrashableMem()

@@ -53,6 +53,9 @@ func run(t testing.TB, p *pipeline.Pipeline, cfg local.Config) {
 // Goal: what was written is read, whatever lanes, row groups and restarts.
 func TestReadWrite_roundTrip(t *testing.T) {
 	want := trades(3000)
+	if testing.Short() {
+		want = want[:1000]
+	}
 	for _, cfg := range []local.Config{{Parallelism: 1}, {Parallelism: 3}, {Parallelism: 2, BundleEpochs: 1, RestartEvery: 1}} {
 		for _, opts := range [][]parquet.WriteOption{nil, {parquet.Single(), parquet.RowGroup(100)}} {
 			dir := t.TempDir()

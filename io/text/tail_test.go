@@ -186,6 +186,8 @@ func TestTail_follows(t *testing.T) {
 			f.await("a.log:0 again")
 
 			require.NoError(t, os.Rename(b, filepath.Join(dir, "c.log"))) // within it
+			// Who has it open knows its old name until it looks.
+			f.awaitBegin(dir)
 			appendTo(t, filepath.Join(dir, "c.log"), "still b\n")
 			appendTo(t, b, "another b\n")
 			f.await("c.log:4 still b", "b.log:0 another b")

@@ -82,14 +82,18 @@ func TestRead_piecesMakeTheWhole(t *testing.T) {
 // Goal: a run that goes back to snapshots again and again reads and writes each
 // line once.
 func TestReadWrite_restored(t *testing.T) {
+	lines := 20_000
+	if testing.Short() {
+		lines = 4_000
+	}
 	var b strings.Builder
-	for i := range 20_000 {
+	for i := range lines {
 		fmt.Fprintf(&b, "line %d\n", i)
 	}
 	for _, name := range []string{"x.txt", "x.gz", "x.zst"} {
 		in, dir := put(t, name, b.String()), t.TempDir()
 		p := pipeline.New()
-		Write(Read(p, in, PieceSize(10_000)), filepath.Join(dir, name))
+		Write(Read(p, in, PieceSize(int64(lines/2))), filepath.Join(dir, name))
 		_, err := local.Run(t.Context(), p, local.Config{Parallelism: 3, BundleEpochs: 1, RestartEvery: 2})
 		require.NoError(t, err)
 		require.Equal(t, want(b.String()), read(t, dir+"/*", 2), name)
