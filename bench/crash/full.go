@@ -44,11 +44,7 @@ func (s schedule) fillDisk(dir string) (res *report, err error) {
 		case <-p.committed:
 		case <-p.ended:
 		}
-		if err := fill(filler); err != nil {
-			_, _ = p.kill()
-			return res, err
-		}
-		if err := p.awaitLog(saysFull, time.Minute); err != nil {
+		if err := p.fillUntil(saysFull, filler, time.Minute); err != nil {
 			_, _ = p.kill()
 			return res, fmt.Errorf("round %d: %w", round, err)
 		}
@@ -70,11 +66,11 @@ func (s schedule) fillDisk(dir string) (res *report, err error) {
 			return res, err
 		}
 		if !kills {
-			if err := p.awaitLog(saysRoom, 5*time.Second); err != nil {
+			if err := p.awaitLog(saysRoom, time.Minute); err != nil {
 				_, _ = p.kill()
 				return res, fmt.Errorf("round %d: %w", round, err)
 			}
-			if err := p.awaitCommits(n+2*t.Lanes, 10*time.Second); err != nil {
+			if err := p.awaitCommits(n+2*t.Lanes, time.Minute); err != nil {
 				_, _ = p.kill()
 				return res, fmt.Errorf("round %d, with room again: %w", round, err)
 			}
@@ -109,9 +105,28 @@ func (s schedule) fillDisk(dir string) (res *report, err error) {
 	return res, nil
 }
 
-// fill writes a file until there is no room any more.
+// fillUntil fills the disk until the child has said text: it makes room itself as long as it
+// runs, by deleting what it does not need any more.
+func (p *process) fillUntil(text, path string, most time.Duration) error {
+	for late := time.Now().Add(most); ; {
+		if err := fill(path); err != nil {
+			return err
+		}
+		err := p.awaitLog(text, 50*time.Millisecond)
+		if err == nil || time.Now().After(late) {
+			return err
+		}
+		select {
+		case <-p.ended:
+			return err
+		default:
+		}
+	}
+}
+
+// fill makes a file longer until there is no room any more.
 func fill(path string) error {
-	f, err := os.Create(path)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
 	if err != nil {
 		return err
 	}
@@ -149,11 +164,7 @@ func (s schedule) fillOutput(dir string) (res *report, err error) {
 		case <-p.committed:
 		case <-p.ended:
 		}
-		if err := fill(filler); err != nil {
-			_, _ = p.kill()
-			return res, err
-		}
-		if err := p.awaitLog("no space left on device", time.Minute); err != nil {
+		if err := p.fillUntil("no space left on device", filler, time.Minute); err != nil {
 			_, _ = p.kill()
 			return res, fmt.Errorf("round %d: %w", round, err)
 		}

@@ -14,14 +14,18 @@ import (
 )
 
 // Goal: every query gives the expected count and checksum on 1, 2 and 7 lanes,
-// fused and not, and with snapshots.
+// fused and not, and with snapshots; in short, with snapshots.
 func TestQueries_asExpected(t *testing.T) {
+	all := []local.Config{{Parallelism: 2, Checkpoint: 10_000_000}, {Parallelism: 1}, {Parallelism: 2}, {Parallelism: 7}, {Parallelism: 2, NoFusion: true}}
+	if testing.Short() {
+		all = all[:1]
+	}
 	for q := range queries {
 		n := uint64(1_000_000)
 		if q == "w1" {
 			n = 100_000
 		}
-		for _, cfg := range []local.Config{{Parallelism: 1}, {Parallelism: 2}, {Parallelism: 7}, {Parallelism: 2, NoFusion: true}, {Parallelism: 2, Checkpoint: 10_000_000}} {
+		for _, cfg := range all {
 			t.Run(fmt.Sprint(q, " on ", cfg.Parallelism, " lanes"), func(t *testing.T) {
 				res, err := run(q, n, 0, false, cfg, "")
 				require.NoError(t, err)
@@ -51,6 +55,9 @@ func TestQueries_crash(t *testing.T) {
 	program, err := os.Executable()
 	require.NoError(t, err)
 	for q := range queries {
+		if testing.Short() && q != "q5" && q != "w2" {
+			continue
+		}
 		for _, state := range []string{"memory", "pebble"} {
 			t.Run(q+" "+state, func(t *testing.T) {
 				n := 1_000_000

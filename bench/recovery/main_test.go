@@ -46,6 +46,7 @@ func TestWatch(t *testing.T) {
 	require.True(t, w.take(nil, &page{Opens: true, Counts: []count{{1, 1}, {2, 1}}}))
 	require.True(t, w.take(nil, &page{Counts: []count{{1, 1}, {2, 1}, {1, 2}}}), "what is there already is passed over")
 	require.EqualValues(t, 3, w.shown)
+	require.Equal(t, 1, w.showing())
 	require.Zero(t, w.again+w.lost)
 	require.True(t, w.take(nil, &page{From: 3, Counts: []count{{1, 2}, {2, 4}}}))
 	require.EqualValues(t, 1, w.again)

@@ -127,7 +127,7 @@ func (s setting) breakIt(ctx context.Context, c *chaos.Cluster, w *watch, t task
 	if _, _, err := c.Await(ctx, 0, works); err != nil {
 		return res, nil, err
 	}
-	if err := awaitShown(ctx, c, w, t.Fill+1); err != nil {
+	if err := awaitShown(ctx, c, w, t.Fill+1, res.Slots); err != nil {
 		return res, nil, err
 	}
 	for turn := 0; res.Kills < s.Kills; {
@@ -173,9 +173,9 @@ func writeAtOnce(path string, b []byte) error {
 	return os.Rename(path+".tmp", path)
 }
 
-// awaitShown waits until so many counts have been shown.
-func awaitShown(ctx context.Context, c *chaos.Cluster, w *watch, n uint64) error {
-	for w.total() < n {
+// awaitShown waits until so many counts have been shown, and some on each of the job's lanes.
+func awaitShown(ctx context.Context, c *chaos.Cluster, w *watch, n uint64, lanes int) error {
+	for w.total() < n || w.showing() < lanes {
 		if !c.Pause(ctx, 20*time.Millisecond) {
 			return errors.New("the job has ended before its time")
 		}

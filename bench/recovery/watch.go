@@ -149,6 +149,18 @@ func (w *watch) total() uint64 {
 	return w.shown
 }
 
+// showing is on how many lanes something was shown.
+func (w *watch) showing() (n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, l := range w.lanes {
+		if len(l.seen) > 0 {
+			n++
+		}
+	}
+	return n
+}
+
 // lanesOf are the lanes on which a process shows things.
 func (w *watch) lanesOf(pid int) (list []int) {
 	w.mu.Lock()

@@ -1,6 +1,8 @@
 package chaos
 
 import (
+	"os"
+	"strconv"
 	"time"
 
 	"github.com/millrace/millrace/internal/keygroup"
@@ -34,8 +36,28 @@ func eventOf(n uint64) event {
 func (t task) read(p *pipeline.Pipeline) pipeline.PCollection[event] {
 	n := paced.Numbers{Parts: splits}
 	n.Due = func(from uint64, since time.Duration) (uint64, bool) {
-		due := min(t.Events, n.At(t.Rate, from, since))
-		return due, due == t.Events
+		due, events := n.At(t.Rate, from, since), t.Events
+		if t.End != "" {
+			b, err := os.ReadFile(t.End)
+			if err != nil {
+				return due, false
+			}
+			if events, err = strconv.ParseUint(string(b), 10, 64); err != nil {
+				panic("BUG: chaos: the number of events: " + err.Error())
+			}
+		}
+		due = min(events, due)
+		return due, due == events
 	}
 	return pipeline.Map(pipeline.Read[uint64](p, "chaos.Events", n), eventOf)
+}
+
+// end says how many events there are in a job that did not know it: more than have been read
+// since it began, at its rate. Who finds the file finds all of it.
+func (t *task) end(began time.Time) error {
+	t.Events = max(t.Events, uint64(time.Since(began).Seconds()*t.Rate+1)*splits)
+	if err := os.WriteFile(t.End+".tmp", strconv.AppendUint(nil, t.Events, 10), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(t.End+".tmp", t.End)
 }

@@ -29,6 +29,7 @@ const taskVar = "MILLRACE_CHAOS_TASK"
 // task is what all processes of the job have to know.
 type task struct {
 	Events  uint64
+	End     string  // file that says how many events there are, once it is there; "": Events
 	Rate    float64 // events a second of each split
 	Out     string  // folder for files
 	Brokers []string

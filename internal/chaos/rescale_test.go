@@ -22,7 +22,10 @@ func TestRun_rescaled(t *testing.T) {
 	require.NoError(t, err)
 	defer brokers.Close()
 	t.Setenv("XDG_CACHE_HOME", t.TempDir()) // where commands look for the job
-	cfg := Config{Program: program, Brokers: brokers, Dir: t.TempDir(), Workers: 3, Plane: planes[*seed%uint64(len(planes))], Slots: 6, Events: 30_000, Rate: 300}
+	cfg := Config{Program: program, Brokers: brokers, Dir: t.TempDir(), Workers: 3, Plane: planes[*seed%uint64(len(planes))], Slots: 6, Events: 6000, Rate: 300, endless: true}
+	if testing.Short() {
+		cfg.Rate = 100 // what a job with the race detector in it keeps up with
+	}
 	res, err := cfg.run(t.Context(), 0, func(ctx context.Context, c *Cluster) (n int, err error) {
 		if _, _, err := c.Await(ctx, 0, works); err != nil {
 			return 0, err

@@ -29,6 +29,7 @@ type Config struct {
 
 	standbys int  // of each slot
 	kept     bool // what the job keeps outlives the process that has submitted it, with NATS in it
+	endless  bool // until it was broken there is input, as much as that takes
 }
 
 // Report is how a job has lived under a schedule.
@@ -92,13 +93,20 @@ func (cfg Config) run(ctx context.Context, seed uint64, breakIt func(context.Con
 	if err := errors.Join(os.Mkdir(t.Out, 0o777), cfg.Brokers.createTopic(ctx, t.Topic)); err != nil {
 		return nil, err
 	}
+	if cfg.endless {
+		t.End = filepath.Join(cfg.Dir, "end")
+	}
 	c, err := cfg.start(t)
 	if err != nil {
 		return nil, err
 	}
 	defer c.End()
 	res := &Report{}
-	if res.Faults, err = breakIt(ctx, c); err == nil {
+	res.Faults, err = breakIt(ctx, c)
+	if err == nil && cfg.endless {
+		err = t.end(began)
+	}
+	if err == nil {
 		err = c.Wait(ctx)
 	}
 	res.Rollbacks = c.goneBack()

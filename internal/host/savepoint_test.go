@@ -143,7 +143,8 @@ func savepointOf(t *testing.T, pipelineTo func(out *ledger, whole *atomic.Bool) 
 	require.Equal(t, want, out.lines())
 	require.Less(t, len((&ledger{shown: before}).lines()), len(want))
 
-	for _, tc := range []struct{ slots, lanes int }{{1, 3}, {2, 3}, {3, 2}, {4, 1}} {
+	shapes := []struct{ slots, lanes int }{{1, 3}, {4, 1}, {2, 3}, {3, 2}}
+	for _, tc := range shapes[:fewer(len(shapes))] {
 		t.Run(fmt.Sprintf("%d slots of %d lanes", tc.slots, tc.lanes), func(t *testing.T) {
 			from, err := savefile.Open(path)
 			require.NoError(t, err)
