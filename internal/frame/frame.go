@@ -43,7 +43,7 @@ type Header struct {
 	Gen    uint64 // generation of the job
 	Inc    uint64 // incarnation of Src whose epoch it is
 	Epoch  uint64
-	Assign uint64 // version of the assignment of key groups
+	To     uint64 // incarnation of Dst, the newest that Src knew of when it was sent first; 0: none
 	Colour uint64 // newest cut that Src had tagged
 
 	Src, Dst   uint32 // slots
@@ -163,7 +163,7 @@ func write(b []byte, h *Header) {
 	le.PutUint64(b[24:], h.Gen)
 	le.PutUint64(b[32:], h.Inc)
 	le.PutUint64(b[40:], h.Epoch)
-	le.PutUint64(b[48:], h.Assign)
+	le.PutUint64(b[48:], h.To)
 	le.PutUint64(b[56:], h.Colour)
 	le.PutUint32(b[64:], h.Src)
 	le.PutUint32(b[68:], h.Dst)
@@ -183,7 +183,7 @@ func read(b []byte) Header {
 	return Header{
 		Kind: Kind(b[9]), Codec: Codec(b[10]),
 		Job: le.Uint64(b[16:]), Gen: le.Uint64(b[24:]), Inc: le.Uint64(b[32:]),
-		Epoch: le.Uint64(b[40:]), Assign: le.Uint64(b[48:]), Colour: le.Uint64(b[56:]),
+		Epoch: le.Uint64(b[40:]), To: le.Uint64(b[48:]), Colour: le.Uint64(b[56:]),
 		Src: le.Uint32(b[64:]), Dst: le.Uint32(b[68:]), Rank: le.Uint32(b[72:]), Lane: le.Uint32(b[76:]),
 		Edge: le.Uint32(b[80:]), Frame: le.Uint32(b[84:]), Count: le.Uint32(b[88:]), RawLen: le.Uint32(b[92:]),
 	}

@@ -25,7 +25,7 @@ const most = 1 << 20
 // header is one whose fields are all different.
 func header(kind frame.Kind) frame.Header {
 	return frame.Header{
-		Job: 0x1112131415161718, Gen: 2, Inc: 3 << 32, Epoch: 4, Assign: 5, Colour: 6,
+		Job: 0x1112131415161718, Gen: 2, Inc: 3 << 32, Epoch: 4, To: 5, Colour: 6,
 		Src: 7, Dst: 8, Rank: 9, Lane: 10, Edge: 11, Frame: 12, Count: 13, Kind: kind,
 	}
 }

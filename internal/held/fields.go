@@ -18,6 +18,7 @@ func (m *Data) fields(c *codec) {
 	count(c, &m.Class)
 	count(c, &m.Frame)
 	count(c, &m.Size)
+	number(c, &m.To)
 }
 
 func (m *End) fields(c *codec) {

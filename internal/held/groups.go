@@ -82,6 +82,39 @@ type Moves struct {
 	Drained Epoch
 }
 
+// has reports that slot, of whose record these are, has the state of a group.
+func (g *Groups) has(slot, group int) bool {
+	if g.Owner[group] != slot {
+		return slices.Contains(g.Give, group)
+	}
+	a := g.awaits(group)
+	return a == nil || a.Here
+}
+
+// whole reports that the state of each key group is in one of these records, one for each
+// slot, or was taken out and is on its way. A record that was committed behind the part of its
+// slot in a cut may have adopted a group that another part of the cut has still, or forgotten
+// one that another has not adopted. first is where groups were as the job began.
+func whole(records []*Record, first []int) bool {
+	for group := range first {
+		here, given := 0, false
+		for slot, r := range records {
+			g := r.Groups
+			if g.Owner == nil { // of a version in which no group moved
+				g.Owner = first
+			}
+			if g.has(slot, group) {
+				here++
+			}
+			given = given || slices.ContainsFunc(g.Given, func(g Given) bool { return g.Group == group })
+		}
+		if here > 1 || here == 0 && !given {
+			return false
+		}
+	}
+	return true
+}
+
 // moves is what others have to know.
 func (g *Groups) moves() Moves {
 	m := Moves{Version: g.Version, Before: g.Before, Given: g.Given, Drained: g.Drained}

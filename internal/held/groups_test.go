@@ -250,3 +250,38 @@ func TestGroups_ofAnOlderVersion(t *testing.T) {
 	l := NewLeader(LeaderConfig{Slots: 2, Owner: cfg.Owner}, &Job{Gen: 1, At: make([]Ident, 2)}, 0)
 	assert.Equal(t, cfg.Owner, put(l.Acts()).Groups.Owner)
 }
+
+// Goal: records make a cut together only where each group is in one place. Method: what two slots
+// say of one group, which has moved from the first to the second.
+func TestWhole(t *testing.T) {
+	before := Groups{Assignment: Assignment{Owner: []int{0}}}
+	behind := func(g Groups) Groups {
+		g.Version, g.Owner = 1, []int{1}
+		return g
+	}
+	given := behind(Groups{Given: []Given{{Group: 0, Version: 1}}})
+	awaits := behind(Groups{Await: []Await{{Group: 0}}})
+	adopted := behind(Groups{Await: []Await{{Group: 0, Here: true, Parked: []int{3}}}})
+	for _, tc := range []struct {
+		name     string
+		from, to Groups
+		want     bool
+	}{
+		{"no group has moved", before, before, true},
+		{"of a version in which none could", Groups{}, Groups{}, true},
+		{"the old owner follows first", behind(Groups{Give: []int{0}}), before, true},
+		{"the new owner does", before, awaits, true},
+		{"it is under way", given, awaits, true},
+		{"before its new owner follows", given, before, true},
+		{"it is adopted, and was not forgotten yet", given, adopted, true},
+		{"all of it is done", behind(Groups{}), behind(Groups{}), true},
+		{"it is adopted, and still where it was", before, adopted, false},
+		{"and is to be given there", behind(Groups{Give: []int{0}}), adopted, false},
+		{"it is forgotten, and not adopted", behind(Groups{}), awaits, false},
+		{"the new owner has not even followed", behind(Groups{}), before, false},
+	} {
+		records := []*Record{{Slot: 0, Groups: tc.from}, {Slot: 1, Groups: tc.to}}
+		assert.Equal(t, tc.want, whole(records, []int{0}), tc.name)
+		assert.True(t, whole(records, nil), "no group ever moves")
+	}
+}

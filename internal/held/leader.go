@@ -250,7 +250,7 @@ func (l *Leader) onlySilent() bool {
 
 // Fetched takes the records that [Fetch] asked for; nil where there is none. The cut is
 // complete with the last record of a silent slot, if nothing is under way that no record
-// names a copy of.
+// names a copy of, and each key group is in one place.
 func (l *Leader) Fetched(f Fetch, records []*Record, now time.Duration) {
 	if l.stopped || l.putting != nil || l.asked != f.Cut {
 		return
@@ -269,6 +269,9 @@ func (l *Leader) Fetched(f Fetch, records []*Record, now time.Duration) {
 				return
 			}
 		}
+	}
+	if !whole(records, l.cfg.Owner) && !plant.Is(plant.GroupsAnyway) {
+		return
 	}
 	l.put(j)
 }

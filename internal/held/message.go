@@ -10,6 +10,7 @@ type Data struct {
 	Class Class
 	Frame int
 	Size  int // of the frame, in bytes
+	To    Inc // of Dst, the newest that Src knew of when it sent the frame first; 0: none
 }
 
 // End follows the frames of an epoch. Nothing is sent for an epoch without frames.

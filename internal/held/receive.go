@@ -19,9 +19,15 @@ type item struct {
 	of      *heldEpoch // nil: an epoch without frames
 }
 
-// Data takes the head of a frame. It reports whether the driver has to keep the frame.
+// Data takes the head of a frame. It reports whether the driver has to keep the frame. One that
+// was sent to a newer incarnation, which has made room for it, ends this one: else it would hold
+// more than the window.
 func (s *Slot) Data(d *Data) bool {
 	if !s.takes(d.Gen, d.Src, d.Dst) {
+		return false
+	}
+	if d.To > s.inc && !plant.Is(plant.ZombieGoesOn) {
+		s.stop(Outdated)
 		return false
 	}
 	p := &s.peers[d.Src]

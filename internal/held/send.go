@@ -45,7 +45,11 @@ func (s *Slot) Send(dst int, c Class, size int) Data {
 	s.sent, s.touched = true, true
 	s.keeps += size
 	s.use(dst, c, p.used[c]+size)
-	return Data{Gen: s.gen, Src: s.cfg.Slot, Dst: dst, Inc: s.inc, Epoch: s.open, Class: c, Frame: len(p.open[c]) - 1, Size: size}
+	d := Data{Gen: s.gen, Src: s.cfg.Slot, Dst: dst, Inc: s.inc, Epoch: s.open, Class: c, Frame: len(p.open[c]) - 1, Size: size, To: p.inc}
+	if plant.Is(plant.ToAnyone) {
+		d.To = 0
+	}
+	return d
 }
 
 // use sets how many bytes are under way to a receiver in a class.

@@ -68,7 +68,7 @@ func TestSlot_sends(t *testing.T) {
 	s := two(t)
 	s.State(other(7<<32, 1, 0, 0, 0), milli)
 	d := s.Send(1, 0, 60)
-	assert.Equal(t, Data{Gen: 1, Src: 0, Dst: 1, Inc: 1 << 32, Epoch: 1, Size: 60}, d)
+	assert.Equal(t, Data{Gen: 1, Src: 0, Dst: 1, Inc: 1 << 32, Epoch: 1, Size: 60, To: 7 << 32}, d)
 	assert.True(t, s.Room(0))
 	assert.Empty(t, said(s))
 	assert.Equal(t, 1, s.Send(1, 0, 40).Frame)
@@ -244,6 +244,9 @@ func TestSlot_stops(t *testing.T) {
 			s.State(m, milli)
 		}, "stop: outdated"},
 		{"an epoch is applied that it has not made", func(s *Slot) { s.State(other(7<<32, 1, 0, 0, 1), milli) }, "stop: outdated"},
+		{"a newer one has made room for a frame", func(s *Slot) {
+			assert.False(t, s.Data(&Data{Gen: 1, Src: 1, Inc: 7 << 32, Epoch: 1, Size: 10, To: 2 << 32}))
+		}, "stop: outdated"},
 		{"the job was rolled back", func(s *Slot) { s.News(&News{Job: Job{Gen: 2}}, milli) }, "stop: rolled back"},
 		{"a newer generation is heard of", func(s *Slot) {
 			s.Data(&Data{Gen: 2, Src: 1, Epoch: 1, Size: 1})

@@ -121,7 +121,7 @@ func readFrame(cfg *Config, shape held.Shape, b []byte) (m incoming, ok bool) {
 	default:
 		m.data = &held.Data{
 			Gen: held.Gen(head.Gen), Src: int(head.Src), Dst: int(head.Dst), Inc: held.Inc(head.Inc), Epoch: held.Epoch(head.Epoch),
-			Class: shape.Class(int(head.Rank), int(head.Lane)), Frame: int(head.Frame), Size: int(head.RawLen),
+			Class: shape.Class(int(head.Rank), int(head.Lane)), Frame: int(head.Frame), Size: int(head.RawLen), To: held.Inc(head.To),
 		}
 		m.arrived = arrived{int(head.Edge), payload}
 	}

@@ -47,7 +47,7 @@ func (h *Host) Send(edge, to int, b []byte) {
 	h.collect()
 	h.mu.Unlock()
 	frame.Seal(b, &frame.Header{
-		Job: h.cfg.Job, Gen: uint64(d.Gen), Inc: uint64(d.Inc), Epoch: uint64(d.Epoch), Src: uint32(d.Src), Dst: uint32(dst),
+		Job: h.cfg.Job, Gen: uint64(d.Gen), Inc: uint64(d.Inc), Epoch: uint64(d.Epoch), To: uint64(d.To), Src: uint32(d.Src), Dst: uint32(dst),
 		Rank: uint32(rank), Lane: uint32(lane), Edge: uint32(edge), Frame: uint32(d.Frame), Kind: frame.Data,
 	})
 	h.send(dst, b)

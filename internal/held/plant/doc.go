@@ -54,6 +54,7 @@ const (
 	Overfull       Bug = "sources go on though the slot is at a bound"
 	OthersOverfull Bug = "sources go on though another slot is at a bound"
 	AnyAheadIsHeld Bug = "frames of incarnations that nobody has told of are held without a bound"
+	ToAnyone       Bug = "frames don't say which incarnation of their receiver has made room for them"
 
 	// In held.Slot, as a whole.
 	GenerationIgnored Bug = "messages of other generations are taken"
@@ -72,6 +73,7 @@ const (
 	TagsOfOldGeneration Bug = "a cut is completed from tags of the generation before"
 	VoidCompletes       Bug = "a void tag counts"
 	SilentAnyway        Bug = "a silent slot is represented though something is under way"
+	GroupsAnyway        Bug = "a silent slot is represented by a record that has a group twice, or nowhere, beside the others"
 	CutWithoutOne       Bug = "a cut is complete without one slot"
 	NeverUnderWay       Bug = "a savepoint is made of any complete cut"
 	MovingIsQuiet       Bug = "a savepoint is made while a key group is under way"
@@ -132,6 +134,7 @@ var All = []Bug{
 	Overfull,
 	OthersOverfull,
 	AnyAheadIsHeld,
+	ToAnyone,
 	GenerationIgnored,
 	ReplacedWakes,
 	OvertakenWakes,
@@ -146,6 +149,7 @@ var All = []Bug{
 	TagsOfOldGeneration,
 	VoidCompletes,
 	SilentAnyway,
+	GroupsAnyway,
 	CutWithoutOne,
 	NeverUnderWay,
 	MovingIsQuiet,

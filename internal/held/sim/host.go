@@ -427,6 +427,7 @@ func (h *host) sendEnd(m *held.End) {
 	h.w.toSlot(h.p, m.Dst, func(o *host) { o.message(b, nil) })
 }
 
+// sendFrame sends a frame, which says ever again what it has said first of its receiver.
 func (h *host) sendFrame(d *held.Data, f []element) {
 	b := held.Append(nil, d)
 	h.w.toSlot(h.p, d.Dst, func(o *host) { o.message(b, f) })
@@ -443,6 +444,7 @@ func (h *host) resend(k *held.Kept) {
 		end.Counts = append(end.Counts, len(f[c]))
 		for i := range f[c] {
 			d := held.Data{Gen: end.Gen, Src: h.slot, Dst: k.Dst, Inc: k.Inc, Epoch: k.Epoch, Class: held.Class(c), Frame: i, Size: k.Frames[c][i]}
+			d.To = h.w.objects.to[headID{keptID{d.Src, d.Dst, d.Inc, d.Epoch}, d.Class, d.Frame}]
 			h.sendFrame(&d, f[c][i])
 		}
 	}

@@ -116,6 +116,7 @@ func (h *host) flush(dst int, c held.Class) {
 	h.partial[dst][c] = nil
 	h.open[dst][c] = append(h.open[dst][c], f)
 	d := h.core.Send(dst, c, bytesOf(f))
+	h.w.objects.to[headID{keptID{d.Src, d.Dst, d.Inc, d.Epoch}, d.Class, d.Frame}] = d.To
 	h.sendFrame(&d, f)
 }
 

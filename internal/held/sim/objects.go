@@ -35,9 +35,17 @@ type recordID struct {
 	at   held.Ident
 }
 
+// headID names a frame, by whomever it is kept.
+type headID struct {
+	keptID
+	class held.Class
+	frame int
+}
+
 // objects is what is durable beside registers.
 type objects struct {
 	copies  map[keptID]frames
+	to      map[headID]held.Inc // Data.To, which lies in each copy of a frame
 	records map[recordID][]byte
 	states  []*state            // by number
 	log     map[recordID]*state // the changelog: what chunks lead to, by what names them
@@ -45,7 +53,7 @@ type objects struct {
 }
 
 func newObjects() objects {
-	return objects{copies: map[keptID]frames{}, records: map[recordID][]byte{}, groups: map[groupID]rows{}, log: map[recordID]*state{}}
+	return objects{copies: map[keptID]frames{}, to: map[headID]held.Inc{}, records: map[recordID][]byte{}, groups: map[groupID]rows{}, log: map[recordID]*state{}}
 }
 
 // stateOf is the number of the state that a record stands for; false: it is the start.
