@@ -120,6 +120,9 @@ func TestDrain(t *testing.T) {
 		{"by signal", false, (*app).terminated},
 		{"by signal, and a worker is killed", true, (*app).terminated},
 	} {
+		if testing.Short() && !tc.kill {
+			continue
+		}
 		t.Run(tc.name, func(t *testing.T) {
 			dir, env := t.TempDir(), []string{countVar + "=ranks", givenVar + "=yes"}
 			args := []string{"-workers=3", "-slots=3", "-parallelism=1", "-cut=1h", "-state-dir=" + t.TempDir()}

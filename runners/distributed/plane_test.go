@@ -69,7 +69,10 @@ func TestOpenPlane(t *testing.T) {
 // while workers are killed, become more and fewer, with standbys and without. Method: numbers
 // flow all the time; the rest comes at once in the end.
 func TestPlane(t *testing.T) {
-	for _, tc := range []struct{ plane, standbys string }{{overDirect, "0"}, {overDirect, "1"}, {overMesh, "0"}, {overMesh, "1"}} {
+	for i, tc := range []struct{ plane, standbys string }{{overDirect, "0"}, {overMesh, "1"}, {overDirect, "1"}, {overMesh, "0"}} {
+		if testing.Short() && i >= 2 {
+			break
+		}
 		t.Run(tc.plane+", "+tc.standbys+" standbys", func(t *testing.T) {
 			dir := t.TempDir()
 			a := start(t, dir, []string{countVar + "=ranks"}, "-workers=3", "-slots=6", "-parallelism=1", "-cut=300ms", "-plane="+tc.plane, "-standby="+tc.standbys)
