@@ -15,6 +15,14 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// kills is n, or less of it where everything takes much longer.
+func kills(n int) int {
+	if testing.Short() {
+		return (n + 2) / 3
+	}
+	return n
+}
+
 // Goal: kill -9 at any moment loses nothing and shows nothing twice, also where the
 // number of lanes changes.
 func TestKills(t *testing.T) {
@@ -25,7 +33,7 @@ func TestKills(t *testing.T) {
 		{State: "pebble", Rescale: true, Users: 2000, Memory: 1 << 16, Seed: 4}, // rows are let go and read again
 	} {
 		s.Users = max(s.Users, 50)
-		s.Kills, s.Checkpoint, s.Rate, s.Longest = 15, 10*time.Millisecond, 20_000, 300*time.Millisecond
+		s.Kills, s.Checkpoint, s.Rate, s.Longest = kills(15), 10*time.Millisecond, 20_000, 300*time.Millisecond
 		res, err := s.run(t.TempDir())
 		require.NoError(t, err)
 		require.NoError(t, res.check(false))
@@ -37,7 +45,7 @@ func TestKills(t *testing.T) {
 // Where no disk can be mounted the command has to say so.
 func TestPower(t *testing.T) {
 	for _, state := range []string{"memory", "pebble"} {
-		s := schedule{Kills: 5, Power: 5, State: state, Lanes: 2, Rescale: true, Users: 50, Seed: 5, Checkpoint: 10 * time.Millisecond, Rate: 20_000, Longest: 300 * time.Millisecond}
+		s := schedule{Kills: kills(5), Power: kills(5), State: state, Lanes: 2, Rescale: true, Users: 50, Seed: 5, Checkpoint: 10 * time.Millisecond, Rate: 20_000, Longest: 300 * time.Millisecond}
 		res, err := s.losePower(t.TempDir())
 		if errors.Is(err, errNoPower) {
 			t.Log(err)
