@@ -21,6 +21,7 @@ type Cell interface {
 	isZero(r uint32) bool
 	Clear(r uint32)
 	lifeOf() *life
+	apartOf() *apart
 }
 
 // adder is how a cell adds a column to a directory without knowing its key type.
@@ -37,6 +38,7 @@ type sized interface {
 // cellOf is what all kinds of cells share: T is what a row holds.
 type cellOf[T any] struct {
 	life
+	apart
 	col *Column[T]
 }
 
@@ -47,23 +49,47 @@ func (c *cellOf[T]) newColumn(d any) column {
 	return col
 }
 func (c *cellOf[T]) bind(col column) { c.col = col.(*Column[T]) }
-func (c *cellOf[T]) Clear(r uint32)  { var z T; c.col.Vals[r] = z }
+func (c *cellOf[T]) zero(r uint32)   { var z T; c.col.Vals[r] = z }
+
+// Clear removes the row's value.
+func (c *cellOf[T]) Clear(r uint32) {
+	if c.zero(r); c.marks != nil {
+		c.marks.Vals[r] |= partChanged
+	}
+}
 
 // At is the row's value, to read.
 func (c *cellOf[T]) At(r uint32) *T {
-	if c.after != 0 && c.over(r) {
-		c.Clear(r)
+	if c.after != 0 {
+		c.expire(r)
 	}
 	return &c.col.Vals[r]
+}
+
+// expire removes the row's value if it is over.
+func (c *cellOf[T]) expire(r uint32) {
+	if c.over(r) {
+		c.Clear(r)
+	}
 }
 
 // change is the row's value, to write.
 func (c *cellOf[T]) change(r uint32) *T {
 	v := c.At(r)
+	if c.noted {
+		c.note(r)
+	}
+	return v
+}
+
+// note notes a write.
+func (c *cellOf[T]) note(r uint32) {
 	if c.after != 0 {
 		c.wrote(r)
 	}
-	return v
+	if c.marks != nil {
+		c.marks.Vals[r] |= partChanged
+	}
 }
 
 // optional is a value that may be absent.
@@ -79,7 +105,11 @@ type ValueCell[T any] struct {
 }
 
 // NewValueCell declares a value.
-func NewValueCell[T any](cod coder.Coder[T]) *ValueCell[T] { return &ValueCell[T]{cod: cod} }
+func NewValueCell[T any](cod coder.Coder[T]) *ValueCell[T] {
+	c := &ValueCell[T]{cod: cod}
+	c.small = isSmall[T]()
+	return c
+}
 
 func (c *ValueCell[T]) Get(r uint32) T            { return c.At(r).v }
 func (c *ValueCell[T]) Lookup(r uint32) (T, bool) { o := c.At(r); return o.v, o.set }
@@ -99,7 +129,7 @@ func (c *ValueCell[T]) load(b []byte, r uint32) (_ []byte, err error) {
 		return nil, errShort
 	}
 	if b[0] == 0 {
-		c.Clear(r)
+		c.zero(r)
 		return b[1:], nil
 	}
 	var v T
@@ -132,7 +162,7 @@ func (c *BagCell[T]) append(b []byte, r uint32) []byte {
 
 func (c *BagCell[T]) load(b []byte, r uint32) ([]byte, error) {
 	n, b, err := takeUint(b)
-	c.Clear(r)
+	c.zero(r)
 	for ; n > 0 && err == nil; n-- {
 		var v T
 		if v, b, err = c.cod.Decode(b); err == nil {
@@ -194,7 +224,7 @@ func (c *MapCell[K, V]) append(b []byte, r uint32) []byte {
 
 func (c *MapCell[K, V]) load(b []byte, r uint32) ([]byte, error) {
 	n, b, err := takeUint(b)
-	c.Clear(r)
+	c.zero(r)
 	for ; n > 0 && err == nil; n-- {
 		var k K
 		var v V
@@ -217,7 +247,9 @@ type FoldCell[A any] struct {
 
 // NewFoldCell declares a combining state.
 func NewFoldCell[A any](cod coder.Coder[A], init func() A) *FoldCell[A] {
-	return &FoldCell[A]{cod: cod, init: init}
+	c := &FoldCell[A]{cod: cod, init: init}
+	c.small = isSmall[A]()
+	return c
 }
 
 // Peek is the row's accumulator, to read: a new one if nothing was added.
@@ -319,7 +351,7 @@ func (c *ListCell[T]) append(b []byte, r uint32) []byte {
 
 func (c *ListCell[T]) load(b []byte, r uint32) ([]byte, error) {
 	n, b, err := takeUint(b)
-	c.Clear(r)
+	c.zero(r)
 	for ; n > 0 && err == nil; n-- {
 		var e Stamped[T]
 		if e.TS, b, err = takeInt(b); err != nil {

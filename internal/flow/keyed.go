@@ -41,6 +41,7 @@ type table[K comparable] struct {
 	win    window.Interval
 	dir    *Dir[K]
 	cols   []column
+	marks  []*Column[partMark] // of the cells whose values may lie apart
 	lives  lifeTable
 	timers []*timerTable
 	pages  *tablePages[K] // nil: all rows are here
@@ -58,11 +59,16 @@ type Lane[K comparable] struct {
 
 	hash   keygroup.Hasher[K]
 	cells  []Cell
+	names  [][]byte // of cells, as the names of their part rows begin
+	large  []int    // cells whose values may lie apart
 	timers []*Timer
 	timing *timing
 	lives  bool     // some cell expires
 	inputs []any    // receivers of what changes shared state
 	shared []shared // that all keys read
+
+	row, head, part []byte // buffers of write
+	away            []int
 }
 
 // NewLane makes a lane; c is nil at construction.
@@ -76,6 +82,7 @@ func NewLane[K comparable](c *graph.Ctx, key coder.Coder[K]) *Lane[K] {
 func (l *Lane[K]) AddCell(decl string, c Cell) {
 	l.Decl = append(l.Decl, decl)
 	l.cells = append(l.cells, c)
+	l.names = append(l.names, partName(decl))
 	life := c.lifeOf()
 	life.t = l.timing
 	l.lives = l.lives || life.after != 0
@@ -100,6 +107,9 @@ func (l *Lane[K]) newTable(w window.Interval) *table[K] {
 	for _, c := range l.cells {
 		t.cols = append(t.cols, c.newColumn(t.dir))
 	}
+	for range l.large {
+		t.marks = append(t.marks, AddColumn[partMark](t.dir))
+	}
 	t.lives = newLifeTable(t.dir, l.cells)
 	for _, h := range l.timers {
 		t.timers = append(t.timers, newTimerTable(h, t.dir))
@@ -116,19 +126,32 @@ func (l *Lane[K]) turn(t *table[K]) {
 			t.lives.bind(i, life)
 		}
 	}
+	for j, i := range l.large {
+		l.cells[i].apartOf().marks = t.marks[j]
+	}
 	for i, h := range l.timers {
 		h.cur = t.timers[i]
 	}
 }
 
-// appendRow encodes all state of row r.
+// appendRow encodes all state of row r, also what lies apart in the store.
 func (l *Lane[K]) appendRow(b []byte, r uint32) []byte {
 	for _, c := range l.cells {
-		b = c.append(b, r)
-		if life := c.lifeOf(); life.after != 0 {
-			b = appendInt(b, life.exp.Vals[r])
-		}
+		b = appendCell(b, c, r)
 	}
+	return l.appendTimers(b, r)
+}
+
+// appendCell encodes what a cell has for row r, and when it expires.
+func appendCell(b []byte, c Cell, r uint32) []byte {
+	b = c.append(b, r)
+	if life := c.lifeOf(); life.after != 0 {
+		b = appendInt(b, life.exp.Vals[r])
+	}
+	return b
+}
+
+func (l *Lane[K]) appendTimers(b []byte, r uint32) []byte {
 	for _, t := range l.timers {
 		b = t.append(b, r)
 	}
@@ -150,25 +173,45 @@ func (l *Lane[K]) empty(r uint32) bool {
 	return true
 }
 
-func (l *Lane[K]) loadRow(b []byte, r uint32) (err error) {
-	for _, c := range l.cells {
-		if b, err = c.load(b, r); err != nil {
-			return err
+// loadRow loads what a row has in it: its head. The parts of the cells that it names lie
+// apart, in rows of their own; what was loaded of them stays. parts is valid until the
+// next call, or the next delta.
+func (l *Lane[K]) loadRow(b []byte, r uint32) (parts []int, err error) {
+	if parts, b, err = l.takeMark(b); err != nil {
+		return nil, err
+	}
+	left := parts
+	for i := range l.cells {
+		if len(left) > 0 && left[0] == i {
+			left = left[1:]
+			continue
 		}
-		if life := c.lifeOf(); life.after != 0 {
-			var exp int64
-			if exp, b, err = takeInt(b); err != nil {
-				return err
-			}
-			if life.exp.Vals[r] = exp; exp != 0 {
-				life.hints.want(r, unpack(exp))
-			}
+		if b, err = l.loadCell(i, b, r); err != nil {
+			return nil, err
 		}
 	}
 	for _, t := range l.timers {
 		if b, err = t.load(b, r); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return parts, nil
+}
+
+// loadCell is the inverse of appendCell.
+func (l *Lane[K]) loadCell(i int, b []byte, r uint32) (_ []byte, err error) {
+	c := l.cells[i]
+	if b, err = c.load(b, r); err != nil {
+		return nil, err
+	}
+	if life := c.lifeOf(); life.after != 0 {
+		var exp int64
+		if exp, b, err = takeInt(b); err != nil {
+			return nil, err
+		}
+		if life.exp.Vals[r] = exp; exp != 0 {
+			life.hints.want(r, unpack(exp))
+		}
+	}
+	return b, nil
 }

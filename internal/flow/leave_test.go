@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -110,8 +111,11 @@ func TestMover_givesWhatOneGives(t *testing.T) {
 	for name, pair := range map[string]func() (one, two, all *mover){
 		"state and timers": func() (a, b, c *mover) { return both(t, counting(t, window.Strategy{}, nil), numberText) },
 		"in windows":       func() (a, b, c *mover) { return both(t, counting(t, fixed, nil), numberText) },
-		"combined":         func() (a, b, c *mover) { return both(t, combined(fixed, false), result) },
-		"sliced":           func() (a, b, c *mover) { return both(t, combined(sliding, true), result) },
+		"states that are large": func() (a, b, c *mover) {
+			return both(t, swelling(t), numberText)
+		},
+		"combined": func() (a, b, c *mover) { return both(t, combined(fixed, false), result) },
+		"sliced":   func() (a, b, c *mover) { return both(t, combined(sliding, true), result) },
 		"grouped": func() (a, b, c *mover) {
 			return both(t, &Group[string, int64]{Key: key, Val: val, Assign: NewAssign(fixed, false)}, list)
 		},
@@ -170,7 +174,9 @@ func TestMover_givesWhatOneGives(t *testing.T) {
 					if _, twice := a.rows.rows[k]; twice {
 						require.Contains(t, []string{string(outputRow), string(firedRow)}, k, "a row is in both stores")
 					}
+					a.rows.rows[k] = b.rows.rows[k]
 				}
+				require.ElementsMatch(t, slices.Collect(maps.Keys(all.rows.rows)), slices.Collect(maps.Keys(a.rows.rows)))
 				for _, m := range []*mover{a, b, all} {
 					if c, ok := m.live.(graph.Closer); ok {
 						require.NoError(t, c.Close(m.c))
@@ -179,6 +185,37 @@ func TestMover_givesWhatOneGives(t *testing.T) {
 			}
 		})
 	}
+}
+
+// swelling has a state of each key that is large now and then, beside a number.
+func swelling(t *testing.T) graph.Op {
+	return &Stateful[string, int64, int64]{Key: cod[string](t), Val: cod[int64](t), Assign: NewAssign(window.Strategy{}, false),
+		Bind: func(l *Lane[string], emit func(int64)) func(int64) error {
+			n, text := NewValueCell(cod[int64](t)), NewValueCell(cod[string](t))
+			l.AddCell("value n", n)
+			l.AddCell("value text", text)
+			return func(v int64) error {
+				r := l.K.Row
+				switch v % 9 {
+				case 0, 1:
+					text.Set(r, strings.Repeat("x", 1000+int(v)))
+				case 2:
+					text.Set(r, "x")
+				case 3:
+					text.Clear(r)
+				case 4:
+					text.Clear(r)
+					n.Clear(r)
+					l.K.Cleared()
+					return nil
+				default:
+					n.Set(r, v)
+				}
+				l.K.Touch()
+				emit(n.Get(r)*10_000 + int64(len(text.Get(r))))
+				return nil
+			}
+		}}
 }
 
 func numberText(_ *graph.Ctx, v int64) string { return fmt.Sprint(v) }

@@ -40,6 +40,10 @@ type pages struct {
 	whole  bool // the next delta holds the rows that are away, too
 	key    []byte
 	val    []byte
+	part   []byte
+
+	// parts calls f with the names of the parts that lie apart of a row; nil: none ever does.
+	parts func(name, val []byte, f func(i int, key []byte) error) error
 }
 
 // deadWindow is a window that is over: the next delta deletes those of its rows that
@@ -115,6 +119,19 @@ func (p *pages) get(name []byte) (val []byte, ok bool, err error) {
 		p.note(len(key) + len(p.val))
 	}
 	return p.val, ok, nil
+}
+
+// getPart reads what lies apart of a row, by its name.
+func (p *pages) getPart(group int, key []byte) (val []byte, err error) {
+	var ok bool
+	p.part, ok, err = p.store.Get(group, key, p.part[:0])
+	if err == nil && !ok {
+		err = errors.New("it is missing")
+	}
+	if err != nil {
+		err = fmt.Errorf("read a part of a row of state, %q: %w", key, err)
+	}
+	return p.part, err
 }
 
 // note counts the size of an encoded row towards the average.
@@ -313,7 +330,14 @@ func (p *pages) scanAway(w window.Interval, away *groupSet, f func(group int, ke
 // bury deletes the rows of dead windows.
 func (p *pages) bury(w graph.DeltaWriter) error {
 	for _, d := range p.dead {
-		if err := p.scanAway(d.win, &d.away, func(g int, key, _ []byte) error { w.Delete(g, key); return nil }); err != nil {
+		err := p.scanAway(d.win, &d.away, func(g int, key, val []byte) error {
+			w.Delete(g, key)
+			if p.parts == nil {
+				return nil
+			}
+			return p.parts(key, val, func(_ int, part []byte) error { w.Delete(g, part); return nil })
+		})
+		if err != nil {
 			return err
 		}
 	}
@@ -325,10 +349,19 @@ func (p *pages) bury(w graph.DeltaWriter) error {
 func (t *pagedDir[K]) deltaWhole(p *pages, w graph.DeltaWriter, win window.Interval, cod coder.Coder[K]) error {
 	return p.scanAway(win, &t.away, func(g int, key, val []byte) error {
 		_, k, err := windowKey(key, cod)
-		if err == nil && t.dir.Find(k) == none {
-			w.Put(g, key, val)
+		if err != nil || t.dir.Find(k) != none {
+			return err
 		}
-		return err
+		if w.Put(g, key, val); p.parts == nil {
+			return nil
+		}
+		return p.parts(key, val, func(_ int, part []byte) error {
+			v, err := p.getPart(g, part)
+			if err == nil {
+				w.Put(g, part, v)
+			}
+			return err
+		})
 	})
 }
 

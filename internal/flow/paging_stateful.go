@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 
@@ -73,6 +74,7 @@ func (o *stateful[K, V, O]) leaveHints(t *table[K], r uint32) {
 // Page implements graph.Pager.
 func (o *stateful[K, V, O]) Page(s graph.RowStore) {
 	o.pages = newPages(s)
+	o.pages.parts = o.l.eachPart
 	for _, t := range o.tables.open {
 		o.paging(t)
 	}
@@ -116,7 +118,9 @@ func (o *stateful[K, V, O]) fetch(c *graph.Ctx, r uint32) {
 	p.key = o.rowKey(p.key[:0], t, r)
 	val, ok, err := p.get(p.key)
 	if ok {
-		err = o.bring(t, r, val)
+		var apart int
+		apart, err = o.bring(t, r, p.key[2:], val)
+		p.size += int64(apart) // beside what was read of the row
 	}
 	if err != nil {
 		c.Op = o.node.ID
@@ -125,16 +129,36 @@ func (o *stateful[K, V, O]) fetch(c *graph.Ctx, r uint32) {
 }
 
 // bring loads row r of the table at hand, which was away. Its holds were not.
-func (o *stateful[K, V, O]) bring(t *table[K], r uint32, val []byte) error {
-	if err := o.l.loadRow(val, r); err != nil {
-		return fmt.Errorf("read a row of state: %w", err)
+func (o *stateful[K, V, O]) bring(t *table[K], r uint32, name, val []byte) (apart int, err error) {
+	if apart, err = o.read(t, r, name, val); err != nil {
+		return 0, err
 	}
-	t.pages.age.Vals[r] = o.pages.now
 	t.pages.lost--
 	for _, h := range o.l.timers {
 		h.unhold(r)
 	}
-	return nil
+	return apart, nil
+}
+
+// read loads row r of the table at hand, and what lies apart of it, which is so many bytes.
+func (o *stateful[K, V, O]) read(t *table[K], r uint32, name, val []byte) (apart int, err error) {
+	parts, err := o.l.loadRow(val, r)
+	if err != nil {
+		return 0, fmt.Errorf("read a row of state: %w", err)
+	}
+	for _, i := range parts {
+		key := o.l.partKey(i, name)
+		b, err := o.pages.getPart(t.dir.Group(r), key)
+		if err == nil {
+			err = o.takePart(i, key, b, r)
+		}
+		if err != nil {
+			return 0, err
+		}
+		apart += len(key) + len(b)
+	}
+	t.pages.age.Vals[r] = o.pages.now
+	return apart, nil
 }
 
 // unhold takes back that row's timers hold twice.
@@ -169,7 +193,15 @@ func (o *stateful[K, V, O]) survey(c *graph.Ctx) error {
 	timed, n := len(o.l.timers) > 0 || o.l.lives, 0
 	for _, g := range o.pages.store.Groups() {
 		err := o.pages.scan(g, nil, unparked(func(key, val []byte) error {
-			w, k, err := windowKey(key, o.s.Key)
+			name, head := key, true
+			if bytes.HasPrefix(key, partRow) {
+				var err error
+				if _, name, err = o.l.cellOfPart(key); err != nil {
+					return err
+				}
+				head = false
+			}
+			w, k, err := windowKey(name, o.s.Key)
 			if err != nil {
 				return err
 			}
@@ -182,12 +214,15 @@ func (o *stateful[K, V, O]) survey(c *graph.Ctx) error {
 				}
 				return nil
 			}
+			if !head { // it is read with its head
+				return nil
+			}
 			r, _ := t.dir.Row(k)
-			if err := o.l.loadRow(val, r); err != nil {
+			apart, err := o.read(t, r, key, val)
+			if err != nil {
 				return err
 			}
-			t.pages.age.Vals[r] = o.pages.now
-			o.pages.note(len(key) + len(val))
+			o.pages.note(len(key) + len(val) + apart)
 			if n++; n%1024 == 0 && o.Crowded() {
 				o.settle()
 			}
@@ -298,7 +333,7 @@ func (o *stateful[K, V, O]) expireAway(c *graph.Ctx, t *table[K], expire func(r 
 		if !fresh {
 			return nil
 		}
-		if err := o.bring(t, r, val); err != nil {
+		if _, err := o.bring(t, r, key, val); err != nil {
 			return err
 		}
 		expire(r)

@@ -148,10 +148,10 @@ func program(t testing.TB, s window.Strategy, fails bool) graph.Op {
 			l.AddCell("value sum", sum)
 			list := NewListCell(cod[int64](t))
 			list.SetLife(15, true)
-			l.AddCell("list", list)
+			l.AddCell("ordered-list list event-ttl", list)
 			bag := NewBagCell(cod[int64](t))
 			bag.SetLife(25, false)
-			l.AddCell("bag", bag)
+			l.AddCell("bag bag ttl", bag)
 			say := func(what string) {
 				emit(fmt.Sprint(l.K.Key(), " ", what, " ", l.K.Window().Start, " ", sum.Get(l.K.Row), *list.At(l.K.Row), *bag.At(l.K.Row)))
 			}

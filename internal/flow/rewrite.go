@@ -33,14 +33,17 @@ func (l *leastOf) take(first *int64, val []byte, more ...*int64) error {
 	return nil
 }
 
-// touchChosen marks the rows of chosen groups as changed.
-func (d *Dir[K]) touchChosen(a graph.Anew) {
+// touchChosen marks the rows of chosen groups as changed. also is called for each; it may be nil.
+func (d *Dir[K]) touchChosen(a graph.Anew, also func(r uint32)) {
 	if a.Groups == nil {
 		return
 	}
 	d.Each(func(r uint32) {
 		if a.Groups(d.Group(r)) {
 			d.Touch(r)
+			if also != nil {
+				also(r)
+			}
 		}
 	})
 }
@@ -52,7 +55,7 @@ func (o *stateful[K, V, O]) Rewrite(_ *graph.Ctx, a graph.Anew) {
 		}
 	}
 	for _, t := range o.tables.all() {
-		t.dir.touchChosen(a)
+		t.dir.touchChosen(a, t.touchParts)
 	}
 	o.pages.rewrite(a)
 	if o.parked != nil && a.Groups != nil {
@@ -79,20 +82,20 @@ func (p *parking[K, V]) rewrite(a graph.Anew) {
 
 func (o *combine[K, V, A, R]) Rewrite(_ *graph.Ctx, a graph.Anew) {
 	for _, f := range o.open {
-		f.dir.touchChosen(a)
+		f.dir.touchChosen(a, nil)
 	}
 	o.pages.rewrite(a)
 }
 
 func (o *unmerging[K]) Rewrite(_ *graph.Ctx, a graph.Anew) {
 	for _, t := range o.tables.open {
-		t.dir.touchChosen(a)
+		t.dir.touchChosen(a, nil)
 	}
 	o.pages.rewrite(a)
 }
 
 func (o *merging[K]) Rewrite(_ *graph.Ctx, a graph.Anew) {
-	o.dir.touchChosen(a)
+	o.dir.touchChosen(a, nil)
 	o.pages.rewrite(a)
 }
 

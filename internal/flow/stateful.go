@@ -40,6 +40,7 @@ func (s *Stateful[K, V, O]) Open(c *graph.Ctx, out []any) ([]any, any) {
 		o.lateOut = s.Late(out[1])
 	}
 	o.proc = s.Bind(l, o.emit)
+	l.declared()
 	if c.Run.Park {
 		o.parked = newParking(s.Key, s.Val)
 		if o.g != nil {
@@ -199,7 +200,7 @@ func (o *stateful[K, V, O]) tidy(c *graph.Ctx, t *table[K], r uint32) {
 			return
 		}
 	case c.Run.Epochs:
-		o.gone.addKey(o.rowKey(o.gone.bytes, t, r))
+		o.lose(t, r)
 	}
 	t.dir.Remove(r)
 }
@@ -209,7 +210,7 @@ func (o *stateful[K, V, O]) saved(row uint32) func() {
 	o.undo = o.l.appendRow(o.undo[:0], row)
 	return func() {
 		o.held.drop()
-		if err := o.l.loadRow(o.undo, row); err != nil {
+		if _, err := o.l.loadRow(o.undo, row); err != nil {
 			panic("BUG: flow: a row does not load what it encoded: " + err.Error())
 		}
 	}
@@ -373,7 +374,7 @@ func (o *stateful[K, V, O]) expire(c *graph.Ctx, t *table[K]) {
 	}
 	t.dir.Each(func(r uint32) {
 		if c.Run.Epochs && (t.pages == nil || t.pages.age.Vals[r] != unstored) {
-			o.gone.addKey(o.rowKey(o.gone.bytes, t, r))
+			o.lose(t, r)
 		}
 		last(r)
 	})
@@ -471,21 +472,15 @@ func (o *stateful[K, V, O]) Delta(w graph.DeltaWriter) {
 	if o.parked != nil {
 		o.parked.delta(w)
 	}
-	var val, win []byte
+	var win []byte
 	for _, t := range o.tables.all() {
 		o.l.turn(t)
 		win = appendWindow(win[:0], t.win)
 		t.dir.EachDirty(func(r uint32) {
-			key := o.s.Key.Append(append(o.key[:0], win...), t.dir.Keys[r])
-			o.key, val = key, val[:0]
-			if o.l.empty(r) {
-				w.Delete(t.dir.Group(r), key)
-			} else {
-				val = o.l.appendRow(val, r)
-				w.Put(t.dir.Group(r), key, val)
-			}
+			o.key = o.s.Key.Append(append(o.key[:0], win...), t.dir.Keys[r])
+			size := o.l.write(w, t.dir.Group(r), o.key, r)
 			if t.pages != nil {
-				t.pages.wrote(o.pages, r, len(key)-len(win), len(val))
+				t.pages.wrote(o.pages, r, len(o.key)-len(win), size)
 			}
 		})
 	}
@@ -506,14 +501,39 @@ func (o *stateful[K, V, O]) Load(key, val []byte) (err error) {
 	if k, ok := bytes.CutPrefix(key, parkedRow); ok {
 		return o.parked.load(k, val)
 	}
-	w, k, err := splitRowKey(key, o.s.Key)
+	if bytes.HasPrefix(key, partRow) {
+		return o.loadApart(key, val)
+	}
+	r, err := o.loadInto(key)
+	if err == nil {
+		_, err = o.l.loadRow(val, r)
+	}
+	return err
+}
+
+// loadInto is the row of a name, in the table at hand.
+func (o *stateful[K, V, O]) loadInto(name []byte) (r uint32, err error) {
+	w, k, err := splitRowKey(name, o.s.Key)
 	if err != nil {
-		return err
+		return none, err
 	}
 	o.tables.at(nil, w)
-	r, _ := o.l.K.Dir.Row(k)
+	r, _ = o.l.K.Dir.Row(k)
 	if o.pages != nil {
 		o.l.K.cur.pages.age.Vals[r] = o.pages.now
 	}
-	return o.l.loadRow(val, r)
+	return r, nil
+}
+
+// loadApart puts the row of a part back, before its head or behind it.
+func (o *stateful[K, V, O]) loadApart(key, val []byte) error {
+	i, name, err := o.l.cellOfPart(key)
+	if err != nil {
+		return err
+	}
+	r, err := o.loadInto(name)
+	if err != nil {
+		return err
+	}
+	return o.takePart(i, key, val, r)
 }
