@@ -34,6 +34,8 @@ func FuzzSplit(f *testing.F) {
 			f.Add(uint8(i), key, []byte(val))
 			f.Add(uint8(i), []byte("parked\x01k"), []byte(val))
 			f.Add(uint8(i), []byte("shared/i"), []byte(val))
+			f.Add(uint8(i), append([]byte("part\x01a"), key...), []byte(val))
+			f.Add(uint8(i), key, append([]byte{0x80, 0, 2, 0, 3}, val...))
 		}
 	}
 	var layouts []*Layout

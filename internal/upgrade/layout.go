@@ -2,8 +2,10 @@ package upgrade
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/millrace/millrace/coder"
 	"github.com/millrace/millrace/internal/commit"
@@ -62,6 +64,7 @@ const (
 	ParkedRow                // the elements of a key that wait behind one that failed
 	SharedRow                // broadcast state
 	LaneRow                  // elements or other things that belong to no key
+	PartRow                  // a part of the state of a key that lies apart of it
 )
 
 // Entry is a row taken apart. The bytes of keys and parts are new.
@@ -72,6 +75,7 @@ type Entry struct {
 	Key     []byte           // the bytes of the key
 	KeyType *coder.Description
 	Parts   []Part
+	Apart   []string // names of parts that are not in Parts, of which there are rows of their own
 }
 
 // Part is a part of a row: a cell, a timer, an accumulator. Bytes are those of a value
@@ -91,9 +95,13 @@ var (
 	sidesRow     = []byte("sides")
 	sharedPrefix = []byte("shared/")
 	parkedPrefix = []byte("parked")
+	partPrefix   = []byte("part")
 )
 
-var errRest = errors.New("there is more in the row than was declared")
+var (
+	errRest = errors.New("there is more in the row than was declared")
+	errMark = errors.New("the row names parts that lie apart which it does not have")
+)
 
 // Split takes a row apart. What no declaration tells is one part of the name and kind
 // "bytes".
@@ -106,13 +114,13 @@ func (l *Layout) Split(key, val []byte) (Entry, error) {
 }
 
 func (l *Layout) split(key, val []byte) (e Entry, err error) {
-	shared, rest, err := l.find(key, &e)
+	one, rest, err := l.find(key, &e)
 	if err != nil {
 		return e, err
 	}
 	switch e.Kind {
 	case SharedRow:
-		err = e.take(shared, val)
+		err = e.take(one, val)
 	case ParkedRow:
 		e.Key = bytes.Clone(rest)
 		err = e.take(l.parked, val)
@@ -122,11 +130,14 @@ func (l *Layout) split(key, val []byte) (e Entry, err error) {
 			break
 		}
 		e.Parts = []Part{opaquePart(val)}
+	case PartRow:
+		e.Key = bytes.Clone(rest)
+		err = e.take(one, val)
 	case KeyRow:
 		e.Key = bytes.Clone(rest)
 		err = l.splitParts(&e, val)
 	}
-	if err == nil && (e.Kind == KeyRow || e.Kind == ParkedRow) {
+	if err == nil && (e.Kind == KeyRow || e.Kind == ParkedRow || e.Kind == PartRow) {
 		rest, bad := l.key.Skip(e.Key)
 		if bad == nil && len(rest) > 0 {
 			bad = errRest
@@ -138,8 +149,9 @@ func (l *Layout) split(key, val []byte) (e Entry, err error) {
 	return e, err
 }
 
-// find says what kind of row a key names, and what follows the window in it.
-func (l *Layout) find(key []byte, e *Entry) (shared *shape, rest []byte, err error) {
+// find says what kind of row a key names, and what follows the window in it. one is the
+// part that a row is of that has but one.
+func (l *Layout) find(key []byte, e *Entry) (one *shape, rest []byte, err error) {
 	if name, ok := bytes.CutPrefix(key, sharedPrefix); ok {
 		for _, s := range l.shared {
 			if s.part.Name == string(name) {
@@ -151,6 +163,9 @@ func (l *Layout) find(key []byte, e *Entry) (shared *shape, rest []byte, err err
 	if rest, ok := bytes.CutPrefix(key, parkedPrefix); ok && l.parked != nil {
 		e.Kind, e.KeyType = ParkedRow, l.key
 		return nil, rest, nil
+	}
+	if rest, ok := bytes.CutPrefix(key, partPrefix); ok && l.hasCells() {
+		return l.findPart(rest, e)
 	}
 	if l.key == nil || bytes.Equal(key, outputRow) || bytes.Equal(key, firedRow) {
 		e.Kind = LaneRow
@@ -172,6 +187,39 @@ func (l *Layout) find(key []byte, e *Entry) (shared *shape, rest []byte, err err
 	return nil, rest, nil
 }
 
+// findPart is find of what follows the first word in the key of a part that lies apart.
+func (l *Layout) findPart(key []byte, e *Entry) (one *shape, rest []byte, err error) {
+	name, key, err := takeBytes(key)
+	if err != nil {
+		return nil, nil, err
+	}
+	i := l.cell(string(name))
+	if i < 0 {
+		return nil, nil, fmt.Errorf("it is of a state %q, which is not declared", name)
+	}
+	w, rest, err := takeWindow(key)
+	e.Kind, e.KeyType, e.Window = PartRow, l.key, &w
+	return l.parts[i], rest, err
+}
+
+// hasCells reports that rows of keys have cells, as those of a Stateful: such may lie apart.
+func (l *Layout) hasCells() bool { return l.key != nil && len(l.parts) > 0 && l.parts[0].isCell() }
+
+// cell is the number of the cell of a name among the parts, or -1.
+func (l *Layout) cell(name string) int {
+	return slices.IndexFunc(l.parts, func(s *shape) bool { return s.part.Name == name && s.isCell() })
+}
+
+func (s *shape) isCell() bool { return isCell(s.part.Kind) }
+
+func isCell(kind string) bool {
+	switch kind {
+	case graph.PartValue, graph.PartCombining, graph.PartBag, graph.PartSet, graph.PartMap, graph.PartOrderedList:
+		return true
+	}
+	return false
+}
+
 // take makes s the one part of e.
 func (e *Entry) take(s *shape, val []byte) error {
 	b, rest, err := s.take(nil, val)
@@ -185,7 +233,13 @@ func (e *Entry) take(s *shape, val []byte) error {
 // splitParts takes the row of a key apart. Behind a part that does not tell where it
 // ends, all is one opaque part.
 func (l *Layout) splitParts(e *Entry, val []byte) (err error) {
+	if val, err = l.takeMark(e, val); err != nil {
+		return err
+	}
 	for i, s := range l.parts {
+		if slices.Contains(e.Apart, s.part.Name) {
+			continue
+		}
 		if !s.typ.Ends() && i+1 < len(l.parts) {
 			e.Parts = append(e.Parts, opaquePart(val))
 			return nil
@@ -202,6 +256,55 @@ func (l *Layout) splitParts(e *Entry, val []byte) (err error) {
 	return nil
 }
 
+// headMark begins what stands before the parts of a row of which some lie apart: a zero
+// of two bytes, which no such row begins with otherwise.
+var headMark = []byte{0x80, 0x00}
+
+// takeMark reads which parts of the row of a key lie apart, if any do.
+func (l *Layout) takeMark(e *Entry, val []byte) (rest []byte, err error) {
+	rest, ok := bytes.CutPrefix(val, headMark)
+	if !ok || !l.hasCells() {
+		return val, nil
+	}
+	n, rest, err := takeCount(rest)
+	last := -1
+	for ; n > 0 && err == nil; n-- {
+		var i int
+		if i, rest, err = takeCount(rest); err != nil {
+			break
+		}
+		if i <= last || i >= len(l.parts) || !l.parts[i].isCell() {
+			return nil, errMark
+		}
+		e.Apart, last = append(e.Apart, l.parts[i].part.Name), i
+	}
+	if err == nil && last < 0 {
+		err = errMark
+	}
+	return rest, err
+}
+
+// appendMark is the inverse.
+func (l *Layout) appendMark(dst []byte, apart []string) ([]byte, error) {
+	if len(apart) == 0 {
+		return dst, nil
+	}
+	var cells []int
+	for _, name := range apart {
+		i := l.cell(name)
+		if i < 0 {
+			return nil, fmt.Errorf("%w: %q", errMark, name)
+		}
+		cells = append(cells, i)
+	}
+	slices.Sort(cells)
+	dst = binary.AppendUvarint(append(dst, headMark...), uint64(len(cells)))
+	for _, i := range cells {
+		dst = binary.AppendUvarint(dst, uint64(i))
+	}
+	return dst, nil
+}
+
 // opaqueKind is the kind of parts that are shown as bytes.
 const opaqueKind = "bytes"
 
@@ -212,6 +315,9 @@ func opaquePart(val []byte) Part {
 // Join puts a row together again: the inverse of Split, also of parts that were changed.
 func (l *Layout) Join(e Entry) (key, val []byte, err error) {
 	key, shapes := l.keyOf(e)
+	if val, err = l.appendMark(nil, e.Apart); err != nil {
+		return nil, nil, fmt.Errorf("join a row of %s: %w", l.node.Name, err)
+	}
 	i := 0
 	for _, p := range e.Parts {
 		if p.Kind == opaqueKind {
@@ -255,7 +361,41 @@ func (l *Layout) keyOf(e Entry) (key []byte, shapes []*shape) {
 	if e.Window != nil {
 		w = *e.Window
 	}
-	return append(appendWindow(nil, w), e.Key...), l.parts
+	if e.Kind == PartRow {
+		if len(e.Parts) == 1 {
+			if i := l.cell(e.Parts[0].Name); i >= 0 {
+				shapes = l.parts[i : i+1]
+			}
+			key = l.PartKey(e.Parts[0].Name, w, e.Key)
+		}
+		return key, shapes
+	}
+	for _, s := range l.parts {
+		if !slices.Contains(e.Apart, s.part.Name) {
+			shapes = append(shapes, s)
+		}
+	}
+	return l.RowKey(w, e.Key), shapes
+}
+
+// Gather puts a part that lay apart into its row e. It fails behind a part whose end is
+// not known.
+func (l *Layout) Gather(e *Entry, p Part) error {
+	at := 0
+	for _, s := range l.parts {
+		if s.part.Name == p.Name && s.isCell() {
+			break
+		}
+		if !slices.Contains(e.Apart, s.part.Name) {
+			at++
+		}
+	}
+	if at > len(e.Parts) || slices.ContainsFunc(e.Parts[:at], func(p Part) bool { return p.Kind == opaqueKind }) {
+		return fmt.Errorf("%s %q of %s lies behind a part whose coder this program has not registered", p.Kind, p.Name, l.node.Name)
+	}
+	e.Parts = slices.Insert(e.Parts, at, p)
+	e.Apart = slices.DeleteFunc(e.Apart, func(name string) bool { return name == p.Name })
+	return nil
 }
 
 // Empty reports that a row of a key has nothing in it: it need not be.
@@ -271,7 +411,7 @@ func (e Entry) Empty() bool {
 			return false
 		}
 	}
-	return e.Kind == KeyRow
+	return e.Kind == KeyRow && len(e.Apart) == 0
 }
 
 // AppendJSON appends the entry as an object:
@@ -279,9 +419,9 @@ func (e Entry) Empty() bool {
 //	{"key": …, "window": {"start": …, "end": …}, "state": {"seen": 5, "last": null}}
 //
 // The global window is left out. A row of no key has "row" instead of "key" (its name); elements that are parked have
-// "parked" instead of "state". Parts are in the form of [coder.Description.AppendJSON].
+// "parked" instead of "state". A part that lies apart is an object of its own. Parts are in the form of [coder.Description.AppendJSON].
 func (e Entry) AppendJSON(dst []byte) (_ []byte, err error) {
-	if e.Kind == KeyRow || e.Kind == ParkedRow {
+	if e.Kind == KeyRow || e.Kind == ParkedRow || e.Kind == PartRow {
 		dst = append(dst, `{"key":`...)
 		if dst, _, err = e.KeyType.AppendJSON(dst, e.Key); err != nil {
 			return nil, err

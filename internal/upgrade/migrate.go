@@ -2,6 +2,7 @@ package upgrade
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/millrace/millrace/coder"
 )
@@ -79,31 +80,57 @@ func (m *migration) entry(e *Entry) (keep bool, err error) {
 		}
 		return true, err
 	}
-	parts := make([]Part, len(m.parts))
+	if e.Kind == PartRow {
+		return m.partRow(e)
+	}
+	parts := make([]Part, 0, len(m.parts))
+	var apart []string
 	for i, step := range m.parts {
 		s := m.new.parts[i]
-		switch {
-		case m.panes:
+		if m.panes {
 			contents, _, err := step.conv.Append(nil, e.Parts[0].Bytes)
 			if err != nil {
 				return false, err
 			}
-			parts[i] = Part{s.part.Name, s.part.Kind, s.typ, s.freshCell(nil, e.Window.Last(), contents)}
+			parts = append(parts, Part{s.part.Name, s.part.Kind, s.typ, s.freshCell(nil, e.Window.Last(), contents)})
 			continue
+		}
+		var p Part
+		switch name := s.part.Name; {
 		case step.from < 0:
 			zero, err := s.typ.AppendZero(nil)
 			if err != nil {
 				return false, err
 			}
-			parts[i] = Part{s.part.Name, s.part.Kind, s.typ, zero}
+			p = Part{name, s.part.Kind, s.typ, zero}
+		case slices.Contains(e.Apart, name):
+			apart = append(apart, name)
 			continue
+		default:
+			was := m.old.parts[step.from]
+			old, ok := e.Cell(was.part.Name)
+			if !ok {
+				return false, fmt.Errorf("%s %s lies behind a part whose coder is not registered", was.part.Kind, was.part.Name)
+			}
+			if p, err = m.cell(*old, was, s, step.conv); err != nil {
+				return false, err
+			}
 		}
-		if parts[i], err = m.cell(e.Parts[step.from], m.old.parts[step.from], s, step.conv); err != nil {
-			return false, err
+		parts = append(parts, p)
+	}
+	e.Parts, e.Apart = parts, apart
+	return !e.Empty(), nil
+}
+
+// partRow is entry of a part that lies apart: it still does, however short it is now.
+func (m *migration) partRow(e *Entry) (keep bool, err error) {
+	for i, step := range m.parts {
+		if is := m.new.parts[i]; step.from >= 0 && is.part.Name == e.Parts[0].Name {
+			e.Parts[0], err = m.cell(e.Parts[0], m.old.parts[step.from], is, step.conv)
+			return true, err
 		}
 	}
-	e.Parts = parts
-	return !e.Empty(), nil
+	return false, nil
 }
 
 // converted is p with its bytes converted for s.

@@ -81,6 +81,9 @@ func (x *taken) row(r commit.Row) {
 	text, err := e.AppendJSON(nil)
 	assert.NoError(t, err)
 	assert.True(t, json.Valid(text), "%s", text)
+	if e.Kind == upgrade.PartRow {
+		x.seen["apart"]++
+	}
 	for i, p := range e.Parts {
 		x.seen[p.Kind]++
 		text, _, err := p.Type.AppendJSON(nil, p.Bytes)

@@ -229,6 +229,7 @@ func cells[E sale](s *pipeline.Setup[string, string]) pipeline.Process[string, E
 	byName := pipeline.MapState[string, E](s, "by name", pipeline.EventTimeTTL(time.Hour))
 	sum := pipeline.CombiningState(s, "sum", totalling[E](false))
 	ordered := pipeline.OrderedListState[E](s, "list")
+	shelf := pipeline.BagState[E](s, "shelf", pipeline.TTL(time.Hour)) // so large now and then that it lies apart
 	show := func(c *pipeline.Ctx[string]) string {
 		var parts []string
 		for _, e := range bag.Get(c) {
@@ -246,6 +247,11 @@ func cells[E sale](s *pipeline.Setup[string, string]) pipeline.Process[string, E
 		}
 		for at, e := range ordered.All(c) {
 			parts = append(parts, fmt.Sprint(at.Unix(), "@", e.text()))
+		}
+		for i, e := range shelf.Get(c) {
+			if i%20 == 0 {
+				parts = append(parts, fmt.Sprint(i, "#", e.text()))
+			}
 		}
 		return fmt.Sprint(c.Key(), " ", last.Get(c).text(), " ", set.Len(c), " ", sum.Get(c), " ", parts)
 	}
@@ -278,6 +284,15 @@ func cells[E sale](s *pipeline.Setup[string, string]) pipeline.Process[string, E
 		byName.Put(c, fmt.Sprint("n", e.id()%2), e)
 		sum.Add(c, e)
 		ordered.Add(c, time.UnixMilli(c.TimestampMs()), e)
+		switch e.id() % 12 {
+		case 0, 1, 2:
+			for range 40 {
+				shelf.Add(c, e)
+			}
+		case 6:
+			shelf.Clear(c)
+			shelf.Add(c, e)
+		}
 		if e.id()%60 < 3 {
 			timer.SetAfter(c, 45*time.Second)
 			clock.SetAfter(c, 100*time.Hour)

@@ -109,7 +109,7 @@ func TestUpgrade_goesOnExactly(t *testing.T) {
 			to := movedTo(t, store, r, m)
 			require.NoError(t, to.Rows(commit.Want{}, func(row commit.Row) error { x.row(row); return nil }))
 			for _, part := range []string{graph.PartValue, graph.PartBag, graph.PartSet, graph.PartMap, graph.PartCombining, graph.PartOrderedList, graph.PartEventTimer,
-				graph.PartEventTimers, graph.PartClockTimer, graph.PartGrouped, graph.PartCombined, graph.PartSliced, graph.PartPaned, graph.PartMerging, graph.PartView, graph.PartPanes, graph.PartHeld, graph.PartWaiting, graph.PartBroadcast} {
+				graph.PartEventTimers, graph.PartClockTimer, graph.PartGrouped, graph.PartCombined, graph.PartSliced, graph.PartPaned, graph.PartMerging, graph.PartView, graph.PartPanes, graph.PartHeld, graph.PartWaiting, graph.PartBroadcast, "apart"} {
 				assert.Positive(t, seen[part], part)
 			}
 			_, err = engine.Run(t.Context(), p.Graph(), configOf(t, p.Graph(), tc.lanes, to))

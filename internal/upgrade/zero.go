@@ -27,6 +27,11 @@ func (l *Layout) RowKey(w window.Interval, key []byte) []byte {
 	return append(appendWindow(nil, w), key...)
 }
 
+// PartKey is what names the row of a part that lies apart of the row of a key and window.
+func (l *Layout) PartKey(name string, w window.Interval, key []byte) []byte {
+	return append(appendWindow(appendBytes(bytes.Clone(partPrefix), []byte(name)), w), key...)
+}
+
 // Zero is the row of a key for which nothing has been kept yet: all parts are null,
 // empty or zero. It fails where a part has no zero value that this process knows.
 func (l *Layout) Zero(w window.Interval, key []byte) (Entry, error) {
@@ -53,6 +58,17 @@ func (p Part) Content() (typ *coder.Description, expires bool) {
 		return p.Type, false
 	}
 	return mustDescribe(inner), true
+}
+
+// Cell is the part of a name; ok is false if the row does not have it: it lies apart, or
+// there is none, or one whose end is not known stands before it.
+func (e *Entry) Cell(name string) (p *Part, ok bool) {
+	for i := range e.Parts {
+		if e.Parts[i].Name == name && e.Parts[i].Kind != opaqueKind {
+			return &e.Parts[i], true
+		}
+	}
+	return nil, false
 }
 
 // GoType is the ID of the coder of the Go type by which people read and write a part:
