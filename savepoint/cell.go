@@ -2,6 +2,7 @@ package savepoint
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -71,6 +72,15 @@ func (c *keyCell[K]) row(k K, w window.Interval) (group int, key []byte) {
 	return c.group(k), c.n.layout.RowKey(w, c.key.Append(nil, k))
 }
 
+// apart names the row of the cell that lies apart of the row of a key and window; ok is
+// false if it does not.
+func (c *cell[K, V]) apart(e *upgrade.Entry, w window.Interval) (key []byte, ok bool) {
+	if !slices.Contains(e.Apart, c.name) {
+		return nil, false
+	}
+	return c.n.layout.PartKey(c.name, w, e.Key), true
+}
+
 func (c *keyCell[K]) decodeKey(b []byte) (K, error) {
 	k, rest, err := c.key.Decode(b)
 	if err == nil && len(rest) > 0 {
@@ -86,7 +96,6 @@ type cell[K comparable, V any] struct {
 	keyCell[K]
 	name     string
 	val      coder.Coder[V]
-	part     int
 	optional bool // it may be missing: a byte says so
 }
 
@@ -99,7 +108,7 @@ func cellOf[K comparable, V any](nodes []*node, transform, name string) (c cell[
 		return c, err
 	}
 	var names []string
-	for i, p := range c.n.layout.Parts() {
+	for _, p := range c.n.layout.Parts() {
 		if p.Name != name {
 			names = append(names, strconv.Quote(p.Name))
 			continue
@@ -111,7 +120,7 @@ func cellOf[K comparable, V any](nodes []*node, transform, name string) (c cell[
 		if id != c.val.ID {
 			return c, fmt.Errorf("%s %q of %q is %s (%s), not %s (%s)", p.Kind, name, transform, goType(id), id, goType(c.val.ID), c.val.ID)
 		}
-		c.part, c.optional = i, optional
+		c.optional = optional
 		return c, nil
 	}
 	if names == nil {
@@ -122,10 +131,10 @@ func cellOf[K comparable, V any](nodes []*node, transform, name string) (c cell[
 
 // get reads the cell of a row; false if there is nothing in it.
 func (c *cell[K, V]) get(e *upgrade.Entry) (v V, ok bool, err error) {
-	if c.part >= len(e.Parts) || e.Parts[c.part].Name != c.name {
+	p, ok := e.Cell(c.name)
+	if !ok {
 		return v, false, fmt.Errorf("cell %q of %q lies behind one whose coder this program has not registered", c.name, c.n.Name)
 	}
-	p := &e.Parts[c.part]
 	b := p.Bytes
 	if c.optional {
 		if len(b) == 0 || b[0] == 0 {
@@ -146,10 +155,10 @@ func (c *cell[K, V]) get(e *upgrade.Entry) (v V, ok bool, err error) {
 // set writes the cell of a row; nil clears it. When the state was to expire it still
 // will, at the same time.
 func (c *cell[K, V]) set(e *upgrade.Entry, v *V) error {
-	if c.part >= len(e.Parts) || e.Parts[c.part].Name != c.name {
+	p, ok := e.Cell(c.name)
+	if !ok {
 		return fmt.Errorf("cell %q of %q lies behind one whose coder this program has not registered", c.name, c.n.Name)
 	}
-	p := &e.Parts[c.part]
 	typ, expires := p.Content()
 	var tail []byte
 	if expires {

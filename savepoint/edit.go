@@ -69,8 +69,9 @@ func SetIn[K comparable, V any](e *Edit, transform, cell string, w window.Interv
 		return err
 	}
 	var row upgrade.Entry
+	var part *rowID
 	if ok {
-		row, err = c.n.layout.Split(name, val)
+		row, part, err = c.whole(e, group, w, name, val)
 	} else {
 		row, err = c.n.layout.Zero(w, c.key.Append(nil, key))
 	}
@@ -80,7 +81,7 @@ func SetIn[K comparable, V any](e *Edit, transform, cell string, w window.Interv
 	if err := c.set(&row, &v); err != nil {
 		return fmt.Errorf("set: %w", err)
 	}
-	return e.put(c.n, id, row)
+	return e.put(c.n, id, row, part)
 }
 
 // Clear makes a cell hold nothing for a key, in the global window; the other cells
@@ -102,17 +103,47 @@ func ClearIn[K comparable, V any](e *Edit, transform, cell string, w window.Inte
 	if err != nil || !ok {
 		return err
 	}
-	row, err := c.n.layout.Split(name, val)
+	row, part, err := c.whole(e, group, w, name, val)
 	if err != nil {
 		return fmt.Errorf("clear: %w", err)
 	}
 	if err := c.set(&row, nil); err != nil {
 		return err
 	}
-	return e.put(c.n, id, row)
+	return e.put(c.n, id, row, part)
 }
 
-func (e *Edit) put(n *node, id rowID, row upgrade.Entry) error {
+// whole takes a row apart to change the cell, which lies in it then, whatever its size: a
+// run gives it a row of its own again when it changes there. part is the row that it lay
+// in; nil if it was no other.
+func (c *cell[K, V]) whole(e *Edit, group int, w window.Interval, name, val []byte) (row upgrade.Entry, part *rowID, err error) {
+	if row, err = c.n.layout.Split(name, val); err != nil {
+		return row, nil, err
+	}
+	key, ok := c.apart(&row, w)
+	if !ok {
+		return row, nil, nil
+	}
+	part = &rowID{c.n.stored, group, string(key)}
+	val, ok, err = e.row(*part)
+	if err == nil && !ok {
+		err = fmt.Errorf("cell %q of %q is missing in the savepoint", c.name, c.n.Name)
+	}
+	if err != nil {
+		return row, nil, err
+	}
+	own, err := c.n.layout.Split(key, val)
+	if err == nil {
+		err = c.n.layout.Gather(&row, own.Parts[0])
+	}
+	return row, part, err
+}
+
+// put puts a row that was changed, instead of the one of a part that lies in it now.
+func (e *Edit) put(n *node, id rowID, row upgrade.Entry, part *rowID) error {
+	if part != nil {
+		e.changed[*part] = nil
+	}
 	if row.Empty() {
 		e.changed[id] = nil
 		return nil
@@ -139,7 +170,7 @@ func Delete[K comparable](e *Edit, transform string, key K) error {
 	remove := func(name, val []byte) error {
 		if row, err := c.n.layout.Split(name, val); err != nil {
 			return err
-		} else if row.Kind == upgrade.KeyRow && string(row.Key) == string(kb) {
+		} else if (row.Kind == upgrade.KeyRow || row.Kind == upgrade.PartRow) && string(row.Key) == string(kb) {
 			e.changed[rowID{c.n.stored, group, string(name)}] = nil
 		}
 		return nil

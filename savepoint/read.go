@@ -2,6 +2,7 @@ package savepoint
 
 import (
 	"iter"
+	"slices"
 
 	"github.com/millrace/millrace/internal/commit"
 	"github.com/millrace/millrace/internal/upgrade"
@@ -48,7 +49,7 @@ func (c *cell[K, V]) each(s *Savepoint, yield func(Entry[K, V]) bool) error {
 			return nil
 		}
 		row, err := c.n.layout.Split(r.Key, r.Val)
-		if err != nil || row.Kind != upgrade.KeyRow {
+		if err != nil || !c.in(&row) {
 			return err
 		}
 		v, ok, err := c.get(&row)
@@ -72,6 +73,17 @@ func (c *cell[K, V]) each(s *Savepoint, yield func(Entry[K, V]) bool) error {
 		return nil
 	}
 	return err
+}
+
+// in reports that the row is the one that has the cell of its key.
+func (c *cell[K, V]) in(row *upgrade.Entry) bool {
+	switch row.Kind {
+	case upgrade.KeyRow:
+		return !slices.Contains(row.Apart, c.name)
+	case upgrade.PartRow:
+		return row.Parts[0].Name == c.name
+	}
+	return false
 }
 
 type stop struct{}
@@ -99,6 +111,14 @@ func GetIn[K comparable, V any](s *Savepoint, transform, cell string, w window.I
 	row, err := c.n.layout.Split(name, val)
 	if err != nil {
 		return v, false, err
+	}
+	if name, ok := c.apart(&row, w); ok {
+		if val, ok, err = s.file.Get(c.n.stored, group, name, nil); err != nil || !ok {
+			return v, false, err
+		}
+		if row, err = c.n.layout.Split(name, val); err != nil {
+			return v, false, err
+		}
 	}
 	return c.get(&row)
 }

@@ -31,7 +31,7 @@ type Transform struct {
 	Windowing string
 	Key       string // type of the keys of its state, in the words of Go; "" if it has none
 	Cells     []Cell // of the state of a key
-	Rows      int64  // of state: about one for each key and window
+	Rows      int64  // of state: about one for each key and window, and one for each large state of these
 	Bytes     int64  // of their keys and values
 	Source    bool
 }
