@@ -169,7 +169,7 @@ func only(e *upgrade.Entry, cell string) bool {
 	for _, p := range e.Parts {
 		if p.Name == cell {
 			e.Parts = []upgrade.Part{p}
-			return e.Kind == upgrade.KeyRow
+			return e.Kind == upgrade.KeyRow || e.Kind == upgrade.PartRow
 		}
 	}
 	return false

@@ -14,7 +14,9 @@ import (
 
 	"github.com/millrace/millrace/internal/commit"
 	"github.com/millrace/millrace/internal/savefile"
+	"github.com/millrace/millrace/internal/upgrade"
 	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/window"
 	"github.com/stretchr/testify/require"
 )
 
@@ -172,6 +174,32 @@ func TestState_keys(t *testing.T) {
 	code, _, stderr = on(t, dir, "state", "get", "sum", "--", "-x")
 	require.Equal(t, ExitUsage, code)
 	require.Contains(t, stderr, `-x is no key of "sum"`)
+}
+
+// Goal: a state that lies apart of the others of its key is a line of its own.
+func TestState_ofWhatLiesApart(t *testing.T) {
+	node := commit.Node{Name: "albums", Kind: "Stateful", Stateful: true, Key: "beam:coder:string_utf8:v1",
+		State: []string{"value text beam:coder:string_utf8:v1", "value seen beam:coder:varint:v1"}}
+	l, err := upgrade.LayoutOf(node)
+	require.NoError(t, err)
+	store := commit.NewMemory()
+	ep := store.Begin(1)
+	w := ep.Lane(0)
+	w.Node(node.Name)
+	w.Put(5, l.RowKey(window.Global, []byte("\x01k")), []byte("\x80\x00\x01\x00\x01\x07"))
+	w.Put(5, l.PartKey("text", window.Global, []byte("\x01k")), []byte("\x01\x03abc"))
+	require.NoError(t, ep.Commit(&commit.Record{Lanes: 1, Manifest: commit.Manifest{Nodes: []commit.Node{node}}}))
+	path := filepath.Join(t.TempDir(), "albums.savepoint")
+	require.NoError(t, savefile.Write(path, store, savefile.Facts{Name: "albums", Program: "albums"}))
+	const head, part = `{"transform":"albums","key":"k","state":{"seen":7}}`, `{"transform":"albums","key":"k","state":{"text":"abc"}}`
+	for cmd, want := range map[string][]string{
+		"dump " + path: {head, part}, "dump " + path + " albums -cell seen": {head}, "dump " + path + " albums -cell text": {part},
+		"get " + path + " albums k": {head, part}, "get " + path + " albums text k": {part},
+	} {
+		code, out, stderr := command(t.Context(), small, append([]string{"-runner=fake", "-fake-dir=", "state"}, strings.Fields(cmd)...)...)
+		require.Zero(t, code, stderr)
+		require.Equal(t, want, lines(out), cmd)
+	}
 }
 
 // Goal: a dump ends when it is interrupted.
