@@ -13,7 +13,7 @@ import (
 // which runs the commands listed under a timer's name when the timer fires.
 func (b *builder) program(c pipeline.Keyed[string, string], on map[string]string, name string) pipeline.Keyed[string, string] {
 	return pipeline.FromPairs(pipeline.Stateful(c, name, func(s *pipeline.Setup[string, kv]) pipeline.Process[string, string, kv] {
-		m := &machine{bag: pipeline.BagState[string](s, "bag")}
+		m := &machine{bag: pipeline.BagState[string](s, "bag"), ballast: pipeline.ValueState[string](s, "ballast")}
 		m.event = pipeline.EventTimerFamily(s, "event", func(c *pipeline.Ctx[string], tag string, emit pipeline.Emit[kv]) error {
 			emit(pipeline.NewKV(c.Key(), fmt.Sprintf("et:%s@%d", tag, c.FireTime().UnixMilli())))
 			return m.run(c, on["et:"+tag], emit)
@@ -32,12 +32,16 @@ func (b *builder) program(c pipeline.Keyed[string, string], on map[string]string
 	}))
 }
 
-// machine runs programs.
+// machine runs programs. Beside the bag it keeps a text whose length follows from that of
+// the bag, and is large or nothing in turns: stores keep what is large in rows of its own.
 type machine struct {
-	bag   pipeline.Bag[string, string]
-	event pipeline.TimerFamily[string]
-	clock pipeline.TimerFamily[string]
+	bag     pipeline.Bag[string, string]
+	ballast pipeline.Value[string, string]
+	event   pipeline.TimerFamily[string]
+	clock   pipeline.TimerFamily[string]
 }
+
+func ballast(bag int) string { return strings.Repeat("x", bag%3*600) }
 
 func (m *machine) run(c *pipeline.Ctx[string], program string, emit pipeline.Emit[kv]) error {
 	for cmd := range strings.SplitSeq(program, ";") {
@@ -53,13 +57,22 @@ func (m *machine) do(c *pipeline.Ctx[string], cmd string, emit pipeline.Emit[kv]
 	case cmd == "":
 		return nil
 	case cmd == "read":
+		if got := len(m.ballast.Get(c)); got != len(ballast(m.bag.Len(c))) {
+			return fmt.Errorf("beside a bag of %d there is a text of %d bytes", m.bag.Len(c), got)
+		}
 		emit(pipeline.NewKV(c.Key(), "bag"+list(slices.Values(m.bag.Get(c)))))
 		return nil
 	case cmd == "clearbag":
 		m.bag.Clear(c)
+		m.ballast.Clear(c)
 		return nil
 	case strings.HasPrefix(cmd, "bag+"):
 		m.bag.Add(c, strings.TrimPrefix(cmd, "bag+"))
+		if text := ballast(m.bag.Len(c)); text != "" {
+			m.ballast.Set(c, text)
+		} else {
+			m.ballast.Clear(c)
+		}
 		return nil
 	case op == "emit":
 		emit(pipeline.NewKV(c.Key(), arg))
