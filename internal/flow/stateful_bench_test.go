@@ -3,9 +3,11 @@ package flow
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/millrace/millrace/coder"
+	"github.com/millrace/millrace/internal/graph"
 	"github.com/millrace/millrace/window"
 )
 
@@ -55,3 +57,45 @@ func BenchmarkStateful_sumOfAMillionKeys(b *testing.B) {
 		})
 	}
 }
+
+// A counter beside a text of 10 kB, of each of a thousand keys, with a delta after each
+// has changed once. What it costs is the bytes that are written.
+func BenchmarkStateful_counterBesideALargeText(b *testing.B) {
+	const keys = 1000
+	o := open[kv, int64](testLane(b, epochs), &Stateful[string, int64, int64]{Key: cod[string](b), Val: cod[int64](b), Assign: NewAssign(window.Strategy{}, false),
+		Bind: func(l *Lane[string], _ func(int64)) func(int64) error {
+			n, text := NewValueCell(cod[int64](b)), NewValueCell(cod[string](b))
+			l.AddCell("value n", n)
+			l.AddCell("value text", text)
+			return func(v int64) error {
+				if n.Set(l.K.Row, n.Get(l.K.Row)+v); v == 0 {
+					text.Set(l.K.Row, strings.Repeat("x", 10_000))
+				}
+				l.K.Touch()
+				return nil
+			}
+		}})
+	names := make([]string, keys)
+	for i := range names {
+		names[i] = fmt.Sprint("key ", i)
+		o.push(1, kv{Key: names[i]})
+	}
+	w := &written{}
+	o.live.(graph.Keeper).Delta(w)
+	w.bytes = 0
+	n := 0
+	for b.Loop() {
+		o.push(1, kv{Key: names[n%keys], Value: 1})
+		if n++; n%keys == 0 {
+			o.live.(graph.Keeper).Delta(w)
+		}
+	}
+	b.ReportMetric(float64(w.bytes)/float64(b.N), "B/element")
+}
+
+// written counts the bytes of a delta.
+type written struct{ bytes int }
+
+func (w *written) Put(_ int, k, v []byte)    { w.bytes += len(k) + len(v) }
+func (w *written) Append(_ int, k, v []byte) { w.bytes += len(k) + len(v) }
+func (w *written) Delete(int, []byte)        {}
