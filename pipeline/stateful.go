@@ -157,7 +157,8 @@ func ValueState[T any, K comparable, O any](s *Setup[K, O], name string, opts ..
 	return Value[K, T]{c}
 }
 
-// Get is the value, or the zero value if none is set.
+// Get is the value, or the zero value if none is set. Who changes what it leads to has
+// to Set it again: a store may not hear of it otherwise.
 func (v Value[K, T]) Get(c *Ctx[K]) T { return v.c.Get(c.k.Row) }
 
 // Lookup is the value, and whether one is set.

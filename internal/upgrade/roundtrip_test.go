@@ -112,7 +112,7 @@ func TestLayout_knowsAllRows(t *testing.T) {
 	}
 	conformance.RunRandom(t, run, 60)
 	conformance.RunRandomPrograms(t, run, 4)
-	for _, kind := range []string{graph.PartPaned, graph.PartMerging, graph.PartBag, graph.PartEventTimers, graph.PartClockTimers, graph.PartGrouped} {
+	for _, kind := range []string{graph.PartPaned, graph.PartMerging, graph.PartBag, graph.PartEventTimers, graph.PartClockTimers, graph.PartGrouped, "apart"} {
 		assert.Positive(t, seen[kind], kind)
 	}
 }
