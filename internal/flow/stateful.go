@@ -2,6 +2,7 @@ package flow
 
 import (
 	"bytes"
+	"fmt"
 	"math"
 
 	"github.com/millrace/millrace/coder"
@@ -81,6 +82,7 @@ type stateful[K comparable, V, O any] struct {
 	rows    rows
 	parked  *parking[K, V]
 	gone    rowList // rows of closed windows and emptied keys
+	missing int     // parts that rows have named and that were not loaded, less those that no row has
 	key     []byte
 
 	pages *pages // nil: all rows are in memory
@@ -221,6 +223,9 @@ func (o *stateful[K, V, O]) Start(c *graph.Ctx) error {
 		if err := o.survey(c); err != nil {
 			return err
 		}
+	}
+	if o.missing != 0 {
+		return fmt.Errorf("what is kept of the state is damaged: of its large values %d are missing, or that many too many are there if this is below 0", o.missing)
 	}
 	for _, f := range o.l.Start {
 		if err := protect(c, o.node, func() error { return f(c.Run.Context) }); err != nil {
@@ -506,7 +511,9 @@ func (o *stateful[K, V, O]) Load(key, val []byte) (err error) {
 	}
 	r, err := o.loadInto(key)
 	if err == nil {
-		_, err = o.l.loadRow(val, r)
+		var parts []int
+		parts, err = o.l.loadRow(val, r)
+		o.missing += len(parts)
 	}
 	return err
 }
@@ -535,5 +542,6 @@ func (o *stateful[K, V, O]) loadApart(key, val []byte) error {
 	if err != nil {
 		return err
 	}
+	o.missing--
 	return o.takePart(i, key, val, r)
 }
