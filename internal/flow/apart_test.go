@@ -304,26 +304,7 @@ func TestApart_valuesThatAreSmallNowComeBack(t *testing.T) {
 			part := cod[string](t).Append([]byte{1}, strings.Repeat("x", 1000))
 			c := testLane(t, epochs)
 			if paged {
-				j := newJournal()
-	o = open[stepIn, string](testLane(t, epochs), warehouse(t, window.Strategy{}))
-	o.step(1, "a", "n", 1)
-	o.step(1, "a", "text", 1000)
-	j.delta(t, o.live.(graph.Keeper))
-	for missing, says := range map[string]string{"": "", "part": "of its large values 1 are missing", string(name): "of its large values -1"} {
-		o = open[stepIn, string](testLane(t, epochs), warehouse(t, window.Strategy{}))
-		for k, v := range j.rows {
-			if missing == "" || !strings.HasPrefix(k, missing) {
-				require.NoError(t, o.live.(graph.Keeper).Load([]byte(k), v))
-			}
-		}
-		if err := o.live.(graph.Starter).Start(o.c); says == "" {
-			require.NoError(t, err)
-		} else {
-			require.ErrorContains(t, err, says)
-		}
-	}
-
-	l := &pagedLane[stepIn, string]{factory: one(kind), st: newPageStore(0), wm: window.MinTime}
+				l := &pagedLane[stepIn, string]{factory: one(kind), st: newPageStore(0), wm: window.MinTime}
 				hash := keygroup.Of[string](cod[string](t).Append)
 				g := keygroup.Group(hash.Sum("a"))
 				l.st.Put(g, name, head)
@@ -364,6 +345,25 @@ func TestApart_damageIsAnError(t *testing.T) {
 	require.ErrorContains(t, k.Load(append([]byte("part\x02no"), name...), []byte{0}), "no state is declared")
 	require.ErrorContains(t, k.Load(append([]byte("part\x04text"), name...), []byte{0, 0}), "1 bytes follow")
 	require.Error(t, k.Load([]byte("part\x04text"), []byte{0}))
+
+	j := newJournal()
+	o = open[stepIn, string](testLane(t, epochs), warehouse(t, window.Strategy{}))
+	o.step(1, "a", "n", 1)
+	o.step(1, "a", "text", 1000)
+	j.delta(t, o.live.(graph.Keeper))
+	for missing, says := range map[string]string{"": "", "part": "of its large values 1 are missing", string(name): "of its large values -1"} {
+		o = open[stepIn, string](testLane(t, epochs), warehouse(t, window.Strategy{}))
+		for k, v := range j.rows {
+			if missing == "" || !strings.HasPrefix(k, missing) {
+				require.NoError(t, o.live.(graph.Keeper).Load([]byte(k), v))
+			}
+		}
+		if err := o.live.(graph.Starter).Start(o.c); says == "" {
+			require.NoError(t, err)
+		} else {
+			require.ErrorContains(t, err, says)
+		}
+	}
 
 	l := &pagedLane[stepIn, string]{factory: warehouse(t, window.Strategy{}), st: newPageStore(0), wm: window.MinTime}
 	l.open(t, testLane(t, epochs))
