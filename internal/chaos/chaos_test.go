@@ -156,7 +156,7 @@ func TestPlan_asEver(t *testing.T) {
 // Goal: the oracle sees what is lost, doubled or out of order.
 func TestCompare(t *testing.T) {
 	want := expect(400)
-	s := &shown{lines: map[string]int{}}
+	s := &shown{lines: map[string]int{}, files: map[string][]string{}}
 	for line, n := range want {
 		s.lines[line] = n
 	}
@@ -168,7 +168,7 @@ func TestCompare(t *testing.T) {
 	s.lines["sessions x"] = 2
 	last := map[string]int64{}
 	for _, line := range []string{"7 2 0", "8 1 0", "7 1 0"} {
-		s.add("totals", line, last)
+		s.add("totals", "Kafka", line, last)
 	}
 	v = s.compare(want)
 	require.Equal(t, 1, v.Unordered)

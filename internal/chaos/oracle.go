@@ -79,8 +79,9 @@ var outputs = []string{"windows", "timers", "sessions", "checked", "aside"}
 
 // shown is what a job has written, as it was found.
 type shown struct {
-	lines     map[string]int // behind the name of the output
-	unordered []string       // that stand behind a later one of their key
+	lines     map[string]int      // behind the name of the output
+	files     map[string][]string // that a line is in
+	unordered []string            // that stand behind a later one of their key
 }
 
 // readFiles adds what is in a folder, file by file in the order in which a lane has
@@ -103,7 +104,7 @@ func (s *shown) readFiles(dir string) error {
 				return err
 			}
 			for line := range strings.Lines(string(b)) {
-				s.add(output, strings.TrimSuffix(line, "\n"), last)
+				s.add(output, filepath.Base(name), strings.TrimSuffix(line, "\n"), last)
 			}
 		}
 	}
@@ -113,16 +114,17 @@ func (s *shown) readFiles(dir string) error {
 // laneOf is what the names of all files of a lane begin with.
 func laneOf(file string) string { return file[:strings.LastIndexByte(file, '-')] }
 
-// add adds a line; last is the second field of the last line of each key.
-func (s *shown) add(output, line string, last map[string]int64) {
+// add adds a line of a file; last is the second field of the last line of each key.
+func (s *shown) add(output, file, line string, last map[string]int64) {
 	s.lines[output+" "+line]++
+	s.files[output+" "+line] = append(s.files[output+" "+line], file)
 	f := strings.Fields(line)
 	if output == "windows" || output == "aside" || len(f) < 2 {
 		return // these come from all lanes
 	}
 	at, err := strconv.ParseInt(f[1], 10, 64)
 	if was, ok := last[f[0]]; err != nil || ok && at < was {
-		s.unordered = append(s.unordered, output+" "+line)
+		s.unordered = append(s.unordered, output+" "+line+" in "+file)
 	}
 	last[f[0]] = at
 }
@@ -150,7 +152,7 @@ func (s *shown) compare(want map[string]int) Verdict {
 			v.example("lost", line)
 		case d > 0:
 			v.Duplicated += d
-			v.example("too often", line)
+			v.example("too often", line+" in "+strings.Join(s.files[line], ", "))
 		}
 	}
 	for _, line := range s.unordered {

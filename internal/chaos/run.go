@@ -143,12 +143,12 @@ func (cfg Config) start(t task) (*Cluster, error) {
 
 // look compares what is written with what has to be.
 func (r *Report) look(ctx context.Context, cfg Config, t task) error {
-	s := &shown{lines: map[string]int{}}
+	s := &shown{lines: map[string]int{}, files: map[string][]string{}}
 	if err := s.readFiles(t.Out); err != nil {
 		return err
 	}
 	last := map[string]int64{}
-	if err := cfg.Brokers.committed(ctx, t.Topic, func(line string) { s.add("totals", line, last) }); err != nil {
+	if err := cfg.Brokers.committed(ctx, t.Topic, func(line string) { s.add("totals", "Kafka", line, last) }); err != nil {
 		return err
 	}
 	r.Verdict = s.compare(expect(t.Events))

@@ -197,7 +197,10 @@ func Create(ctx context.Context, path string) (Writer, error) {
 // bytes, as Sync gave them. temp is what Temp gave after that Sync. If the file
 // was committed since, it goes on with a copy of it, and Commit replaces it.
 //
-// The caller makes sure that the earlier writer writes no more.
+// An earlier writer may have been replaced without knowing it, and still have the file
+// open: where files can be locked, what it writes goes nowhere, and the first offset bytes
+// are copied for that. Elsewhere, and in other file systems than the local one, the caller
+// makes sure that it writes no more.
 func Resume(ctx context.Context, path, temp string, offset int64) (Writer, error) {
 	f, err := For(ctx, path)
 	if err != nil {

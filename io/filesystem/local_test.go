@@ -70,6 +70,49 @@ func TestRename(t *testing.T) {
 	require.ErrorIs(t, filesystem.Rename(t.Context(), dir+"/a", dir+"/c"), fs.ErrNotExist)
 }
 
+// Goal: a writer that was replaced, and does not know it, changes nothing any more, be it in
+// the middle of a file or when that is finished. Method: three writers of one file, and each
+// writes on behind the next.
+func TestResume_whileOthersWrite(t *testing.T) {
+	dir := t.TempDir()
+	write := func(w filesystem.Writer, text string) {
+		_, err := w.Write([]byte(text))
+		require.NoError(t, err)
+		_, err = w.Sync()
+		require.NoError(t, err)
+	}
+	first, err := filesystem.Create(t.Context(), dir+"/x")
+	require.NoError(t, err)
+	write(first, "one ")
+	one := first.Temp()
+	write(first, "lost ")
+
+	second, err := filesystem.Resume(t.Context(), dir+"/x", one, 4)
+	require.NoError(t, err)
+	require.Equal(t, one, second.Temp(), "it is the same file for who has kept its name")
+	write(first, "by who was replaced ")
+	write(second, "two ")
+	two := second.Temp()
+	write(second, "lost as well, and longer than what follows ")
+
+	third, err := filesystem.Resume(t.Context(), dir+"/x", two, 4)
+	require.NoError(t, err, "a part of what was durable")
+	write(third, "three ")
+	write(second, "by who was replaced ")
+	write(first, "by who was replaced ")
+	require.NoError(t, third.Commit())
+	write(second, "when it is finished")
+	require.NoError(t, first.Keep())
+	require.NoError(t, second.Keep())
+
+	b, err := os.ReadFile(dir + "/x")
+	require.NoError(t, err)
+	require.Equal(t, "one three ", string(b))
+	left, err := filesystem.Leftovers(t.Context(), dir+"/*")
+	require.NoError(t, err)
+	require.Empty(t, left)
+}
+
 // Goal: no file stays open, whichever way an operation ends. Method: count the
 // open ones of this process; Linux lists them.
 func TestFilesAreClosed(t *testing.T) {

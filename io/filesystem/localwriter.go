@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"github.com/millrace/millrace/internal/filelock"
 )
 
 func (local) Create(_ context.Context, path string) (Writer, error) {
@@ -28,6 +30,7 @@ func (local) Create(_ context.Context, path string) (Writer, error) {
 		if err != nil {
 			return nil, err
 		}
+		_, _ = filelock.Lock(f) // where files can't be locked, Resume copies
 		at := Unfinished{Path: temp}
 		return &localWriter{f: f, path: name, at: at, synced: at}, nil
 	}
@@ -97,10 +100,7 @@ func (local) Resume(_ context.Context, path, temp string, offset int64) (w Write
 	if err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(was.Path, os.O_RDWR, 0o666)
-	if errors.Is(err, fs.ErrNotExist) {
-		f, err = reopenCommitted(name, was)
-	}
+	f, err := reopen(name, was, offset)
 	if err != nil {
 		return nil, err
 	}
@@ -111,32 +111,70 @@ func (local) Resume(_ context.Context, path, temp string, offset int64) (w Write
 	return &localWriter{f: f, path: name, at: was, synced: was}, nil
 }
 
+// reopen opens an unfinished file, of which offset bytes are wanted. Who has it open may
+// have been replaced without knowing it, and still write: a process that stood still, or
+// that others don't reach. So the writer of a file has it locked, and where another one has,
+// a copy takes its place, which that one does not have.
+func reopen(name string, was Unfinished, offset int64) (*os.File, error) {
+	f, err := os.OpenFile(was.Path, os.O_RDWR, 0o666)
+	if errors.Is(err, fs.ErrNotExist) {
+		return reopenCommitted(name, was)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if alone, err := filelock.Lock(f); err == nil && alone {
+		return f, nil
+	}
+	defer f.Close()
+	return replace(was.Path, func(to *os.File) error {
+		_, err := io.Copy(to, io.LimitReader(f, offset))
+		return err
+	})
+}
+
 // reopenCommitted makes an unfinished file of one that was committed since: the
-// crash came behind the rename, and before the run knew of it. A crash in here
-// leaves the unfinished file whole or absent.
-func reopenCommitted(name string, was Unfinished) (_ *os.File, err error) {
+// crash came behind the rename, and before the run knew of it.
+func reopenCommitted(name string, was Unfinished) (*os.File, error) {
 	old, err := os.Open(name)
 	if err != nil {
 		return nil, fmt.Errorf("neither the unfinished file %s nor the finished one is there: %w", was.Path, fs.ErrNotExist)
 	}
 	defer old.Close()
-	half := filepath.Join(filepath.Dir(was.Path), UnfinishedName(filepath.Base(name)))
+	return replace(was.Path, func(to *os.File) error { return was.CopyCommitted(to, old) })
+}
+
+// replace puts a file that fill has written in the place of an unfinished one, and locks
+// it. A crash in here leaves that one as it was.
+func replace(path string, fill func(to *os.File) error) (_ *os.File, err error) {
+	of, _ := UnfinishedOf(filepath.Base(path))
+	half := filepath.Join(filepath.Dir(path), UnfinishedName(of))
 	f, err := os.OpenFile(half, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
 		return nil, err
 	}
-	if err = was.CopyCommitted(f, old); err == nil {
+	locked, _ := filelock.Lock(f)
+	if err = fill(f); err == nil {
 		err = f.Sync()
 	}
-	f.Close() // Windows renames no open file
 	if err == nil {
-		err = os.Rename(half, was.Path)
+		_, err = f.Seek(0, io.SeekStart)
+	}
+	if !locked {
+		f.Close() // Windows renames no open file, and locks none
+	}
+	if err == nil {
+		err = os.Rename(half, path)
 	}
 	if err != nil {
+		f.Close()
 		os.Remove(half)
 		return nil, err
 	}
-	return os.OpenFile(was.Path, os.O_RDWR, 0o666)
+	if locked {
+		return f, nil
+	}
+	return os.OpenFile(path, os.O_RDWR, 0o666)
 }
 
 // Finalize implements [Finalizer].
@@ -239,7 +277,7 @@ func (w *localWriter) commit() error {
 	if err := w.f.Close(); err != nil {
 		return err
 	}
-	if err := os.Rename(w.f.Name(), w.path); err != nil {
+	if err := os.Rename(w.at.Path, w.path); err != nil {
 		return err
 	}
 	w.ended = true
@@ -252,7 +290,7 @@ func (w *localWriter) Abort() error {
 	}
 	w.ended = true
 	w.f.Close()
-	return local{}.Remove(context.Background(), w.f.Name())
+	return local{}.Remove(context.Background(), w.at.Path)
 }
 
 func (w *localWriter) Keep() error {
