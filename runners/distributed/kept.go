@@ -41,10 +41,18 @@ func endSlots(ctx context.Context, c *config, keep bool) error {
 		return err
 	}
 	defer store.Close()
-	if keep {
-		return noteDown(ctx, store.Acceptor(), overKey, isOver)
+	end := func(ctx context.Context) error {
+		if keep {
+			return noteDown(ctx, store.Acceptor(), overKey, isOver)
+		}
+		return store.Forget(ctx)
 	}
-	return store.Forget(ctx)
+	if c.replicas > 1 { // one of the servers may have died just now
+		return agreed(ctx, func() error { return end(ctx) }, func(error) {})
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerMost)
+	defer cancel()
+	return end(ctx)
 }
 
 // A cluster of servers that has just begun, or has lost one, agrees upon who leads within some
@@ -56,15 +64,23 @@ const (
 
 // makeRoomSoon is makeRoom as soon as the servers have agreed upon who leads.
 func (c *config) makeRoomSoon(ctx context.Context, store *natsbus.Store, note func(text string)) error {
+	return agreed(ctx, func() error { return c.makeRoom(ctx, store) }, func(err error) {
+		note(fmt.Sprintf("the NATS servers don't keep anything yet, and the job waits for up to %v: %v", agreeMost, err))
+	})
+}
+
+// agreed calls do again as long as it fails because servers have not agreed upon who leads, or
+// are not reached, for agreeMost at most. waits is told of that once.
+func agreed(ctx context.Context, do func() error, waits func(err error)) error {
 	for began, said := time.Now(), false; ; {
-		err := c.makeRoom(ctx, store)
+		err := do()
 		begins := errors.Is(err, natsbus.ErrUnready) || errors.Is(err, natsbus.ErrNoPeers) || errors.Is(err, natsbus.ErrLost)
 		if !begins || time.Since(began) > agreeMost {
 			return err
 		}
 		if !said {
 			said = true
-			note(fmt.Sprintf("the NATS servers don't keep anything yet, and the job waits for up to %v: %v", agreeMost, err))
+			waits(err)
 		}
 		select {
 		case <-time.After(agreeAgain):

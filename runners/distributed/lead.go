@@ -249,8 +249,7 @@ func (c *candidate) forget(p cluster.Phase) error {
 	if !c.cfg.lasts() {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), answerMost)
-	defer cancel()
+	ctx := context.Background() // it is over, also for who was interrupted
 	if p != cluster.Done && p != cluster.Cancelled {
 		if err := c.driver.end(ctx, c.cfg, true); err != nil { // it is over all the same
 			c.note(fmt.Sprintf("that the job is %s could not be noted, and who was cut off from it may go on with it: %v", p, err))
