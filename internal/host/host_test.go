@@ -29,7 +29,7 @@ var seeds = flag.Int("seeds", 3, "how many schedules of kills to run")
 // fewer is how many of n are run where everything takes much longer.
 func fewer(n int) int {
 	if testing.Short() {
-		return (n + 1) / 2
+		return (n + 2) / 3
 	}
 	return n
 }
