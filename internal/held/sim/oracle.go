@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 
@@ -254,17 +255,23 @@ func (o *oracle) consistent(j *held.Job) {
 	}
 }
 
+// states gives the states that records stand for.
+func (o *oracle) states(recs []*held.Record) iter.Seq2[*held.Record, *state] {
+	return func(yield func(*held.Record, *state) bool) {
+		for _, r := range recs {
+			if n, ok := stateOf(r); ok && !yield(r, o.w.objects.states[n]) {
+				return
+			}
+		}
+	}
+}
+
 // rested is told of the records of a cut in which nothing is said to be under way: what
 // slots have counted is what a sequential run gives for what their sources have read.
 func (o *oracle) rested(recs []*held.Record) {
 	o.w.count.Rested++
 	want, got := map[int]int{}, map[int]int{}
-	for _, r := range recs {
-		n, ok := stateOf(r)
-		if !ok {
-			continue
-		}
-		s := o.w.objects.states[n]
+	for r, s := range o.states(recs) {
 		for i := range s.read {
 			for _, e := range fanOut(&o.w.plan, source(r.Slot, i+1), 0) {
 				want[e.key]++
@@ -287,12 +294,7 @@ func (o *oracle) drained(l *leading, recs []*held.Record) {
 	}
 	o.w.count.Drained++
 	o.still = &still{o.job.Version, recs}
-	for _, r := range recs {
-		n, ok := stateOf(r)
-		if !ok {
-			continue
-		}
-		s := o.w.objects.states[n]
+	for r, s := range o.states(recs) {
 		for i := range s.read {
 			for _, e := range fanOut(&o.w.plan, source(r.Slot, i+1), 0) {
 				if _, yes := o.w.sink.outs[[3]int{e.part, e.n, e.index}]; !yes {
