@@ -243,6 +243,15 @@ func (c *Crew) Missing(worker string) {
 	}
 }
 
+// Excuse notes that nobody could be heard until now: the silence of workers begins here.
+func (c *Crew) Excuse(now time.Time) {
+	for _, h := range c.hands {
+		if h.ready && !h.lost {
+			h.heard = now
+		}
+	}
+}
+
 // Tick looks for those that have been silent for too long.
 func (c *Crew) Tick(now time.Time) {
 	for _, h := range slices.Clone(c.hands) {

@@ -133,6 +133,12 @@ func (s *crewScript) step(w []string) string {
 			s.c.Beat(&Beat{Worker: id(worker), Edition: s.seen[worker]}, s.now)
 		}
 		s.c.Tick(s.now)
+	case "deaf": // deaf DURATION: nobody could be heard meanwhile
+		d, err := time.ParseDuration(w[1])
+		require.NoError(s.t, err)
+		s.now = s.now.Add(d)
+		s.c.Excuse(s.now)
+		s.c.Tick(s.now)
 	case "rescale": // rescale N
 		if err := s.c.Rescale(s.int(w[1])); err != nil {
 			return "error: " + err.Error() + "\n"

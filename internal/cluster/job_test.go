@@ -74,6 +74,8 @@ func (m *memory) ListenAll(fn func([]byte)) (func(), error) {
 
 var errNobody = errors.New("nobody is there")
 
+func (*memory) Line() (number uint64, up bool) { return 0, true }
+
 func (m *memory) Ask(ctx context.Context, service string, b []byte) ([]byte, error) {
 	m.mu.Lock()
 	s := m.services[service]

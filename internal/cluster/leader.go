@@ -119,6 +119,7 @@ func (l *Leader) Run(ctx context.Context) (*Roster, error) {
 	var farewell, lingered <-chan time.Time
 	told := l.cfg.Linger == 0 // for long enough
 	drains := false
+	ear := ear{most: l.cfg.Crew.Silence / 2}
 	l.publish()
 	for {
 		if !drains && l.Roster().Phase == Draining {
@@ -132,7 +133,13 @@ func (l *Leader) Run(ctx context.Context) (*Roster, error) {
 		case <-l.changed:
 			l.publish()
 		case <-tick.C:
-			l.do(func(c *Crew) { c.Tick(time.Now()) })
+			l.do(func(c *Crew) {
+				now := time.Now()
+				if ear.deaf(l.wire, now) {
+					c.Excuse(now)
+				}
+				c.Tick(now)
+			})
 			l.publish() // again, as it may have been lost
 		case <-farewell:
 			return l.Roster(), nil

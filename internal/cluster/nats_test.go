@@ -2,13 +2,16 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/millrace/millrace/internal/natsbus"
+	"github.com/millrace/millrace/internal/natsbus/natstest"
 	"github.com/stretchr/testify/require"
 )
 
@@ -123,6 +126,98 @@ func TestJob_natsMissesAWorker(t *testing.T) {
 	buses[second].Close()
 	require.Equal(t, fmt.Sprintf("worker %d is lost: its connection is gone", second), <-notes)
 	require.Equal(t, fmt.Sprintf("slot 1 goes to worker %d", 3-second), <-notes)
+}
+
+// Goal: where a server has been started again, and a worker is connected later than the leader
+// is, nobody is lost by that.
+func TestJob_natsComesBack(t *testing.T) {
+	s, err := natsbus.StartServer(t.Context(), natsbus.ServerConfig{})
+	require.NoError(t, err)
+	defer s.Close()
+	connect := func() (*natsbus.Control, *natstest.Proxy) {
+		to, err := url.Parse(s.URL())
+		require.NoError(t, err)
+		proxy := natstest.NewProxy(t, to.Host)
+		bus, err := natsbus.Connect(natsbus.Config{Job: "shop", URLs: []string{"nats://" + proxy.Addr()}})
+		require.NoError(t, err)
+		t.Cleanup(bus.Close)
+		return bus.Control(), proxy
+	}
+	notes, graph := make(chan string, 100), Graph{Hash: 1}
+	control, line := connect()
+	heard := &hearing{Transport: control, by: map[string]bool{}}
+	leader := NewLeader(LeaderConfig{
+		Crew: CrewConfig{Slots: 2, Lanes: 1, Wait: 2, Graph: graph, Silence: time.Hour}, Transport: heard, Sealer: sealer,
+		Nobody: natsbus.ErrNobody, Probe: 10 * time.Millisecond, Farewell: time.Millisecond, Note: func(text string) { notes <- text },
+	})
+	var all sync.WaitGroup
+	defer all.Wait()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	all.Go(func() { _, _ = leader.Run(ctx) })
+	var finish, broken atomic.Bool
+	proxies := []*natstest.Proxy{line}
+	for range 2 {
+		control, proxy := connect()
+		proxies = append(proxies, proxy)
+		w, _, err := Join(ctx, WorkerConfig{Transport: control, Sealer: sealer, Beat: 10 * time.Millisecond})
+		require.NoError(t, err)
+		all.Go(func() { _, _ = w.Run(ctx, graph, &labour{id: w.ID(), finish: &finish, broken: &broken}) })
+	}
+	for <-notes != "all are here: 2 slots on 2 workers" {
+	}
+	await := func(n *atomic.Int64) {
+		for seen := n.Load(); n.Load() < seen+10 && len(notes) == 0; { // who is lost is not asked
+			<-time.After(time.Millisecond)
+		}
+	}
+	await(&heard.answers)
+	proxies[1].Refuse(true) // this worker comes back later
+	for _, p := range proxies {
+		p.Cut()
+	}
+	await(&heard.nobody)
+	proxies[1].Refuse(false)
+	for heard.met(leader.Roster().Workers) < 2 {
+		<-time.After(time.Millisecond)
+	}
+	require.Empty(t, notes)
+}
+
+// hearing counts what is answered, and knows who has answered since nobody did.
+type hearing struct {
+	Transport
+	answers, nobody atomic.Int64
+
+	mu sync.Mutex // guards what follows
+	by map[string]bool
+}
+
+func (h *hearing) Ask(ctx context.Context, service string, b []byte) ([]byte, error) {
+	answer, err := h.Transport.Ask(ctx, service, b)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case err == nil:
+		h.answers.Add(1)
+		h.by[service] = true
+	case errors.Is(err, natsbus.ErrNobody):
+		h.nobody.Add(1)
+		h.by = map[string]bool{}
+	}
+	return answer, err
+}
+
+// met is how many of the workers have answered since nobody did.
+func (h *hearing) met(workers []Member) (n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, m := range workers {
+		if h.by[serviceOf(m.Worker)] {
+			n++
+		}
+	}
+	return n
 }
 
 // answered tells who has answered, if anybody listens.

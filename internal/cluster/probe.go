@@ -3,16 +3,17 @@ package cluster
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 )
 
-// probe asks workers whether they are there, until ctx ends. Of a process that is dead, or
-// cut off, the transport knows that nobody listens: its silence need not be waited for.
+// probe asks workers again and again whether they are there, until ctx ends: who died is
+// missed as soon as the transport says that nobody serves what the worker did.
 func (l *Leader) probe(ctx context.Context) {
 	again := time.NewTicker(l.cfg.Probe)
 	defer again.Stop()
-	met := map[string]bool{} // workers that have answered: of others the transport may not know yet
+	s := search{grace: 5 * l.cfg.Probe}
 	for {
 		select {
 		case <-again.C:
@@ -23,22 +24,34 @@ func (l *Leader) probe(ctx context.Context) {
 		if r.Phase.Over() {
 			return
 		}
-		answers := make([]error, len(r.Workers))
-		var asks sync.WaitGroup
-		for i, m := range r.Workers {
-			asks.Go(func() { answers[i] = l.seek(ctx, m.Worker) })
+		before, up := l.wire.Line()
+		answers := make(map[string]error, len(r.Workers))
+		if up {
+			answers = l.seekAll(ctx, r.Workers)
 		}
-		asks.Wait()
-		for i, m := range r.Workers {
-			switch err := answers[i]; {
-			case err == nil:
-				met[m.Worker] = true
-			case errors.Is(err, l.cfg.Nobody) && met[m.Worker]:
-				delete(met, m.Worker)
-				l.do(func(c *Crew) { c.Missing(m.Worker) })
-			}
+		if after, still := l.wire.Line(); !up || !still || after != before {
+			s.lost()
+			continue
+		}
+		for _, worker := range s.missing(answers, l.cfg.Nobody, time.Now()) {
+			l.do(func(c *Crew) { c.Missing(worker) })
 		}
 	}
+}
+
+// seekAll seeks all workers at once.
+func (l *Leader) seekAll(ctx context.Context, workers []Member) map[string]error {
+	answers := make([]error, len(workers))
+	var asks sync.WaitGroup
+	for i, m := range workers {
+		asks.Go(func() { answers[i] = l.seek(ctx, m.Worker) })
+	}
+	asks.Wait()
+	by := make(map[string]error, len(workers))
+	for i, m := range workers {
+		by[m.Worker] = answers[i]
+	}
+	return by
 }
 
 // seek asks a worker whether it is there, and again if nobody is: its connection may just
@@ -57,4 +70,68 @@ func (l *Leader) seek(ctx context.Context, worker string) error {
 	}
 	_, err = l.wire.askAt(ctx, serviceOf(worker), &Fine{})
 	return err
+}
+
+// search decides which workers are missing, by what the transport says round by round.
+//
+// Who has answered and is not there any more has died, if it is the only one. Several that
+// have gone together had most likely the same server, and are back in a moment by another
+// one: those are waited for. Nothing is known of anybody behind a loss of the leader's own
+// connection, until they answer on the next one.
+type search struct {
+	grace time.Duration        // that several may be away
+	met   map[string]bool      // have answered on this connection
+	away  map[string]time.Time // since when those are who have gone together
+}
+
+// lost tells that the connection was.
+func (s *search) lost() { s.met, s.away = nil, nil }
+
+// missing are the workers that have to be given up, each told once, by the answers of a round
+// and the error of those that are not there.
+func (s *search) missing(answers map[string]error, nobody error, now time.Time) (list []string) {
+	if s.met == nil {
+		s.met, s.away = map[string]bool{}, map[string]time.Time{}
+	}
+	var gone []string
+	for worker, err := range answers {
+		switch {
+		case err == nil:
+			s.met[worker] = true
+			delete(s.away, worker)
+		case errors.Is(err, nobody) && s.met[worker]:
+			gone = append(gone, worker)
+		}
+	}
+	slices.Sort(gone)
+	for _, worker := range gone {
+		since, known := s.away[worker]
+		switch {
+		case !known && len(gone) > 1:
+			s.away[worker] = now
+			continue
+		case known && now.Sub(since) < s.grace:
+			continue
+		}
+		delete(s.met, worker)
+		delete(s.away, worker)
+		list = append(list, worker)
+	}
+	return list
+}
+
+// ear knows whether a leader could hear workers all the time: not while its connection was
+// gone, nor while its process stood still.
+type ear struct {
+	most time.Duration // that may lie between looks
+	line uint64
+	at   time.Time // of the last look
+}
+
+// deaf reports that the leader could not hear since the last look.
+func (e *ear) deaf(t Transport, now time.Time) bool {
+	line, up := t.Line()
+	was := *e
+	e.line, e.at = line, now
+	return !up || line != was.line || !was.at.IsZero() && now.Sub(was.at) > e.most
 }

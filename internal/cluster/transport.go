@@ -18,6 +18,9 @@ type Transport interface {
 	// Serve answers requests, several at once, until stop is called, which returns when no
 	// call of fn is left.
 	Serve(service string, fn func(request []byte) (answer []byte, err error)) (stop func(), err error)
+	// Line is the connection by which messages go: its number, which is another one behind
+	// each time that it was lost, and whether it is there.
+	Line() (number uint64, up bool)
 }
 
 // service is what leaders serve.

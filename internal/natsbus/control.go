@@ -27,6 +27,12 @@ func (b *Bus) Control() *Control {
 	return &Control{bus: b, slots: slots{prefix: b.subject("slot") + "."}, all: b.subject("all")}
 }
 
+// Line is the connection: its number, which is another one behind each time that it was lost,
+// and whether it is there.
+func (c *Control) Line() (number uint64, up bool) {
+	return c.bus.control.Stats().Reconnects, c.bus.control.IsConnected()
+}
+
 // Tell sends msg to who listens for slot; it is the caller's again when Tell returns. One
 // that can't be sent is counted by [Bus.Stats], unless it never can be.
 func (c *Control) Tell(slot int, msg []byte) error {
