@@ -227,6 +227,20 @@ func (r *Register) isFenced() bool {
 	return slices.ContainsFunc(r.servers, func(s server) bool { return s.fenced })
 }
 
+// Stuck reports that a put under way does not come to an end by itself, if it has taken long:
+// an acceptor has promised itself to a newer owner, who may have died over its takeover, and
+// a quorum has answered. A takeover settles that. Where acceptors are just away it would be as
+// stuck, and they are waited for.
+func (r *Register) Stuck() bool {
+	answered := 0
+	for i := range r.servers {
+		if s := &r.servers[i]; s.fenced || s.agreed {
+			answered++
+		}
+	}
+	return r.phase == Putting && r.isFenced() && answered >= Quorum(len(r.servers))
+}
+
 // Answer takes what came of a call. Answers of calls that nobody waits for do nothing.
 func (r *Register) Answer(a Answer) {
 	s := &r.servers[a.Server]

@@ -3,6 +3,7 @@ package held
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -241,4 +242,59 @@ func TestRegister_oneIsDown(t *testing.T) {
 	assert.Equal(t, []byte{2}, c.Value)
 	_, ok = Confirmed([]Cell{cells[0].cell, {}}, 3)
 	assert.False(t, ok, "one is not enough")
+}
+
+// Goal: a put is stuck where one acceptor is promised to somebody else and the others are not
+// enough, and not where acceptors only are away.
+func TestRegister_stuck(t *testing.T) {
+	for _, x := range []struct {
+		name         string
+		promised     []int
+		away         []int
+		stuck, ready bool
+	}{
+		{name: "one away", away: []int{1}, ready: true},
+		{name: "two away", away: []int{1, 2}},
+		{name: "all away", away: []int{0, 1, 2}},
+		{name: "one promised", promised: []int{2}, ready: true},
+		{name: "one promised, one away", promised: []int{2}, away: []int{1}, stuck: true},
+		{name: "one promised, two away", promised: []int{2}, away: []int{0, 1}},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			r, b := NewRegister(3), &bench{}
+			cells := []cellAt{{version: 1}, {version: 1}, {version: 1}}
+			var away []int
+			serve := func() {
+				for calls := r.Calls(); len(calls) > 0; calls = r.Calls() {
+					for _, c := range calls {
+						if slices.Contains(away, c.Server) {
+							r.Answer(Answer{Server: c.Server, Number: c.Number, Result: Unknown})
+						} else {
+							r.Answer(b.serve(&cells[c.Server], c))
+						}
+					}
+				}
+			}
+			r.TakeOver(7)
+			serve()
+			for i := range 2 { // so that all have a vote
+				r.Put([]byte{byte(i)})
+				serve()
+				require.Equal(t, Put, r.Phase())
+			}
+			require.False(t, r.Stuck())
+			for _, i := range x.promised {
+				cells[i].cell.Ballot += 1 << 32
+				cells[i].version++
+			}
+			away = x.away
+			r.Put([]byte{2})
+			for range 3 {
+				serve()
+				require.Equal(t, x.stuck, r.Stuck())
+				require.Equal(t, x.ready, r.Phase() == Put)
+				r.Tick()
+			}
+		})
+	}
 }

@@ -78,11 +78,11 @@ var ErrReplaced = errors.New("another process has taken the slot over")
 var errRolledBack = errors.New("the job has gone back to its last cut")
 
 // Run hosts a slot until the job is over or ctx ends. When the job goes back to its last
-// cut, it does so too, and it takes the slot over from itself when it can't write the slot's
-// register for long, or when user code fails and the error policy wants the element found:
-// others then drop what was sent since the last epoch. done is called once the slot's input
-// has ended and its output is committed; what others have not taken in yet is kept for them
-// until ctx ends.
+// cut, it does so too, and it takes the slot over from itself when somebody who died over a
+// takeover is in the way of the slot's register, or when user code fails and the error policy
+// wants the element found: others then drop what was sent since the last epoch. done is
+// called once the slot's input has ended and its output is committed; what others have not
+// taken in yet is kept for them until ctx ends.
 func Run(ctx context.Context, cfg Config, done func()) error {
 	cfg = cfg.withDefaults()
 	for {

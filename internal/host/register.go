@@ -18,7 +18,7 @@ type register struct {
 	key       string
 	acceptors []Acceptor
 	stale     error         // what a refused CAS is
-	most      time.Duration // for a put
+	most      time.Duration // for a put that only a takeover settles
 	core      *held.Register
 	answers   chan held.Answer
 }
@@ -27,12 +27,12 @@ var errFenced = errors.New("somebody else has taken over")
 
 // errStuck is what a put fails with that is not settled for long: one acceptor may be
 // promised to who died over its takeover, and another be down. A takeover settles it.
-var errStuck = errors.New("no quorum of acceptors has answered")
+var errStuck = errors.New("an acceptor has promised itself to somebody else, and the others don't suffice")
 
 const (
 	callMost   = time.Second // for an answer
 	callAgain  = 20 * time.Millisecond
-	putMost    = 3 * time.Second      // for a put, by default
+	putMost    = 3 * time.Second      // for a put that only a takeover settles, by default
 	rivalPause = 5 * time.Millisecond // at least, before a takeover that a rival has spoilt is tried again
 )
 
@@ -60,8 +60,8 @@ func (r *register) takeOver() (value []byte, err error) {
 	}
 }
 
-// put replaces the value; errFenced when there is a newer owner, errStuck when that is not
-// known: then it may have been put.
+// put replaces the value, and waits until acceptors that are away are back; errFenced when
+// there is a newer owner, errStuck when that is not known: then it may have been put.
 func (r *register) put(value []byte) error {
 	r.core.Put(value)
 	late := time.NewTimer(r.most)
@@ -84,11 +84,12 @@ func replaced(err error) error {
 	return err
 }
 
-// until asks the acceptors what the core wants to know, until it is at one of phases, or
-// until late.
+// until asks the acceptors what the core wants to know, until it is at one of phases, or is
+// stuck when it is late.
 func (r *register) until(late <-chan time.Time, phases ...held.Phase) (held.Phase, error) {
 	again := time.NewTicker(callAgain)
 	defer again.Stop()
+	isLate := false
 	for {
 		for _, c := range r.core.Calls() {
 			go func() {
@@ -98,8 +99,11 @@ func (r *register) until(late <-chan time.Time, phases ...held.Phase) (held.Phas
 				}
 			}()
 		}
-		if p := r.core.Phase(); slices.Contains(phases, p) {
+		switch p := r.core.Phase(); {
+		case slices.Contains(phases, p):
 			return p, nil
+		case isLate && r.core.Stuck():
+			return 0, errStuck
 		}
 		select {
 		case a := <-r.answers:
@@ -107,7 +111,7 @@ func (r *register) until(late <-chan time.Time, phases ...held.Phase) (held.Phas
 		case <-again.C:
 			r.core.Tick()
 		case <-late:
-			return 0, errStuck
+			isLate = true
 		case <-r.ctx.Done():
 			return 0, context.Cause(r.ctx)
 		}

@@ -100,10 +100,10 @@ func (w *world) client(p *proc, key string, gone func() bool, then, stop func())
 		if gone() {
 			return false
 		}
-		before := c.reg.Phase()
+		before, stuck := c.reg.Phase(), c.reg.Stuck()
 		c.reg.Tick()
 		c.flush(before)
-		if c.reg.Phase() == held.Putting && w.now-c.from >= putMost && !gone() {
+		if stuck && c.reg.Phase() == held.Putting && w.now-c.from >= putMost && !gone() {
 			w.count.GivenUp++
 			w.note("gives up a put of "+key, uint64(p.id))
 			stop()
