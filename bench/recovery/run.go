@@ -37,11 +37,13 @@ type report struct {
 	Calm50     float64 `json:"calm_gap_ms_p50"` // without a fault
 	Fenced     int     `json:"fenced_writes"`
 	Seconds    float64 `json:"seconds"`
+
+	said string // by the job
 }
 
 func (r *report) check() error {
 	if r.Lost+r.Duplicated > 0 {
-		return fmt.Errorf("%d counts are lost, %d are there again", r.Lost, r.Duplicated)
+		return fmt.Errorf("%d counts are lost, %d are there again\nwhat the job has said:\n%s", r.Lost, r.Duplicated, r.said)
 	}
 	return nil
 }
@@ -79,6 +81,7 @@ func (s setting) run(ctx context.Context, program, dir string) (*report, error) 
 	}
 	w.finish(res.Events, s.Keys)
 	res.Lost, res.Duplicated, res.Fenced = w.lost, w.again, w.fenced
+	res.said = c.Text()
 	s.measure(res, w, hits)
 	res.Seconds = time.Since(begun).Seconds()
 	return res, nil
