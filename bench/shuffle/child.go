@@ -122,6 +122,11 @@ func (c *child) other() int { return (c.Worker + 1) % workers }
 func isJob(way string) bool   { return strings.HasPrefix(way, "millrace-") }
 func isLoose(way string) bool { return strings.HasPrefix(way, "pipeline-") }
 
+// commits reports that a way is by hand and commits, overTCP that it has frames over TCP and
+// is no job.
+func commits(way string) bool { return strings.HasPrefix(way, "committed-") }
+func overTCP(way string) bool { return way == "tcp" || !isJob(way) && strings.HasSuffix(way, "-tcp") }
+
 // profileName is the file for a profile of what, a worker or the servers.
 func profileName(folder, way string, rate float64, what any) string {
 	if folder == "" {

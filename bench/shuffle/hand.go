@@ -18,26 +18,35 @@ const (
 	window    = 4 << 20 // bytes under way over NATS
 )
 
-// runByHand is a worker of one of the ways that have no guarantees. For a record it does
-// what the job is about, as somebody would write it who knows what records there are: make
-// it, hash its key for the worker that has it, put it into the frame for that one, and
-// count it in a table by key where it arrives.
+// runByHand is a worker of one of the ways without a pipeline. For a record it does what the
+// job is about, as somebody would write it who knows what records there are: make it, hash its
+// key for the worker that has it, put it into the frame for that one, and count it in a table
+// by key where it arrives.
 func runByHand[B body](ctx context.Context, c *child) error {
-	x := &hand[B]{child: c, counts: make(map[uint64]uint64, c.Keys), over: make(chan struct{})}
+	x := &hand[B]{child: c, counts: make(map[uint64]uint64, c.Keys), over: make(chan struct{}), turn: func() (time.Duration, error) { return time.Millisecond, nil }}
+	frame := make([]byte, frameSize+1000)
+	room, take, emit := func(n int) []byte { return frame[:n] }, x.take, x.emit
+	if commits(c.Way) {
+		held, stop, err := newCommitted(x)
+		if err != nil {
+			return err
+		}
+		defer stop()
+		room, take, emit = held.room, held.hold, func() error { return held.emitEpochs(ctx) }
+	}
 	var stop func()
 	var err error
-	if c.Way == "core" {
-		stop, err = x.overNATS()
+	if overTCP(c.Way) {
+		x.send, stop, err = c.overTCP(ctx, room, take)
 	} else {
-		frame := make([]byte, frameSize+1000)
-		x.send, stop, err = c.overTCP(ctx, func(n int) []byte { return frame[:n] }, x.take)
+		stop, err = x.overNATS(take)
 	}
 	if err != nil {
 		return err
 	}
 	defer stop()
 	r := report{First: time.Now().UnixNano()}
-	if err := x.emit(); err != nil {
+	if err := emit(); err != nil {
 		return err
 	}
 	<-x.over
@@ -51,8 +60,9 @@ func runByHand[B body](ctx context.Context, c *child) error {
 
 type hand[B body] struct {
 	*child
-	send   func(frame []byte) error // to the other worker
-	counts map[uint64]uint64        // by key
+	send   func(frame []byte) error               // to the other worker
+	turn   func() (rest time.Duration, err error) // is called between frames; rest: until it is to be called again
+	counts map[uint64]uint64                      // by key
 	taken  taker
 	over   chan struct{} // closed when all is taken in
 }
@@ -73,6 +83,9 @@ func (x *hand[B]) emit() error {
 				if err := x.flush(to); err != nil {
 					return err
 				}
+				if _, err := x.turn(); err != nil {
+					return err
+				}
 			}
 		}
 		for w := range frames {
@@ -81,7 +94,11 @@ func (x *hand[B]) emit() error {
 			}
 		}
 		if i < x.Records {
-			time.Sleep(time.Millisecond)
+			rest, err := x.turn()
+			if err != nil {
+				return err
+			}
+			time.Sleep(min(rest, time.Millisecond))
 		}
 	}
 	return nil
@@ -115,7 +132,7 @@ func (x *hand[B]) take(records []byte) {
 
 // overNATS has what is under way limited by credit: the receiver tells how many bytes it
 // has taken in.
-func (x *hand[B]) overNATS() (stop func(), err error) {
+func (x *hand[B]) overNATS(take func(records []byte)) (stop func(), err error) {
 	bus, err := natsbus.Connect(natsbus.Config{Job: jobName, URLs: []string{x.Server}})
 	if err != nil {
 		return nil, err
@@ -135,7 +152,7 @@ func (x *hand[B]) overNATS() (stop func(), err error) {
 	}
 	got, told := uint64(0), uint64(0)
 	_, err = plane.Listen(x.Worker, func(frame []byte) {
-		x.take(frame[4:])
+		take(frame[4:])
 		if got += uint64(len(frame)); got-told >= window/4 {
 			told = got
 			_ = control.Tell(x.other(), binary.LittleEndian.AppendUint64(nil, got))

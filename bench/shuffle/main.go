@@ -8,6 +8,8 @@
 //
 //	tcp             frames over TCP, written by hand: no guarantees
 //	core            frames over core NATS with credits, written by hand: no guarantees
+//	committed-tcp   tcp, with what comes held until it is committed by the messages of a commit
+//	committed-core  the same over core NATS
 //	pipeline-tcp    a pipeline over the same, with credits: no guarantees either
 //	pipeline-core   the same pipeline over core NATS
 //	millrace-nats   the pipeline in two slots, over the same NATS server as core
@@ -72,7 +74,7 @@ func main() {
 }
 
 // ways are all of them.
-var ways = []string{"tcp", "core", "pipeline-tcp", "pipeline-core", "millrace-nats", "millrace-mesh", "millrace-direct", "millrace-log"}
+var ways = []string{"tcp", "core", "committed-tcp", "committed-core", "pipeline-tcp", "pipeline-core", "millrace-nats", "millrace-mesh", "millrace-direct", "millrace-log"}
 
 // result is the line of a way.
 type result struct {
@@ -90,6 +92,8 @@ type result struct {
 	Rate        float64 `json:"rate,omitempty"` // records a second at which latency was measured
 	P50Ms       float64 `json:"committed_p50_ms,omitempty"`
 	P99Ms       float64 `json:"committed_p99_ms,omitempty"`
+	P50ToCore   float64 `json:"p50_to_committed_core,omitempty"` // ratios of committed_p50_ms
+	P50ToTCP    float64 `json:"p50_to_committed_tcp,omitempty"`
 	ReadyMs     float64 `json:"commit_ready_ms,omitempty"` // mean: from the cut of an epoch until receivers hold it and its changes are durable
 	PutMs       float64 `json:"commit_put_ms,omitempty"`   // mean: from then until its record is in the register
 	RateCores   float64 `json:"rate_cpu_cores,omitempty"`
@@ -115,9 +119,10 @@ func run(ctx context.Context, l load, list []string, tell func(*result) error) e
 			runs[w] = append(runs[w], f)
 		}
 	}
+	p50s := map[string]float64{}
 	for _, w := range list {
 		r := &result{Way: w, Records: l.records, Size: l.size}
-		if isJob(w) {
+		if isJob(w) || commits(w) {
 			r.EpochMs = float64(l.epoch) / 1e6
 		}
 		r.RecordsPerS = median(runs[w], func(i int, f *figures) float64 { return f.perSecond() })
@@ -137,6 +142,12 @@ func run(ctx context.Context, l load, list []string, tell func(*result) error) e
 			}
 			r.Rate, r.RateCores = f.perSecond(), f.cores()
 			r.P50Ms, r.P99Ms = f.quantile(0.5), f.quantile(0.99)
+			p50s[w] = r.P50Ms
+			for base, ratio := range map[string]*float64{"committed-core": &r.P50ToCore, "committed-tcp": &r.P50ToTCP} {
+				if p50s[base] > 0 {
+					*ratio = r.P50Ms / p50s[base]
+				}
+			}
 			r.ReadyMs, r.PutMs = f.ready.Seconds()*1e3/workers, f.put.Seconds()*1e3/workers
 		}
 		if err := tell(r); err != nil {

@@ -52,7 +52,7 @@ func measureAt(ctx context.Context, way string, l load, rate float64) (_ *figure
 		return nil, err
 	}
 	defer stop()
-	if way != "tcp" && way != "pipeline-tcp" {
+	if !overTCP(way) || commits(way) {
 		stop, err := serve(ctx, &t, cancel)
 		if err != nil {
 			return nil, err
@@ -184,7 +184,7 @@ func serve(ctx context.Context, t *task, fail context.CancelCauseFunc) (stop fun
 	}
 	stops = append(stops, s.Close)
 	t.Server = s.URL()
-	if !isJob(t.Way) {
+	if !isJob(t.Way) && !commits(t.Way) {
 		return stop, nil
 	}
 	bus, err := natsbus.Connect(natsbus.Config{Job: jobName, Server: s})
@@ -206,6 +206,9 @@ func serve(ctx context.Context, t *task, fail context.CancelCauseFunc) (stop fun
 		if err := create(); err != nil {
 			return nil, err
 		}
+	}
+	if !isJob(t.Way) {
+		return stop, nil
 	}
 	leading, end := context.WithCancel(ctx)
 	var led sync.WaitGroup
