@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -151,36 +152,83 @@ func (l *sublog) read(ctx context.Context, from, to uint64, fn func(seq uint64, 
 	if err != nil {
 		return err
 	}
-	newest, err := stream.GetLastMsgForSubject(ctx, l.subject)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return nil
-	}
+	newest, err := l.newest(ctx, stream)
 	if err != nil {
 		return l.store.explain(ctx, doing, err)
 	}
-	from, to = max(from, 1), min(to, newest.Sequence)
+	from, to = max(from, 1), min(to, newest)
 	if from > to {
 		return nil
 	}
-	return l.each(ctx, stream, from, doing, func(seq uint64, more bool, chunk []byte) (bool, error) {
+	var last atomic.Uint64 // number that fn was called with
+	last.Store(from - 1)
+	ctx, stop := l.untilTrimmed(ctx, stream, &last)
+	defer stop()
+	err = l.each(ctx, stream, from, doing, func(seq uint64, more bool, chunk []byte) (bool, error) {
 		if seq > to {
 			return false, nil
 		}
+		last.Store(seq)
 		if err := fn(seq, chunk); err != nil || seq == to {
 			return false, err
 		}
 		if !more { // the rest was trimmed meanwhile, or the replica that is read is late
-			newest, err := stream.GetLastMsgForSubject(ctx, l.subject)
-			switch {
-			case errors.Is(err, jetstream.ErrMsgNotFound):
-			case err != nil:
+			newest, err := l.newest(ctx, stream)
+			if err != nil {
 				return false, l.store.explain(ctx, doing, err)
-			default:
-				more = newest.Sequence > seq
 			}
+			more = newest > seq
 		}
 		return more, nil
 	})
+	if errors.Is(err, errTrimmed) {
+		return nil
+	}
+	return err
+}
+
+// newest is the last number that the stream has of the subject, 0 of none.
+func (l *sublog) newest(ctx context.Context, stream jetstream.Stream) (uint64, error) {
+	m, err := stream.GetLastMsgForSubject(ctx, l.subject)
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return 0, nil
+	case err != nil:
+		return 0, err
+	}
+	return m.Sequence, nil
+}
+
+// errTrimmed is why nothing comes any more.
+var errTrimmed = errors.New("the rest was trimmed")
+
+// trimmedAfter is how long nothing has to come for a look whether anything is there.
+const trimmedAfter = 200 * time.Millisecond
+
+// untilTrimmed is ctx until there is nothing behind last any more: it may be trimmed between
+// a question for the newest and the first chunk, and then nothing would ever come.
+func (l *sublog) untilTrimmed(ctx context.Context, stream jetstream.Stream, last *atomic.Uint64) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() {
+		again := time.NewTicker(trimmedAfter)
+		defer again.Stop()
+		for seen := uint64(0); ; {
+			select {
+			case <-again.C:
+			case <-ctx.Done():
+				return
+			}
+			at := last.Load()
+			if at == seen {
+				if newest, err := l.newest(ctx, stream); err == nil && newest <= at {
+					cancel(errTrimmed)
+					return
+				}
+			}
+			seen = at
+		}
+	}()
+	return ctx, func() { cancel(nil) }
 }
 
 // Follow calls fn with each chunk of slot from number from on, in order, those that are

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -216,6 +217,34 @@ func TestAcceptor_silence(t *testing.T) {
 		val, _, err := a.Read(t.Context(), "job")
 		return err == nil && string(val) == "late"
 	})
+}
+
+// Goal: who reads a log that is trimmed to its end meanwhile does not wait for what is gone.
+// Method: the answer that says how long the log is comes only when it is trimmed.
+func TestChangelog_trimmedMeanwhile(t *testing.T) {
+	server, _ := acceptor(t)
+	direct := open(t, natsbus.Config{Server: server}).Changelog()
+	require.NoError(t, direct.Create(t.Context(), 0))
+	_, last, err := direct.Append(t.Context(), 3, []byte("a"), []byte("b"))
+	require.NoError(t, err)
+
+	proxy := natstest.NewProxy(t, host(t, server.URL()))
+	l := open(t, natsbus.Config{URLs: []string{"nats://" + proxy.Addr()}}).Changelog()
+	n := 0
+	read := func() error {
+		return l.Read(t.Context(), 3, 1, math.MaxUint64, func(uint64, []byte) error { n++; return nil })
+	}
+	require.NoError(t, read())
+	require.Equal(t, 2, n)
+	caught := proxy.Trap("DIRECT.GET", false)
+	done := make(chan error, 1)
+	go func() { done <- read() }()
+	<-caught
+	require.NoError(t, direct.Read(t.Context(), 3, last, last, func(uint64, []byte) error { return nil })) // behind the question
+	require.NoError(t, direct.Trim(t.Context(), 3, last+1))
+	proxy.Hold(false, false)
+	require.NoError(t, <-done)
+	require.Equal(t, 2, n)
 }
 
 // Goal: of three servers one may be down at the start; who needs it is told at once, and it
