@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/millrace/millrace/internal/natsbus/natstest"
@@ -224,6 +225,53 @@ func (c *Cluster) End() {
 	}
 	for _, s := range c.nats {
 		s.Kill()
+	}
+}
+
+// Wait is that of the job; where it does not end, its processes say first where their goroutines
+// are, which [Cluster.Text] has.
+func (c *Cluster) Wait(ctx context.Context) error {
+	select {
+	case <-c.Ended():
+	case <-ctx.Done():
+		c.explain()
+		c.quit()
+	}
+	return c.Job.Wait(ctx)
+}
+
+// explain asks the job what it waits for.
+func (c *Cluster) explain() {
+	if !c.launch.Joined {
+		return // only its own user's processes find it
+	}
+	ctx, cancel := context.WithTimeout(c.ctx, 10*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, c.launch.Program, "-runner=distributed", "-job="+jobName, "-nats="+c.urls(), "explain", "-json")
+	cmd.Env = c.env
+	said, err := cmd.CombinedOutput()
+	c.note(0, fmt.Sprintf("it waits for (%v):\n%s", err, said))
+}
+
+// quit ends all processes of the job by the signal for which Go shows stacks.
+func (c *Cluster) quit() {
+	pids := []int{c.cmd.Process.Pid}
+	for _, h := range c.joined() {
+		h.mu.Lock()
+		pids = append(pids, h.pid)
+		h.mu.Unlock()
+	}
+	if !c.launch.Joined {
+		for _, worker := range c.Workers() {
+			pids = append(pids, c.Pid(worker))
+		}
+	}
+	for _, pid := range slices.Backward(pids) { // the one that the others end with comes last
+		_, _ = signal(pid, syscall.SIGCONT) // it may be paused
+		_, _ = signal(pid, syscall.SIGQUIT)
+		for begun := time.Now(); time.Since(begun) < 5*time.Second && syscall.Kill(pid, 0) == nil; {
+			time.Sleep(10 * time.Millisecond)
+		}
 	}
 }
 

@@ -12,6 +12,8 @@ type Explanation struct {
 	Slot   int    `json:"slot"`
 	Worker int    `json:"worker"` // number of its owner; 0: nobody has it
 	Text   string `json:"text"`   // for people, lines
+
+	Protocol string `json:"protocol,omitempty"` // where the slot's protocol is, for who knows it
 }
 
 // explainMost is how long an explanation is waited for.
@@ -45,7 +47,7 @@ func (l *Leader) explain(ctx context.Context) []Explanation {
 			}
 			for _, e := range found {
 				if e.Slot >= 0 && e.Slot < len(list) && r.Slots[e.Slot].Owner == m.Worker {
-					list[e.Slot].Text = e.Text
+					list[e.Slot].Text, list[e.Slot].Protocol = e.Text, e.Protocol
 				}
 			}
 		})

@@ -57,6 +57,17 @@ func (m *Meter) Bytes() (held, kept int) {
 	return held, kept
 }
 
+// Protocol tells where the slot is, for who looks for what it waits for; "" before it has begun.
+func (m *Meter) Protocol() string {
+	h := m.host.Load()
+	if h == nil {
+		return ""
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.core.String()
+}
+
 // LeaderMeter counts what leaders do in this process.
 type LeaderMeter struct {
 	Cuts      atomic.Uint64 // that are complete

@@ -235,7 +235,7 @@ func (s *slots) Report() (list []cluster.SlotReport) {
 // Explain implements cluster.Host.
 func (s *slots) Explain() (list []cluster.Explanation) {
 	s.mu.Lock()
-	running := maps.Clone(s.running)
+	running, meters := maps.Clone(s.running), slices.Clone(s.meters)
 	s.mu.Unlock()
 	var mu sync.Mutex // guards list
 	var all sync.WaitGroup
@@ -244,7 +244,7 @@ func (s *slots) Explain() (list []cluster.Explanation) {
 			text := strings.TrimSpace(x.seen.Explain(time.Second).String())
 			mu.Lock()
 			defer mu.Unlock()
-			list = append(list, cluster.Explanation{Slot: i, Text: cluster.Text(text)})
+			list = append(list, cluster.Explanation{Slot: i, Text: cluster.Text(text), Protocol: cluster.Text(meters[i].Protocol())})
 		})
 	}
 	all.Wait()
