@@ -110,4 +110,5 @@ func TestRun_putIsStuck(t *testing.T) {
 	j.run()
 	require.Equal(t, want, out.lines())
 	require.Greater(t, j.hosts[0].Load().reg.core.Ballot(), slot+1<<32, "it has passed who died")
+	require.Regexp(t, `^slot 0 generation .* committed`, j.hosts[0].Load().cfg.Meter.Protocol())
 }

@@ -40,7 +40,7 @@ func TestCommands(t *testing.T) {
 	require.Equal(t, cluster.Running, s.Phase)
 	require.Len(t, s.Workers, 2)
 	require.Regexp(t, `^slot 0 on worker \d:\n  No window is open.\nslot 1 on worker \d:\n  No window is open.\n$`, ok("explain"))
-	require.Regexp(t, `"slot": ?0,.*"protocol": ?"slot 0 generation`, strings.ReplaceAll(ok("explain", "-json"), "\n", ""))
+	require.Regexp(t, `"slot": ?0,.*"protocol": ?"all is committed"`, strings.ReplaceAll(ok("explain", "-json"), "\n", ""))
 	require.Contains(t, ok("logs"), "worker 1 | top is 3\n")
 	require.Contains(t, ok("logs"), "all are here: 2 slots on 2 workers\n")
 	require.Equal(t, 1, strings.Count(ok("logs", "-json", "-lines=1"), "\n"))

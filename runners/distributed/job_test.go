@@ -204,7 +204,7 @@ func (l *labour) count(*metrics.Page) {}
 func (l *labour) Explain() (list []cluster.Explanation) {
 	for _, r := range l.Report() {
 		if r.State != cluster.Warm {
-			list = append(list, cluster.Explanation{Slot: r.Slot, Text: "No window is open."})
+			list = append(list, cluster.Explanation{Slot: r.Slot, Text: "No window is open.", Protocol: "all is committed"})
 		}
 	}
 	return list
