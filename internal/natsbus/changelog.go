@@ -202,33 +202,14 @@ func (l *sublog) newest(ctx context.Context, stream jetstream.Stream) (uint64, e
 // errTrimmed is why nothing comes any more.
 var errTrimmed = errors.New("the rest was trimmed")
 
-// trimmedAfter is how long nothing has to come for a look whether anything is there.
-const trimmedAfter = 200 * time.Millisecond
-
 // untilTrimmed is ctx until there is nothing behind last any more: it may be trimmed between
-// a question for the newest and the first chunk, and then nothing would ever come.
+// a question for the newest and the first chunk.
 func (l *sublog) untilTrimmed(ctx context.Context, stream jetstream.Stream, last *atomic.Uint64) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	go func() {
-		again := time.NewTicker(trimmedAfter)
-		defer again.Stop()
-		for seen := uint64(0); ; {
-			select {
-			case <-again.C:
-			case <-ctx.Done():
-				return
-			}
-			at := last.Load()
-			if at == seen {
-				if newest, err := l.newest(ctx, stream); err == nil && newest <= at {
-					cancel(errTrimmed)
-					return
-				}
-			}
-			seen = at
-		}
-	}()
-	return ctx, func() { cancel(nil) }
+	return until(ctx, last, errTrimmed, func(ctx context.Context) bool {
+		at := last.Load()
+		newest, err := l.newest(ctx, stream)
+		return err == nil && newest <= at
+	})
 }
 
 // Follow calls fn with each chunk of slot from number from on, in order, those that are

@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -105,12 +106,16 @@ func (b *Bucket) Get(ctx context.Context, name string) (io.ReadCloser, error) {
 		if n := state.State.Subjects[subject]; n != uint64(info.Chunks) {
 			return fmt.Errorf("%w: %d of its %d pieces are there", errDamaged, n, info.Chunks)
 		}
-		o = &object{ctx: ctx, cancel: cancel, info: info, left: info.Chunks, sum: sha256.New(), explain: func(err error) error {
-			return b.store.explain(ctx, "get object "+name, err)
-		}}
-		if info.Chunks > 0 {
-			o.messages, err = follow(ctx, stream, subject, 1)
+		o = &object{ctx: ctx, cancel: cancel, info: info, left: info.Chunks, sum: sha256.New()}
+		o.explain = func(err error) error { return b.store.explain(o.ctx, "get object "+name, err) }
+		if info.Chunks == 0 {
+			return nil
 		}
+		o.ctx, _ = until(ctx, &o.come, errDeleted, func(ctx context.Context) bool {
+			state, err := stream.Info(ctx, jetstream.WithSubjectFilter(subject))
+			return err == nil && state.State.Subjects[subject] < uint64(info.Chunks)
+		})
+		o.messages, err = follow(ctx, stream, subject, 1)
 		return err
 	})
 	if err != nil {
@@ -120,7 +125,10 @@ func (b *Bucket) Get(ctx context.Context, name string) (io.ReadCloser, error) {
 	return o, nil
 }
 
-var errDamaged = errors.New("the object is damaged")
+var (
+	errDamaged = errors.New("the object is damaged")
+	errDeleted = fmt.Errorf("%w: it was deleted while it was read", ErrNoObject)
+)
 
 // List names objects.
 func (b *Bucket) List(ctx context.Context, prefix string) (names []string, err error) {
@@ -228,8 +236,9 @@ type object struct {
 	info     *jetstream.ObjectInfo
 	messages jetstream.MessagesContext // nil: there are no pieces
 
-	left  uint32 // pieces that were not received yet
-	piece []byte // what is left of the one that was
+	left  uint32        // pieces that were not received yet
+	come  atomic.Uint64 // those that were
+	piece []byte        // what is left of the one that was
 	sum   hash.Hash
 }
 
@@ -243,6 +252,7 @@ func (o *object) Read(p []byte) (int, error) {
 			return 0, o.explain(err)
 		}
 		o.left--
+		o.come.Add(1)
 		o.piece = m.Data()
 		o.sum.Write(o.piece)
 	}

@@ -95,6 +95,31 @@ func TestObjects(t *testing.T) {
 	require.ErrorIs(t, err, natsbus.ErrNoStore)
 }
 
+// Goal: who reads an object that is deleted meanwhile is told so, and does not wait for what is
+// gone. Method: its pieces are asked for only when they are deleted.
+func TestObjects_deletedMeanwhile(t *testing.T) {
+	server := start(t, natsbus.ServerConfig{Dir: t.TempDir()})
+	direct := open(t, natsbus.Config{Server: server}).Objects()
+	require.NoError(t, direct.Create(t.Context(), 0))
+	require.NoError(t, direct.Put(t.Context(), "large", bytes.NewReader(noise(1<<20))))
+	proxy := natstest.NewProxy(t, host(t, server.URL()))
+	bucket := open(t, natsbus.Config{URLs: []string{"nats://" + proxy.Addr()}}).Objects()
+	caught := proxy.Trap("CONSUMER.CREATE", true)
+	failed := make(chan error, 1)
+	go func() {
+		r, err := bucket.Get(t.Context(), "large")
+		if err == nil {
+			_, err = io.Copy(io.Discard, r)
+			r.Close()
+		}
+		failed <- err
+	}()
+	<-caught
+	require.NoError(t, direct.Delete(t.Context(), "large"))
+	proxy.Hold(false, false)
+	require.ErrorIs(t, <-failed, natsbus.ErrNoObject)
+}
+
 // Goal: an object that is read when the connection is cut is an error at once, and so is
 // one that is being put; afterwards both go well.
 func TestObjects_cut(t *testing.T) {

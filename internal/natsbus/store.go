@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -273,6 +274,34 @@ func follow(ctx context.Context, stream jetstream.Stream, subject string, from u
 	}
 	// Of a cluster the server dies that has the consumer, and the connection may be to another one.
 	return consumer.Messages(jetstream.PullMaxMessages(aheadMost), jetstream.PullHeartbeat(pulse))
+}
+
+// goneAfter is for how long nothing has come when it is asked whether anything is left.
+const goneAfter = 200 * time.Millisecond
+
+// until is ctx until what is read is gone, which is asked while count, of what has come, does
+// not rise: JetStream says nothing to who waits for messages that are deleted meanwhile. why is
+// the cause then.
+func until(ctx context.Context, count *atomic.Uint64, why error, gone func(context.Context) bool) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() {
+		again := time.NewTicker(goneAfter)
+		defer again.Stop()
+		for seen := count.Load(); ; {
+			select {
+			case <-again.C:
+			case <-ctx.Done():
+				return
+			}
+			if n := count.Load(); n != seen {
+				seen = n
+			} else if gone(ctx) {
+				cancel(why)
+				return
+			}
+		}
+	}()
+	return ctx, func() { cancel(nil) }
 }
 
 // aheadMost is how many chunks are on their way to who reads a log. A limit of bytes would
