@@ -24,8 +24,7 @@ type committed[B body] struct {
 	*hand[B]
 	control  *natsbus.Control
 	register *natsbus.Acceptor
-	acked    chan uint64   // epochs that the other worker holds
-	last     chan struct{} // closed when the last epoch is committed
+	acked    chan uint64 // epochs that the other worker holds
 
 	mu    sync.Mutex // guards what follows
 	open  [][]byte   // frames of the epoch that has not ended
@@ -59,7 +58,7 @@ func newCommitted[B body](x *hand[B]) (*committed[B], func(), error) {
 		bus.Close()
 		return nil, nil, err
 	}
-	c := &committed[B]{hand: x, control: bus.Control(), register: store.Acceptor(), acked: make(chan uint64, 64), last: make(chan struct{})}
+	c := &committed[B]{hand: x, control: bus.Control(), register: store.Acceptor(), acked: make(chan uint64, 64)}
 	stop := func() {
 		store.Close()
 		bus.Close()
@@ -75,12 +74,7 @@ func newCommitted[B body](x *hand[B]) (*committed[B], func(), error) {
 func (c *committed[B]) room(n int) []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if k := len(c.spare); k > 0 && cap(c.spare[k-1]) >= n {
-		b := c.spare[k-1]
-		c.spare = c.spare[:k-1]
-		return b[:n]
-	}
-	return make([]byte, n, max(n, frameSize+1000))
+	return roomOf(&c.spare, n)
 }
 
 // hold keeps a frame, which is in memory of its own, until its epoch is committed.

@@ -98,9 +98,14 @@ const (
 func (x *loose) room(n int) []byte {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if k := len(x.spare); k > 0 && cap(x.spare[k-1]) >= n {
-		b := x.spare[k-1]
-		x.spare = x.spare[:k-1]
+	return roomOf(&x.spare, n)
+}
+
+// roomOf is memory for n bytes, of what is spare if that is enough.
+func roomOf(spare *[][]byte, n int) []byte {
+	if k := len(*spare); k > 0 && cap((*spare)[k-1]) >= n {
+		b := (*spare)[k-1]
+		*spare = (*spare)[:k-1]
 		return b[:n]
 	}
 	return make([]byte, n, max(n, frameSize+frameSize/4))

@@ -81,6 +81,14 @@ func TestJob_nats(t *testing.T) {
 	require.ErrorIs(t, stranger.Do(t.Context(), nil, "status"), natsbus.ErrNobody)
 }
 
+// probing is a leader of two slots that misses nobody for silence.
+func probing(over Transport, graph Graph, notes chan<- string) *Leader {
+	return NewLeader(LeaderConfig{
+		Crew: CrewConfig{Slots: 2, Lanes: 1, Wait: 2, Graph: graph, Silence: time.Hour}, Transport: over, Sealer: sealer,
+		Nobody: natsbus.ErrNobody, Probe: 10 * time.Millisecond, Farewell: time.Millisecond, Note: func(text string) { notes <- text },
+	})
+}
+
 // Goal: a worker whose connection is gone is missed at once, and not when its silence has
 // lasted long enough; its slot goes to another one.
 func TestJob_natsMissesAWorker(t *testing.T) {
@@ -95,10 +103,7 @@ func TestJob_natsMissesAWorker(t *testing.T) {
 	}
 	notes, met := make(chan string, 100), make(chan string, 1)
 	graph := Graph{Hash: 1}
-	leader := NewLeader(LeaderConfig{
-		Crew: CrewConfig{Slots: 2, Lanes: 1, Wait: 2, Graph: graph, Silence: time.Hour}, Transport: answered{connect().Control(), met}, Sealer: sealer,
-		Nobody: natsbus.ErrNobody, Probe: 10 * time.Millisecond, Farewell: time.Millisecond, Note: func(text string) { notes <- text },
-	})
+	leader := probing(answered{connect().Control(), met}, graph, notes)
 	var all sync.WaitGroup
 	defer all.Wait()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -146,10 +151,7 @@ func TestJob_natsComesBack(t *testing.T) {
 	notes, graph := make(chan string, 100), Graph{Hash: 1}
 	control, line := connect()
 	heard := &hearing{Transport: control, by: map[string]bool{}}
-	leader := NewLeader(LeaderConfig{
-		Crew: CrewConfig{Slots: 2, Lanes: 1, Wait: 2, Graph: graph, Silence: time.Hour}, Transport: heard, Sealer: sealer,
-		Nobody: natsbus.ErrNobody, Probe: 10 * time.Millisecond, Farewell: time.Millisecond, Note: func(text string) { notes <- text },
-	})
+	leader := probing(heard, graph, notes)
 	var all sync.WaitGroup
 	defer all.Wait()
 	ctx, cancel := context.WithCancel(t.Context())
