@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -14,6 +15,7 @@ func (l *Leader) probe(ctx context.Context) {
 	again := time.NewTicker(l.cfg.Probe)
 	defer again.Stop()
 	s := search{grace: 5 * l.cfg.Probe}
+	var gone outage
 	for {
 		select {
 		case <-again.C:
@@ -25,6 +27,9 @@ func (l *Leader) probe(ctx context.Context) {
 			return
 		}
 		before, up := l.wire.Line()
+		if text := gone.tell(up, time.Now()); text != "" {
+			l.cfg.Note(text)
+		}
 		answers := make(map[string]error, len(r.Workers))
 		if up {
 			answers = l.seekAll(ctx, r.Workers)
@@ -118,6 +123,22 @@ func (s *search) missing(answers map[string]error, nobody error, now time.Time) 
 		list = append(list, worker)
 	}
 	return list
+}
+
+// outage knows since when a leader's connection is gone.
+type outage struct{ since time.Time }
+
+// tell is what people are to know at a look at the connection; "": nothing new.
+func (o *outage) tell(up bool, now time.Time) string {
+	switch since := o.since; {
+	case !up && since.IsZero():
+		o.since = now
+		return "the leader has no connection to NATS: the job waits for it"
+	case up && !since.IsZero():
+		o.since = time.Time{}
+		return fmt.Sprintf("the leader is connected to NATS again, after %v", max(now.Sub(since).Round(100*time.Millisecond), 100*time.Millisecond))
+	}
+	return ""
 }
 
 // ear knows whether a leader could hear workers all the time: not while its connection was

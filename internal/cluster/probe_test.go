@@ -39,6 +39,19 @@ func TestSearch(t *testing.T) {
 	require.Equal(t, []string{"a"}, after(0, answers{"a": errNobody}))
 }
 
+// Goal: people are told once that the leader's connection is gone, and once that it is back.
+func TestOutage(t *testing.T) {
+	var o outage
+	now := time.Now()
+	require.Empty(t, o.tell(true, now))
+	require.Equal(t, "the leader has no connection to NATS: the job waits for it", o.tell(false, now))
+	require.Empty(t, o.tell(false, now.Add(time.Second)))
+	require.Equal(t, "the leader is connected to NATS again, after 1.3s", o.tell(true, now.Add(1333*time.Millisecond)))
+	require.Empty(t, o.tell(true, now.Add(2*time.Second)))
+	require.NotEmpty(t, o.tell(false, now.Add(3*time.Second)))
+	require.Equal(t, "the leader is connected to NATS again, after 100ms", o.tell(true, now.Add(3*time.Second+time.Millisecond)))
+}
+
 // Goal: a leader knows when it could not hear: its connection was gone or is another one, or
 // nobody has looked for long.
 func TestEar(t *testing.T) {
