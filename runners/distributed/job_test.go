@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -302,9 +303,51 @@ func (a *app) wait() error {
 			}
 			return <-a.ended
 		case <-late:
+			a.quit()
 			require.Fail(a.t, "it does not end", "it said:\n%s", strings.Join(a.seen, "\n"))
 		}
 	}
+}
+
+// quit ends a process that does not end, after its workers: seen has what the job waits for, and
+// where their goroutines are.
+func (a *app) quit() {
+	args := []string{"-runner=distributed"}
+	for _, arg := range a.cmd.Args {
+		if strings.HasPrefix(arg, "-nats=") {
+			args = append(args, arg)
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	explain := exec.CommandContext(ctx, a.cmd.Path, append(args, "explain", "-json")...)
+	explain.Env = a.cmd.Env
+	said, err := explain.CombinedOutput()
+	a.seen = append(a.seen, fmt.Sprintf("it waits for (%v):\n%s", err, said))
+	for _, worker := range childrenOf(a.cmd.Process.Pid) {
+		_ = syscall.Kill(worker, syscall.SIGQUIT)
+		for ctx.Err() == nil && syscall.Kill(worker, 0) == nil {
+			runtime.Gosched()
+		}
+	}
+	_ = a.cmd.Process.Signal(syscall.SIGQUIT)
+	for line := range a.says {
+		a.seen = append(a.seen, line)
+	}
+}
+
+// childrenOf are the pids of a process's children, where the system tells.
+func childrenOf(pid int) (pids []int) {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	for _, thread := range threads {
+		b, _ := os.ReadFile(thread)
+		for child := range strings.FieldsSeq(string(b)) {
+			if n, err := strconv.Atoi(child); err == nil {
+				pids = append(pids, n)
+			}
+		}
+	}
+	return pids
 }
 
 func (a *app) finish() {
