@@ -30,6 +30,7 @@ type task struct {
 	Keys    int
 	Lanes   int
 	Epoch   time.Duration
+	Volume  int     // bytes of an epoch
 	Rate    float64 // of this worker; 0: as fast as it goes
 	Server  string  // NATS
 	Profile string  // file
@@ -52,7 +53,8 @@ type report struct {
 	First   int64 // when its first record was emitted, in ns since 1970
 	CPU     time.Duration
 	Taken   taker
-	Counted uint64        // records, by key
+	Counted uint64 // records, by key
+	Commits uint64
 	Ready   time.Duration // of commits: means
 	Put     time.Duration
 }

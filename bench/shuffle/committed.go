@@ -134,9 +134,18 @@ func (c *committed[B]) emitEpochs(ctx context.Context) error {
 		binary.LittleEndian.PutUint64(frame[4:], number)
 		return c.send(frame[:])
 	}
+	volume, send := 0, c.send
+	c.send = func(frame []byte) error {
+		volume += len(frame)
+		return send(frame)
+	}
 	c.turn = func() (time.Duration, error) {
-		if rest := time.Until(due); rest > 0 {
+		large := c.Volume > 0 && volume >= c.Volume
+		if rest := time.Until(due); rest > 0 && !large {
 			return rest, nil
+		}
+		if volume = 0; large {
+			due = time.Now()
 		}
 		due = due.Add(c.Epoch)
 		return time.Until(due), end()

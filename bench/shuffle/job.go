@@ -39,7 +39,7 @@ func runJob[B body](ctx context.Context, c *child) error {
 		Job: 1, Slot: c.Worker, Slots: workers, Process: uint64(c.Worker) + 1,
 		Plane: l.plane, Control: l.bus.Control(), Acceptors: []host.Acceptor{l.store.Acceptor()}, Stale: natsbus.ErrStale,
 		Changes: l.store.Changelog(), Copies: l.store.Copies(), Objects: l.store.Objects(),
-		Graph: p.Graph(), Engine: engine.Config{Lanes: c.Lanes}, Every: c.Epoch, Logged: c.Way == "millrace-log", Meter: j.meter,
+		Graph: p.Graph(), Engine: engine.Config{Lanes: c.Lanes}, Every: c.Epoch, Volume: c.Volume, Logged: c.Way == "millrace-log", Meter: j.meter,
 	}, func() {
 		finished.Go(func() {
 			err := c.finish(j.report())
@@ -166,7 +166,7 @@ func (j *job[B]) report() report {
 	defer j.mu.Unlock()
 	r := report{First: j.first.Load()}
 	if j.meter != nil {
-		r.Ready, r.Put = j.meter.Ready.Mean(), j.meter.Put.Mean()
+		r.Commits, r.Ready, r.Put = j.meter.Commit.Count(), j.meter.Ready.Mean(), j.meter.Put.Mean()
 	}
 	for i, t := range j.takers {
 		r.Taken.N += t.N

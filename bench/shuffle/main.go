@@ -32,6 +32,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/millrace/millrace/internal/runner"
 )
 
 // load is what is measured.
@@ -41,6 +43,7 @@ type load struct {
 	keys    int    // of each worker
 	lanes   int    // of each worker
 	epoch   time.Duration
+	volume  int     // bytes of an epoch
 	rate    float64 // records a second for latency; 0: not measured
 	timed   time.Duration
 	rounds  int
@@ -55,7 +58,8 @@ func main() {
 	flag.IntVar(&l.size, "size", 100, "bytes of a record: 20, 100 or 1000")
 	flag.IntVar(&l.keys, "keys", 1024, "keys of each worker, which it counts records by")
 	flag.IntVar(&l.lanes, "lanes", 1, "lanes of each worker")
-	flag.DurationVar(&l.epoch, "epoch", 10*time.Millisecond, "time between commits")
+	flag.DurationVar(&l.epoch, "epoch", 10*time.Millisecond, "most time between commits")
+	size := flag.String("epoch-size", "256KiB", "bytes for the other worker with which a commit does not wait for -epoch; 0: it does")
 	flag.Float64Var(&l.rate, "rate", 1_000_000, "records a second of both workers for latency; 0: it is not measured")
 	flag.DurationVar(&l.timed, "timed", 3*time.Second, "how long latency is measured")
 	flag.IntVar(&l.rounds, "rounds", 3, "times that each way is run; medians are printed")
@@ -63,10 +67,16 @@ func main() {
 	flag.StringVar(&l.profile, "profile", "", "folder for CPU profiles of the workers and servers")
 	list := flag.String("ways", strings.Join(ways, ","), "what to measure, between commas")
 	flag.Parse()
+	volume, err := runner.ParseBytes(*size)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "shuffle: -epoch-size:", err)
+		os.Exit(2)
+	}
+	l.volume = int(volume)
 	collectLess()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	err := run(ctx, l, strings.Split(*list, ","), func(r *result) error { return json.NewEncoder(os.Stdout).Encode(r) })
+	err = run(ctx, l, strings.Split(*list, ","), func(r *result) error { return json.NewEncoder(os.Stdout).Encode(r) })
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "shuffle:", err)
 		os.Exit(1)
@@ -94,6 +104,7 @@ type result struct {
 	P99Ms       float64 `json:"committed_p99_ms,omitempty"`
 	P50ToCore   float64 `json:"p50_to_committed_core,omitempty"` // ratios of committed_p50_ms
 	P50ToTCP    float64 `json:"p50_to_committed_tcp,omitempty"`
+	CommitsPerS float64 `json:"commits_per_s,omitempty"`   // of each worker
 	ReadyMs     float64 `json:"commit_ready_ms,omitempty"` // mean: from the cut of an epoch until receivers hold it and its changes are durable
 	PutMs       float64 `json:"commit_put_ms,omitempty"`   // mean: from then until its record is in the register
 	RateCores   float64 `json:"rate_cpu_cores,omitempty"`
@@ -148,6 +159,7 @@ func run(ctx context.Context, l load, list []string, tell func(*result) error) e
 					*ratio = r.P50Ms / p50s[base]
 				}
 			}
+			r.CommitsPerS = float64(f.commits) / workers / f.took.Seconds()
 			r.ReadyMs, r.PutMs = f.ready.Seconds()*1e3/workers, f.put.Seconds()*1e3/workers
 		}
 		if err := tell(r); err != nil {

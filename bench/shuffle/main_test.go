@@ -31,7 +31,7 @@ func TestRun(t *testing.T) {
 		} {
 			require.Positive(t, f, "%s of %s", name, r.Way)
 		}
-		require.Equal(t, isJob(r.Way), r.ReadyMs > 0 && r.PutMs > 0, "commits of %s", r.Way)
+		require.Equal(t, isJob(r.Way), r.CommitsPerS > 0 && r.ReadyMs > 0 && r.PutMs > 0, "commits of %s", r.Way)
 		held := i > slices.Index(ways, "committed-core")
 		require.Equal(t, held, r.P50ToCore > 0 && r.P50ToTCP > 0 && r.Way != "committed-core", "ratios of %s", r.Way)
 	}

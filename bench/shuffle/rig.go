@@ -22,6 +22,7 @@ type figures struct {
 	took    time.Duration // from the first record emitted to the last one taken in
 	cpu     time.Duration // of all processes
 	samples []int64       // sorted
+	commits uint64
 	ready   time.Duration // of commits: sums of the workers' means
 	put     time.Duration
 }
@@ -46,7 +47,7 @@ func measure(ctx context.Context, way string, l load) (*figures, error) {
 func measureAt(ctx context.Context, way string, l load, rate float64) (_ *figures, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	t := task{Way: way, Records: l.records / workers, Size: l.size, Keys: l.keys, Lanes: l.lanes, Epoch: l.epoch, Rate: rate / workers, Encrypt: l.encrypt}
+	t := task{Way: way, Records: l.records / workers, Size: l.size, Keys: l.keys, Lanes: l.lanes, Epoch: l.epoch, Volume: l.volume, Rate: rate / workers, Encrypt: l.encrypt}
 	stop, err := profile(profileName(l.profile, way, rate, "servers"))
 	if err != nil {
 		return nil, err
@@ -110,7 +111,7 @@ func collect(ctx context.Context, all []*process, each uint64) (*figures, error)
 		}
 		last = max(last, r.Taken.Last)
 		f.cpu += r.CPU
-		f.ready, f.put = f.ready+r.Ready, f.put+r.Put
+		f.commits, f.ready, f.put = f.commits+r.Commits, f.ready+r.Ready, f.put+r.Put
 		f.samples = append(f.samples, r.Taken.Samples...)
 	}
 	f.cpu += meter.CPU() - cpu

@@ -34,6 +34,7 @@ type peer struct {
 	haveOf   Epoch // of mine
 	kept     []*kept
 	open     [][]int // sizes of frames of the open epoch, by class
+	volume   int     // bytes of these
 	used     []int   // bytes under way, by class
 	missed   bool    // some of these may have been sent before it listened
 	lastTo   Epoch   // the last that was cut with frames for it

@@ -45,6 +45,10 @@ func (s *Slot) Send(dst int, c Class, size int) Data {
 	s.sent, s.touched = true, true
 	s.keeps += size
 	s.use(dst, c, p.used[c]+size)
+	if p.volume += size; s.cfg.Volume > 0 && p.volume >= s.cfg.Volume && !s.large {
+		s.large = true
+		s.schedule()
+	}
 	d := Data{Gen: s.gen, Src: s.cfg.Slot, Dst: dst, Inc: s.inc, Epoch: s.open, Class: c, Frame: len(p.open[c]) - 1, Size: size, To: p.inc}
 	if plant.Is(plant.ToAnyone) {
 		d.To = 0
@@ -97,7 +101,7 @@ func (s *Slot) Cut(state, marks []byte, now time.Duration) bool {
 	if !s.Running() || s.pending != nil {
 		return false
 	}
-	s.now, s.cutAt, s.asked, s.sent, s.touched = max(s.now, now), now, false, false, false
+	s.now, s.cutAt, s.asked, s.sent, s.large, s.touched = max(s.now, now), now, false, false, false, false
 	r := &Record{
 		Gen: s.gen, Slot: s.cfg.Slot, Inc: s.inc, Epoch: s.open, History: s.history,
 		Colour: s.colour, Tag: s.rec.Tag, Marks: marks, State: state, Rests: s.rest, Word: s.version, Unshown: s.unshown,
@@ -146,7 +150,7 @@ func (s *Slot) close(dst int, marks []byte) {
 		k.sent -= s.cfg.Resend
 	}
 	p.kept = append(p.kept, k)
-	p.open, p.missed = make([][]int, s.cfg.Classes()), false
+	p.open, p.volume, p.missed = make([][]int, s.cfg.Classes()), 0, false
 	p.lastTo = s.open
 	s.do(SendEnd{end})
 }

@@ -13,6 +13,7 @@ type Config struct {
 	Slot    int
 	Process uint64              // failure domain: copies in one count once
 	Window  int                 // bytes that may be under way to each receiver in each class
+	Volume  int                 // bytes for one receiver at which an epoch ends before its time; 0: none
 	Owner   []int               // by key group: its slot as the job begins; nil: no group ever moves
 	LaneOf  func(group int) int // which lane of its slot has a group; nil where Owner is
 	Budget  Budget
@@ -20,7 +21,7 @@ type Config struct {
 	Replays bool // incarnations may end by [Slot.Bequeath]: what is applied is held until that is committed
 	Log     bool // a durable copy of what an epoch has for others replaces all acknowledgements: the same in all slots
 
-	Every     time.Duration // between cuts
+	Every     time.Duration // between cuts, at most
 	Heartbeat time.Duration // between states
 	Resend    time.Duration // before what is not acknowledged is sent again
 	Silent    time.Duration // before the register of a silent slot is read
@@ -47,6 +48,7 @@ type Slot struct {
 	want    Cut  // the newest that is asked for or was seen
 	asked   bool // CutNow is said
 	sent    bool // the open epoch has frames
+	large   bool // the open epoch has Config.Volume for a receiver
 	touched bool // the open epoch has something to commit
 	cutAt   time.Duration
 	pending *pending
@@ -285,7 +287,7 @@ func (s *Slot) schedule() {
 // due reports that there is a reason for a cut.
 func (s *Slot) due() bool {
 	switch {
-	case s.want > s.colour, s.sent && !s.Room(0):
+	case s.want > s.colour, s.large, s.sent && !s.Room(0):
 		return true
 	case (s.touched || !s.cfg.Touches) && s.now-s.cutAt >= s.cfg.Every:
 		return true

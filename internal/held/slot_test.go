@@ -8,8 +8,11 @@ import (
 )
 
 // two is slot 0 of two, which runs; each has one lane, and there is one rank.
-func two(t *testing.T) *Slot {
-	cfg := Config{Shape: Shape{Slots: 2, Lanes: 1, Ranks: 1}, Process: 1, Window: 100, Touches: true, Every: 10 * milli, Heartbeat: 50 * milli, Resend: 20 * milli, Silent: 60 * milli}
+func two(t *testing.T) *Slot { return twoWith(t, 0) }
+
+// twoWith is the same, with epochs that end when they have volume bytes.
+func twoWith(t *testing.T, volume int) *Slot {
+	cfg := Config{Shape: Shape{Slots: 2, Lanes: 1, Ranks: 1}, Process: 1, Window: 100, Volume: volume, Touches: true, Every: 10 * milli, Heartbeat: 50 * milli, Resend: 20 * milli, Silent: 60 * milli}
 	s := NewSlot(cfg, 1, 1<<32, nil, nil, 0)
 	require.Equal(t, []string{"commit 0"}, said(s))
 	s.Committed(0)
@@ -96,6 +99,35 @@ func TestSlot_sends(t *testing.T) {
 	s.Touch()
 	s.Tick(41 * milli)
 	assert.Equal(t, []string{"cut"}, said(s))
+}
+
+// Goal: an epoch that is large ends before its time, as soon as the one before is committed.
+func TestSlot_largeEpoch(t *testing.T) {
+	s := twoWith(t, 30)
+	s.State(other(7<<32, 1, 0, 0, 0), milli)
+	s.Send(1, 0, 20)
+	assert.Empty(t, said(s))
+	s.Send(1, 0, 10)
+	assert.Equal(t, []string{"cut"}, said(s))
+	s.Send(1, 0, 5)
+	assert.Empty(t, said(s), "it was said")
+	require.True(t, s.Cut(nil, nil, 2*milli))
+	assert.Equal(t, []string{"end 1"}, said(s))
+	assert.Equal(t, 12*milli, s.Due())
+	s.Send(1, 0, 20)
+	s.Send(1, 0, 12)
+	assert.Empty(t, said(s), "the one before is not committed")
+	s.Ack(&Ack{Gen: 1, Dst: 1, DstInc: 7 << 32, Process: 2, Src: 0, SrcInc: 1 << 32, Epoch: 1})
+	s.ChunksDurable(nil)
+	assert.Equal(t, []string{"commit 1"}, said(s))
+	s.Committed(3 * milli)
+	assert.Equal(t, []string{"state 1", "cut"}, said(s))
+	require.True(t, s.Cut(nil, nil, 3*milli))
+	assert.Equal(t, []string{"end 2"}, said(s))
+	s.Ack(&Ack{Gen: 1, Dst: 1, DstInc: 7 << 32, Process: 2, Src: 0, SrcInc: 1 << 32, Epoch: 2})
+	s.ChunksDurable(nil)
+	s.Committed(4 * milli)
+	assert.Equal(t, []string{"commit 2", "state 2"}, said(s), "the open one is empty")
 }
 
 // Goal: an epoch's way as its receiver sees it: held, acknowledged, applied when it is

@@ -49,7 +49,8 @@ type Config struct {
 	// the leader says otherwise. May be nil.
 	Rests func() bool
 
-	Every     time.Duration // between commits; default 10 ms
+	Every     time.Duration // between commits, at most; default 10 ms
+	Volume    int           // bytes for another slot with which a commit does not wait for Every; 0: it does
 	Heartbeat time.Duration // default 50 ms
 	Resend    time.Duration // default 150 ms
 	Silent    time.Duration // before the register of a silent slot is read; default 300 ms
@@ -129,7 +130,7 @@ const parkedMost = 64 << 20
 
 func coreConfig(c *Config, shape held.Shape) held.Config {
 	return held.Config{
-		Shape: shape, Slot: c.Slot, Process: c.Process, Window: c.window(shape), Log: c.Logged,
+		Shape: shape, Slot: c.Slot, Process: c.Process, Window: c.window(shape), Volume: c.Volume, Log: c.Logged,
 		Every: c.Every, Heartbeat: c.Heartbeat, Resend: c.Resend, Silent: c.Silent, Excuse: c.Excuse,
 		Replays: c.Engine.OnError != engine.Stop, Budget: held.Budget{Parked: parkedMost},
 		Owner: firstOwner(shape.Slots), LaneOf: func(group int) int { return group % shape.Lanes },

@@ -38,13 +38,18 @@ func (h *Histogram) Observe(d time.Duration) {
 	h.over.Add(1)
 }
 
-// Mean is that of all that was counted; 0 before the first.
-func (h *Histogram) Mean() time.Duration {
+// Count is how many were counted.
+func (h *Histogram) Count() uint64 {
 	n := h.over.Load()
 	for i := range h.buckets {
 		n += h.buckets[i].Load()
 	}
-	return time.Duration(h.sum.Load()) / time.Duration(max(n, 1))
+	return n
+}
+
+// Mean is that of all that was counted; 0 before the first.
+func (h *Histogram) Mean() time.Duration {
+	return time.Duration(h.sum.Load()) / time.Duration(max(h.Count(), 1))
 }
 
 // Page is metrics as Prometheus reads them (text format 0.0.4). Metrics of one name have

@@ -47,6 +47,7 @@ type flags struct {
 	slots        int
 	standby      int
 	epoch        time.Duration
+	epochSize    string
 	cut          time.Duration
 	sinkCommit   string
 	durable      string
@@ -76,7 +77,8 @@ func (f *flags) register(fs *flag.FlagSet) {
 	fs.StringVar(&f.natsKey, "nats-key", "", "file with the key (PEM) of -nats-cert")
 	fs.IntVar(&f.slots, "slots", 0, "parts of the job that are committed, and taken over, as one; default one for each worker")
 	fs.IntVar(&f.standby, "standby", 0, "workers that hold, beside its own, what each slot needs, so that it goes on at once when its worker dies")
-	fs.DurationVar(&f.epoch, "epoch", 20*time.Millisecond, "time between commits of a slot")
+	fs.DurationVar(&f.epoch, "epoch", 20*time.Millisecond, "most time between commits of a slot")
+	fs.StringVar(&f.epochSize, "epoch-size", "256KiB", "bytes for another slot with which a commit does not wait for -epoch, so that what is not committed fits into the caches of processors; 0: commits are by time alone")
 	fs.DurationVar(&f.cut, "cut", time.Second, "time between consistent snapshots of the job")
 	fs.StringVar(&f.sinkCommit, "sink-commit", "cut", "when sinks that write exactly once show what they have: cut (with each snapshot of the job: nothing is ever shown twice) or epoch (with each commit of a slot: sooner, and once as long as processes die one at a time, or with -plane=log; when the job goes back to its last snapshot, what was shown since comes twice)")
 	fs.StringVar(&f.durable, "durable", "crash", "what the NATS server in this process keeps its word over: crash (of processes) or power (it syncs before it answers)")
@@ -110,6 +112,7 @@ type config struct {
 	standbys     int // of each slot
 	lanes        int // of each slot
 	epoch, cut   time.Duration
+	epochSize    int64 // bytes; 0: epochs end by time alone
 	onError      engine.OnError
 	retries      int    // further tries of an element that fails
 	byEpoch      bool   // sinks commit with epochs, not with cuts
@@ -205,7 +208,7 @@ func jobOf(program string) string { return strings.TrimSuffix(filepath.Base(prog
 // parseJoin is for a worker that joins: about the job itself it has nothing to say.
 func (f *flags) parseJoin(c *config, given map[string]bool, env func(string) string) (*config, error) {
 	c.role = joins
-	for _, name := range []string{"workers", "nats", "slots", "standby", "parallelism", "epoch", "cut", "sink-commit", "state-dir", "durable", "log-dir", "chaos", "listen", "plane", "replicas", "from", "allow-dropped", "renamed", "on-error", "retries"} {
+	for _, name := range []string{"workers", "nats", "slots", "standby", "parallelism", "epoch", "epoch-size", "cut", "sink-commit", "state-dir", "durable", "log-dir", "chaos", "listen", "plane", "replicas", "from", "allow-dropped", "renamed", "on-error", "retries"} {
 		if given[name] {
 			return nil, wrong(name, "who joins a job (-join) takes that from it")
 		}
@@ -225,6 +228,9 @@ func (f *flags) parseSubmit(c *config, given map[string]bool, fs *flag.FlagSet, 
 		c.slots = c.workers
 	}
 	c.plane = f.plane
+	if c.epochSize, err = runner.ParseBytes(f.epochSize); err != nil {
+		return nil, wrong("epoch-size", "%v", err)
+	}
 	policy := value[string](fs, "on-error")
 	c.retries = value[int](fs, "retries")
 	known := false

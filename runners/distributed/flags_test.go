@@ -52,18 +52,18 @@ func TestFlags_defaults(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, &config{
 		role: submits, job: "shop", workers: 2, replicas: 1, slots: 2, lanes: max(1, runtime.GOMAXPROCS(0)/2),
-		epoch: 20 * time.Millisecond, cut: time.Second, drainTimeout: 30 * time.Second, progress: "auto", plane: overNATS,
+		epoch: 20 * time.Millisecond, epochSize: 256 << 10, cut: time.Second, drainTimeout: 30 * time.Second, progress: "auto", plane: overNATS,
 	}, c)
 }
 
 func TestFlags_all(t *testing.T) {
 	creds := filepath.Join(t.TempDir(), "creds")
 	require.NoError(t, os.WriteFile(creds, nil, 0o600))
-	c, err := parse(t, strings.Fields("-workers=3 -job=till -slots=6 -standby=1 -parallelism=2 -epoch=10ms -cut=500ms -sink-commit=epoch"+
+	c, err := parse(t, strings.Fields("-workers=3 -job=till -slots=6 -standby=1 -parallelism=2 -epoch=10ms -epoch-size=1MiB -cut=500ms -sink-commit=epoch"+
 		" -nats=nats://a:4222,tls://b:4222 -nats-creds="+creds+" -drain-timeout=1m -log-dir=logs -progress=off"), joinToken+"=secret")
 	require.NoError(t, err)
 	require.Equal(t, &config{
-		role: submits, job: "till", workers: 3, replicas: 1, slots: 6, standbys: 1, lanes: 2, epoch: 10 * time.Millisecond, cut: 500 * time.Millisecond, byEpoch: true,
+		role: submits, job: "till", workers: 3, replicas: 1, slots: 6, standbys: 1, lanes: 2, epoch: 10 * time.Millisecond, epochSize: 1 << 20, cut: 500 * time.Millisecond, byEpoch: true,
 		servers: []string{"nats://a:4222", "tls://b:4222"}, nats: natsConfig{outside: true, creds: creds}, token: "secret", drainTimeout: time.Minute, logs: "logs", progress: "off", plane: overNATS,
 	}, c)
 
@@ -110,6 +110,7 @@ func TestFlags_refused(t *testing.T) {
 		"-slots=600 -parallelism=2":                     "-parallelism: 2 lanes in each of 600 slots: want 1 to 1024 in all, or 0 for as many as there are cores",
 		"-parallelism=-1":                               "-parallelism: -1 lanes in each of 2 slots: want 1 to 1024 in all, or 0 for as many as there are cores",
 		"-epoch=10us":                                   "-epoch: 10µs: want 1ms to 10s",
+		"-epoch-size=much":                              `-epoch-size: "much": want a size such as 512MiB or 4GiB`,
 		"-epoch=100ms -cut=50ms":                        "-cut: 50ms: want at least the time between epochs, 100ms, and at most 1h",
 		"-sink-commit=never":                            `-sink-commit: "never": want cut or epoch`,
 		"-join=nats://a -sink-commit=cut":               "-sink-commit: who joins a job (-join) takes that from it",

@@ -6,9 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"math"
 	"os"
-	"strconv"
 	"strings"
 	"time"
 
@@ -66,11 +64,11 @@ func (f *flags) register(fs *flag.FlagSet) {
 }
 
 func (f *flags) config() (Config, error) {
-	budget, err := parseBytes(f.memory)
+	budget, err := runner.ParseBytes(f.memory)
 	if err != nil {
 		return Config{}, &runner.UsageError{Flag: "memory", Problem: err.Error()}
 	}
-	stateMemory, err := parseBytes(f.stateMemory)
+	stateMemory, err := runner.ParseBytes(f.stateMemory)
 	if err != nil {
 		return Config{}, &runner.UsageError{Flag: "state-memory", Problem: err.Error()}
 	}
@@ -156,19 +154,4 @@ func (f *flags) run(ctx context.Context, p *pipeline.Pipeline, out io.Writer) er
 		note = fmt.Sprintf("stopped at checkpoint %d", c.Epoch)
 	}
 	return &runner.StoppedError{Note: note + "; the next run with -state-dir=" + f.stateDir + " goes on from there", Err: err}
-}
-
-// parseBytes reads a size: a number with B, KiB, MiB, GiB, or KB, MB, GB.
-func parseBytes(s string) (int64, error) {
-	if s == "" {
-		return 0, nil
-	}
-	digits := strings.TrimRight(s, "BKMGikmgb")
-	unit := map[string]int64{"": 1, "b": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "kb": 1e3, "mb": 1e6, "gb": 1e9}[strings.ToLower(s[len(digits):])]
-	n, err := strconv.ParseFloat(digits, 64)
-	n *= float64(unit)
-	if err != nil || unit == 0 || !(n >= 0 && n < math.MaxInt64) { // so, for NaN is neither
-		return 0, fmt.Errorf("%q: want a size such as 512MiB or 4GiB", s)
-	}
-	return int64(n), nil
 }

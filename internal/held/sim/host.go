@@ -237,7 +237,7 @@ func (h *host) shape() held.Shape {
 
 func (h *host) config() held.Config {
 	return held.Config{
-		Shape: h.shape(), Owner: h.w.plan.firstOwner(), LaneOf: h.w.plan.laneOf, Slot: h.slot, Process: h.p.domain(), Window: h.w.plan.Window, Budget: h.w.plan.Budget, Touches: h.w.plan.Seed%2 == 0, Replays: h.w.plan.Replays, Log: h.w.plan.Log,
+		Shape: h.shape(), Owner: h.w.plan.firstOwner(), LaneOf: h.w.plan.laneOf, Slot: h.slot, Process: h.p.domain(), Window: h.w.plan.Window, Volume: h.w.plan.Volume, Budget: h.w.plan.Budget, Touches: h.w.plan.Seed%2 == 0, Replays: h.w.plan.Replays, Log: h.w.plan.Log,
 		Every: h.w.plan.Every, Heartbeat: ms(10), Resend: ms(25), Silent: ms(30), Excuse: h.w.plan.Excuse,
 	}
 }

@@ -21,6 +21,7 @@ type Plan struct {
 	Elements  int // of each source
 	Fan       int // elements that one leads to, at most
 	Window    int // bytes
+	Volume    int // bytes; 0: epochs end by time and credit alone
 	Every     time.Duration
 	CutEvery  time.Duration
 	Excuse    time.Duration // 0: never
@@ -106,6 +107,9 @@ func NewPlan(seed uint64) Plan {
 	p.drain()
 	p.Told = p.Budget == (held.Budget{}) && rand.New(rand.NewPCG(seed, 6)).IntN(2) == 0
 	p.Log = rand.New(rand.NewPCG(seed, 7)).IntN(4) == 0
+	if r := rand.New(rand.NewPCG(seed, 8)); r.IntN(2) == 0 {
+		p.Volume = 1 + r.IntN(p.Window)
+	}
 	if r.IntN(8) == 0 {
 		return p // nothing goes wrong: who waits for ever, waits in a circle
 	}
@@ -292,8 +296,8 @@ func ms(n int) time.Duration { return time.Duration(n) * time.Millisecond }
 
 func (p Plan) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "seed %d: %d slots of %d lanes, %d spare processes, %d acceptors; %d elements, fan %d, window %d, epochs %v, cuts %v, excuse %v, standbys %v, represented %v, replays %v, lone %v, told %v, log %v, bursts %v, bounds %v; lost %d, twice %d, late %d in 1000\n",
-		p.Seed, p.Slots, p.Lanes, p.Spare, p.Acceptors, p.Elements, p.Fan, p.Window, p.Every, p.CutEvery, p.Excuse, p.Standbys, p.Stand, p.Replays, p.Lone, p.Told, p.Log, p.Bursts, p.Budget, p.Loss, p.Twice, p.Late)
+	fmt.Fprintf(&b, "seed %d: %d slots of %d lanes, %d spare processes, %d acceptors; %d elements, fan %d, window %d, volume %d, epochs %v, cuts %v, excuse %v, standbys %v, represented %v, replays %v, lone %v, told %v, log %v, bursts %v, bounds %v; lost %d, twice %d, late %d in 1000\n",
+		p.Seed, p.Slots, p.Lanes, p.Spare, p.Acceptors, p.Elements, p.Fan, p.Window, p.Volume, p.Every, p.CutEvery, p.Excuse, p.Standbys, p.Stand, p.Replays, p.Lone, p.Told, p.Log, p.Bursts, p.Budget, p.Loss, p.Twice, p.Late)
 	for _, f := range p.Faults {
 		fmt.Fprintf(&b, "  %v\n", f)
 	}
