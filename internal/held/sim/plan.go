@@ -107,7 +107,7 @@ func NewPlan(seed uint64) Plan {
 	p.drain()
 	p.Told = p.Budget == (held.Budget{}) && rand.New(rand.NewPCG(seed, 6)).IntN(2) == 0
 	p.Log = rand.New(rand.NewPCG(seed, 7)).IntN(4) == 0
-	if r := rand.New(rand.NewPCG(seed, 8)); r.IntN(2) == 0 {
+	if r := rand.New(rand.NewPCG(seed, 8)); r.IntN(3) == 0 {
 		p.Volume = 1 + r.IntN(p.Window)
 	}
 	if r.IntN(8) == 0 {
