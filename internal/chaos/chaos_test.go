@@ -143,14 +143,14 @@ func TestPlan(t *testing.T) {
 func TestSchedule_String(t *testing.T) {
 	s := Schedule{Seed: 1, Plane: "nats", Slots: 1, Faults: []Fault{{Kind: Stop, Worker: 2, After: time.Second, For: 20 * time.Millisecond}, {Kind: NATS, After: 2 * time.Second, For: 3 * time.Millisecond}}}
 	require.Equal(t, "seed 1, plane nats: 1s later stop worker 2 for 20ms; 2s later nats for 3ms", s.String())
-	s.Slots, s.Standbys, s.Faults[1].Over, s.Faults[1].After = 2, 1, true, 0
-	require.Equal(t, "seed 1, plane nats, 2 slots a worker, with standbys: 1s later stop worker 2 for 20ms; 0s into that nats for 3ms", s.String())
+	s.Slots, s.Standbys, s.Large, s.Faults[1].Over, s.Faults[1].After = 2, 1, "2KiB", true, 0
+	require.Equal(t, "seed 1, plane nats, 2 slots a worker, with standbys, epochs of 2KiB: 1s later stop worker 2 for 20ms; 0s into that nats for 3ms", s.String())
 }
 
 // Goal: seeds of schedules without overlaps that people know make what they have made.
 func TestPlan_asEver(t *testing.T) {
 	require.Equal(t, "seed 3, plane direct: 525ms later stop worker 1 for 707ms; 596ms later kill worker 3; 319ms later kill worker 1", Plan(3, 3, OfChildren).String())
-	require.Equal(t, "seed 2, plane nats: 54ms later cut worker 1 for 315ms; 177ms later stop worker 3 for 609ms", Plan(2, 3, OfHosts).String())
+	require.Equal(t, "seed 2, plane nats, epochs of 2KiB: 54ms later cut worker 1 for 315ms; 177ms later stop worker 3 for 609ms", Plan(2, 3, OfHosts).String())
 }
 
 // Goal: the oracle sees what is lost, doubled or out of order.

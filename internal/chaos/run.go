@@ -27,9 +27,10 @@ type Config struct {
 	Events  uint64  // at least
 	Rate    float64 // events a second of each of four splits
 
-	standbys int  // of each slot
-	kept     bool // what the job keeps outlives the process that has submitted it, with NATS in it
-	endless  bool // until it was broken there is input, as much as that takes
+	standbys int    // of each slot
+	large    string // as -epoch-size has it
+	kept     bool   // what the job keeps outlives the process that has submitted it, with NATS in it
+	endless  bool   // until it was broken there is input, as much as that takes
 }
 
 // Report is how a job has lived under a schedule.
@@ -70,7 +71,7 @@ func (cfg Config) longest(s Schedule) time.Duration {
 func Run(ctx context.Context, cfg Config, s Schedule) (*Report, error) {
 	cfg.Plane = cmp.Or(cfg.Plane, s.Plane)
 	cfg.Slots = cmp.Or(cfg.Slots, s.Slots*cfg.Workers)
-	cfg.standbys = s.Standbys
+	cfg.standbys, cfg.large = s.Standbys, s.Large
 	if s.submitsAgain() {
 		cfg.kept = !cfg.Joined
 		cfg.Events = max(cfg.Events, uint64(cfg.Rate*splits*(s.Lasts()+beyond).Seconds()))
@@ -131,6 +132,9 @@ func (cfg Config) start(t task) (*Cluster, error) {
 	}
 	if cfg.standbys > 0 {
 		args = append(args, fmt.Sprint("-standby=", cfg.standbys))
+	}
+	if cfg.large != "" {
+		args = append(args, "-epoch-size="+cfg.large)
 	}
 	if cfg.kept {
 		args = append(args, "-state-dir="+filepath.Join(cfg.Dir, "state"))

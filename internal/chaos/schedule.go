@@ -66,6 +66,7 @@ type Schedule struct {
 	Plane    string // what data goes over, as the flag -plane says it
 	Slots    int    // for each worker
 	Standbys int    // of each slot
+	Large    string // as the flag -epoch-size says it: what ends an epoch before its time; "": what is usual
 	Faults   []Fault
 }
 
@@ -80,6 +81,9 @@ func (s Schedule) String() string {
 	}
 	if s.Standbys > 0 {
 		job += ", with standbys"
+	}
+	if s.Large != "" {
+		job += ", epochs of " + s.Large
 	}
 	return job + ": " + strings.Join(faults, "; ")
 }
@@ -99,11 +103,14 @@ func (s Schedule) submitsAgain() bool {
 
 var planes = [...]string{"nats", "direct", "mesh", "log"}
 
+// larges are such that the epochs of one job in three end by their size.
+var larges = [...]string{"", "", "2KiB"}
+
 // Plan is the schedule of a seed, one fault at a time: the same for the same arguments, in
 // every process.
 func Plan(seed uint64, workers int, kinds []Kind) Schedule {
 	r := rand.New(rand.NewPCG(seed, 7))
-	s := Schedule{Seed: seed, Plane: planes[seed%2], Slots: 1}
+	s := Schedule{Seed: seed, Plane: planes[seed%2], Slots: 1, Large: larges[seed%uint64(len(larges))]}
 	for range 1 + r.IntN(3) {
 		s.Faults = append(s.Faults, drawn(r, workers, kinds))
 	}
@@ -115,7 +122,7 @@ func Plan(seed uint64, workers int, kinds []Kind) Schedule {
 // is a kill of all workers.
 func PlanOver(seed uint64, workers int, kinds []Kind) Schedule {
 	r := rand.New(rand.NewPCG(seed, 11))
-	s := Schedule{Seed: seed, Plane: planes[seed%uint64(len(planes))], Slots: 1 + r.IntN(2), Standbys: r.IntN(3) / 2}
+	s := Schedule{Seed: seed, Plane: planes[seed%uint64(len(planes))], Slots: 1 + r.IntN(2), Standbys: r.IntN(3) / 2, Large: larges[seed%uint64(len(larges))]}
 	for range 1 + r.IntN(2) {
 		if r.IntN(6) == 0 {
 			s.Faults = append(s.Faults, all(r, workers)...)
