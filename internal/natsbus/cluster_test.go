@@ -3,9 +3,12 @@ package natsbus_test
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
+	"io/fs"
+	"math/rand/v2"
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -36,27 +39,30 @@ func trio(t *testing.T) (servers []*natstest.Process, urls []string) {
 	return servers, urls
 }
 
-// current waits until all of a stream's replicas have all of it, and names who leads it.
-func current(t *testing.T, urls []string, stream string) (leader string) {
+// whole waits until all replicas have all that is kept.
+func whole(t *testing.T, s *natsbus.Store) {
 	t.Helper()
-	nc, err := nats.Connect(fmt.Sprint(urls[0], ",", urls[1], ",", urls[2]))
+	require.Eventually(t, func() bool {
+		whole, err := s.Whole(t.Context())
+		return err == nil && whole
+	}, time.Minute, 20*time.Millisecond, "all replicas of all")
+}
+
+// leading is the name of the server that leads a stream.
+func leading(t *testing.T, urls []string, stream string) (leader string) {
+	t.Helper()
+	nc, err := nats.Connect(strings.Join(urls, ","))
 	require.NoError(t, err)
 	defer nc.Close()
-	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(time.Second))
+	js, err := jetstream.New(nc)
 	require.NoError(t, err)
-	require.Eventually(t, func() bool {
+	passing(t, func() error {
 		s, err := js.Stream(t.Context(), stream)
-		if err != nil || s.CachedInfo().Cluster == nil || len(s.CachedInfo().Cluster.Replicas) != 2 {
-			return false
+		if err == nil && s.CachedInfo().Cluster != nil {
+			leader = s.CachedInfo().Cluster.Leader
 		}
-		for _, r := range s.CachedInfo().Cluster.Replicas {
-			if !r.Current || r.Offline || r.Lag > 0 {
-				return false
-			}
-		}
-		leader = s.CachedInfo().Cluster.Leader
-		return leader != ""
-	}, time.Minute, 20*time.Millisecond, "replicas of "+stream)
+		return err
+	})
 	return leader
 }
 
@@ -82,14 +88,14 @@ func TestCluster(t *testing.T) {
 	objects := s.Objects()
 	passing(t, func() error { return w.acceptor.Create(t.Context()) })
 	passing(t, func() error { return w.changelog.Create(t.Context(), 0) })
+	passing(t, func() error { return s.Copies().Create(t.Context(), 0) })
 	passing(t, func() error { return objects.Create(t.Context(), 0) })
 	passing(t, func() error { return objects.Create(t.Context(), 0) })
 	big := bytes.Repeat([]byte("state"), 100_000)
 	passing(t, func() error { return objects.Put(t.Context(), "snap", bytes.NewReader(big)) })
 	for round := range 4 {
-		leads := current(t, urls, "MR-test-registers")
-		current(t, urls, "MR-test-changes")
-		current(t, urls, "OBJ_MR-test-objects")
+		whole(t, s)
+		leads := leading(t, urls, "MR-test-registers")
 		lost := servers[round%3]
 		if round == 3 { // who leads the register
 			for _, each := range servers {
@@ -143,6 +149,48 @@ func TestCluster(t *testing.T) {
 		})
 		require.True(t, bytes.Equal(big, got))
 	}
+}
+
+// Goal: a server that has lost its disk has all again when that is said, also of what nobody
+// writes to meanwhile. Method: its folder is looked at then.
+func TestStore_Whole(t *testing.T) {
+	servers, urls := trio(t)
+	s := open(t, natsbus.Config{URLs: urls, Replicas: 3})
+	objects := s.Objects()
+	passing(t, func() error { return s.Acceptor().Create(t.Context()) })
+	passing(t, func() error { return s.Changelog().Create(t.Context(), 0) })
+	passing(t, func() error { return s.Copies().Create(t.Context(), 0) })
+	passing(t, func() error { return objects.Create(t.Context(), 0) })
+	const size = 32 << 20
+	snap := make([]byte, size)
+	for i := range snap {
+		snap[i] = byte(rand.Uint32())
+	}
+	passing(t, func() error { return objects.Put(t.Context(), "snap", bytes.NewReader(snap)) })
+	whole(t, s)
+	servers[1].Kill()
+	require.NoError(t, os.RemoveAll(servers[1].Dir()))
+	servers[1].Restart()
+	whole(t, s)
+	require.Greater(t, stored(t, servers[1].Dir()), int64(size*3/4), "bytes in the folder of a server that is said to have %d", size)
+}
+
+// stored is how many bytes there are in a folder.
+func stored(t *testing.T, dir string) (bytes int64) {
+	require.NoError(t, filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) { // it is gone since
+			return nil
+		}
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil {
+			bytes += info.Size()
+		}
+		return nil
+	}))
+	return bytes
 }
 
 // Goal: more replicas than servers are refused in words, and so are other replicas than there

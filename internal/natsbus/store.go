@@ -233,7 +233,11 @@ func (s *Store) Forget(ctx context.Context) error {
 const pulse = time.Second
 
 // Whole reports that each replica of what the servers keep for the job has all of it: then one
-// more server may be lost.
+// more server may be lost. It costs a small write to each stream.
+//
+// What who leads a stream knows of a replica is how far that had come when it last took
+// something: one that has lost its disk since, or comes back without it, is as far as ever to
+// it. So there is something to take first, which nobody takes who has not all before it.
 func (s *Store) Whole(ctx context.Context) (bool, error) {
 	ctx, cancel := s.bound(ctx)
 	defer cancel()
@@ -242,9 +246,15 @@ func (s *Store) Whole(ctx context.Context) (bool, error) {
 		if err != nil {
 			return false, s.explain(ctx, "look for "+name, err)
 		}
-		info := stream.CachedInfo()
-		if info.Config.Replicas == 1 {
+		if stream.CachedInfo().Config.Replicas == 1 {
 			continue
+		}
+		if err := s.touch(ctx, stream); err != nil {
+			return false, s.explain(ctx, "write to "+name, err)
+		}
+		info, err := stream.Info(ctx)
+		if err != nil {
+			return false, s.explain(ctx, "look for "+name, err)
 		}
 		if c := info.Cluster; c == nil || c.Leader == "" || len(c.Replicas) != info.Config.Replicas-1 {
 			return false, nil
@@ -256,6 +266,18 @@ func (s *Store) Whole(ctx context.Context) (bool, error) {
 		}
 	}
 	return true, nil
+}
+
+// touch writes to a stream of several replicas what nobody reads. Most of them are purged of
+// what they don't have, which is written to all replicas, too; registers, which can't be, get a
+// message beside them.
+func (s *Store) touch(ctx context.Context, stream jetstream.Stream) error {
+	name := stream.CachedInfo().Config.Name
+	if name != s.Acceptor().name {
+		return stream.Purge(ctx, jetstream.WithPurgeSubject(s.subject("nothing")))
+	}
+	_, err := s.js.Publish(ctx, s.subject("register", "_touched"), nil)
+	return err
 }
 
 // names are those of the job's streams.

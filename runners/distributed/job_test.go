@@ -13,7 +13,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -324,15 +323,23 @@ func (a *app) quit() {
 	explain.Env = a.cmd.Env
 	said, err := explain.CombinedOutput()
 	a.seen = append(a.seen, fmt.Sprintf("it waits for (%v):\n%s", err, said))
-	for _, worker := range childrenOf(a.cmd.Process.Pid) {
-		_ = syscall.Kill(worker, syscall.SIGQUIT)
-		for ctx.Err() == nil && syscall.Kill(worker, 0) == nil {
-			runtime.Gosched()
+	for _, pid := range append(childrenOf(a.cmd.Process.Pid), a.cmd.Process.Pid) { // the one that the others end with comes last
+		_ = syscall.Kill(pid, syscall.SIGQUIT)
+		for late := time.After(2 * time.Second); a.hears(late) && syscall.Kill(pid, 0) == nil; {
 		}
 	}
-	_ = a.cmd.Process.Signal(syscall.SIGQUIT)
-	for line := range a.says {
-		a.seen = append(a.seen, line)
+}
+
+// hears waits for one more line, which seen has then, or until late.
+func (a *app) hears(late <-chan time.Time) bool {
+	select {
+	case line, ok := <-a.says:
+		if ok {
+			a.seen = append(a.seen, line)
+		}
+		return ok
+	case <-late:
+		return false
 	}
 }
 

@@ -27,7 +27,7 @@ type terms struct {
 	Program  string         `json:"program"`
 	Platform string         `json:"platform"`
 	Epoch    time.Duration  `json:"epoch"`
-	Volume   int64          `json:"epochSize,omitempty"` // bytes of an epoch
+	Size     int64          `json:"epochSize,omitempty"` // with which an epoch does not wait for its end, in bytes
 	Cut      time.Duration  `json:"cut"`
 	Plane    string         `json:"plane"`               // what data goes over
 	Encrypt  bool           `json:"encrypted,omitempty"` // it is encrypted where it does not go over the job's NATS
@@ -39,14 +39,14 @@ type terms struct {
 func termsOf(c *config, hello *cluster.Hello) *terms {
 	return &terms{
 		Slots: c.slots, Lanes: c.lanes, Standbys: c.standbys, ByEpoch: c.byEpoch, Wait: max(1, min(c.slots, c.workers)),
-		Program: hello.Program, Platform: hello.Platform, Epoch: c.epoch, Volume: c.epochSize, Cut: c.cut, Plane: c.plane, Encrypt: c.encrypted,
+		Program: hello.Program, Platform: hello.Platform, Epoch: c.epoch, Size: c.epochSize, Cut: c.cut, Plane: c.plane, Encrypt: c.encrypted,
 		OnError: c.onError, Retries: c.retries,
 	}
 }
 
 // take makes c agree with a job that this process has joined.
 func (t *terms) take(c *config) {
-	c.slots, c.lanes, c.standbys, c.byEpoch, c.epoch, c.epochSize, c.cut = t.Slots, t.Lanes, t.Standbys, t.ByEpoch, t.Epoch, t.Volume, t.Cut
+	c.slots, c.lanes, c.standbys, c.byEpoch, c.epoch, c.epochSize, c.cut = t.Slots, t.Lanes, t.Standbys, t.ByEpoch, t.Epoch, t.Size, t.Cut
 	c.plane, c.encrypted = t.Plane, t.Encrypt
 	c.onError, c.retries = t.OnError, t.Retries
 }
