@@ -20,6 +20,24 @@ type Status struct {
 	Settled bool           `json:"settled"`           // none are missing, and all have their slots, each as many as another or one more, and key groups in equal shares
 	Workers []WorkerStatus `json:"workers"`
 	Slots   []SlotStatus   `json:"slots"`
+	Kept    *Kept          `json:"kept,omitempty"` // nil: nothing is kept, or on one server; leaders don't say
+}
+
+// Kept is how what a job keeps is, on several servers.
+type Kept struct {
+	Servers int    `json:"servers"`
+	Whole   bool   `json:"whole"`         // each has all: one more may be lost
+	Why     string `json:"why,omitempty"` // it could not be looked at; Servers is 0
+}
+
+func (k *Kept) String() string {
+	switch {
+	case k.Why != "":
+		return "what NATS keeps could not be looked at: " + k.Why
+	case k.Whole:
+		return fmt.Sprintf("%s keep it, and each has all", count(k.Servers, "NATS server"))
+	}
+	return fmt.Sprintf("%s keep it, and not each has all yet: wait before one more ends", count(k.Servers, "NATS server"))
 }
 
 // WorkerStatus is a worker in a [Status].
@@ -100,6 +118,9 @@ func (s *Status) String() string {
 	}
 	for i := range s.Slots {
 		fmt.Fprintf(&b, "slot %d %s\n", i, s.Slots[i].text())
+	}
+	if s.Kept != nil {
+		fmt.Fprintln(&b, s.Kept)
 	}
 	return b.String()
 }

@@ -29,3 +29,15 @@ func TestStatus_line(t *testing.T) {
 		require.Equal(t, tc.want, tc.s.Line(10*time.Second))
 	}
 }
+
+// Goal: who looks after the servers learns whether one more may end.
+func TestStatus_kept(t *testing.T) {
+	for want, k := range map[string]*Kept{
+		"3 NATS servers keep it, and each has all":                                    {Servers: 3, Whole: true},
+		"3 NATS servers keep it, and not each has all yet: wait before one more ends": {Servers: 3},
+		"what NATS keeps could not be looked at: no answer":                           {Why: "no answer"},
+	} {
+		s := Status{Phase: Running, Kept: k}
+		require.Contains(t, s.String(), "\n"+want+"\n")
+	}
+}

@@ -43,8 +43,8 @@ func trio(t *testing.T) (servers []*natstest.Process, urls []string) {
 func whole(t *testing.T, s *natsbus.Store) {
 	t.Helper()
 	require.Eventually(t, func() bool {
-		whole, err := s.Whole(t.Context())
-		return err == nil && whole
+		replicas, whole, err := s.Whole(t.Context())
+		return err == nil && whole && replicas == 3
 	}, time.Minute, 20*time.Millisecond, "all replicas of all")
 }
 

@@ -232,40 +232,41 @@ func (s *Store) Forget(ctx context.Context) error {
 // pulse is how often a server says, when there is nothing else to say, that it still reads for us.
 const pulse = time.Second
 
-// Whole reports that each replica of what the servers keep for the job has all of it: then one
-// more server may be lost. It costs a small write to each stream.
+// Whole tells how many replicas there are of what the servers keep for the job, and whether each
+// of them has all of it: then one more server may be lost. It costs a small write to each stream
+// of several replicas.
 //
 // What who leads a stream knows of a replica is how far that had come when it last took
 // something: one that has lost its disk since, or comes back without it, is as far as ever to
 // it. So there is something to take first, which nobody takes who has not all before it.
-func (s *Store) Whole(ctx context.Context) (bool, error) {
+func (s *Store) Whole(ctx context.Context) (replicas int, whole bool, err error) {
 	ctx, cancel := s.bound(ctx)
 	defer cancel()
 	for _, name := range s.names() {
 		stream, err := s.js.Stream(ctx, name)
 		if err != nil {
-			return false, s.explain(ctx, "look for "+name, err)
+			return 0, false, s.explain(ctx, "look for "+name, err)
 		}
-		if stream.CachedInfo().Config.Replicas == 1 {
+		if replicas = stream.CachedInfo().Config.Replicas; replicas == 1 {
 			continue
 		}
 		if err := s.touch(ctx, stream); err != nil {
-			return false, s.explain(ctx, "write to "+name, err)
+			return 0, false, s.explain(ctx, "write to "+name, err)
 		}
 		info, err := stream.Info(ctx)
 		if err != nil {
-			return false, s.explain(ctx, "look for "+name, err)
+			return 0, false, s.explain(ctx, "look for "+name, err)
 		}
-		if c := info.Cluster; c == nil || c.Leader == "" || len(c.Replicas) != info.Config.Replicas-1 {
-			return false, nil
+		if c := info.Cluster; c == nil || c.Leader == "" || len(c.Replicas) != replicas-1 {
+			return replicas, false, nil
 		}
 		for _, r := range info.Cluster.Replicas {
 			if r.Offline || !r.Current || r.Lag > 0 {
-				return false, nil
+				return replicas, false, nil
 			}
 		}
 	}
-	return true, nil
+	return replicas, true, nil
 }
 
 // touch writes to a stream of several replicas what nobody reads. Most of them are purged of

@@ -270,15 +270,44 @@ func (p *process) list(ctx context.Context, _ []string, out, errs io.Writer) err
 }
 
 func (p *process) status(ctx context.Context, _ []string, out, _ io.Writer) error {
-	var s cluster.Status
-	if err := p.do(ctx, &s, "status"); err != nil {
+	r, err := p.find()
+	if err != nil {
 		return err
 	}
+	defer r.bus.Close()
+	var s cluster.Status
+	if err := r.ask(ctx, &s, "status"); err != nil {
+		return err
+	}
+	s.Kept = r.kept(ctx)
 	if p.asked.json {
 		return printJSON(out, &s)
 	}
-	_, err := fmt.Fprint(out, s.String())
+	_, err = fmt.Fprint(out, s.String())
 	return err
+}
+
+// keptMost is how long the servers may take to say what they keep.
+const keptMost = 5 * time.Second
+
+// kept is how what the job keeps is; nil if that is on one server, or nothing is.
+func (r *remote) kept(ctx context.Context) *cluster.Kept {
+	ctx, cancel := context.WithTimeout(ctx, keptMost)
+	defer cancel()
+	store, err := natsbus.OpenStore(r.cfg.bus())
+	if err != nil {
+		return &cluster.Kept{Why: err.Error()}
+	}
+	defer store.Close()
+	switch servers, whole, err := store.Whole(ctx); {
+	case errors.Is(err, natsbus.ErrNoStore):
+		return nil
+	case err != nil:
+		return &cluster.Kept{Why: err.Error()}
+	case servers > 1:
+		return &cluster.Kept{Servers: servers, Whole: whole}
+	}
+	return nil
 }
 
 func (p *process) explain(ctx context.Context, _ []string, out, _ io.Writer) error {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/millrace/millrace/internal/cluster"
 	"github.com/millrace/millrace/internal/natsbus"
 	"github.com/millrace/millrace/internal/natsbus/natstest"
 	"github.com/millrace/millrace/internal/runner"
@@ -100,7 +101,7 @@ func (c *trio) current(token string) {
 			return false
 		}
 		defer s.Close()
-		whole, err := s.Whole(c.t.Context())
+		_, whole, err := s.Whole(c.t.Context())
 		return err == nil && whole
 	}, time.Minute, 50*time.Millisecond, "replicas of what the job keeps")
 }
@@ -113,11 +114,15 @@ func TestServe(t *testing.T) {
 	c := newTrio(t, joinToken+"="+token)
 	g := newGate(t)
 	dir := t.TempDir()
-	a := start(t, dir, []string{countVar + "=yes", joinToken + "=" + token, aliveVar + "=" + g.Addr().String()},
-		"-nats="+c.urls, "-replicas=3", "-workers=2", "-parallelism=1", "-cut=100ms")
+	env := []string{countVar + "=yes", joinToken + "=" + token, aliveVar + "=" + g.Addr().String()}
+	a := start(t, dir, env, "-nats="+c.urls, "-replicas=3", "-workers=2", "-parallelism=1", "-cut=100ms")
 	a.await(`^all are here: 2 slots on 2 workers$`)
 	held := <-g.came
 	defer held.Close()
+	require.Eventually(t, func() bool {
+		k := status(t, dir, env, "-nats="+c.urls).Kept
+		return k != nil && *k == (cluster.Kept{Servers: 3, Whole: true})
+	}, time.Minute, 50*time.Millisecond, "what status says of the servers")
 	for i := range 2 {
 		c.current(token)
 		c.lose(i)
