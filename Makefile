@@ -58,7 +58,7 @@ simulate:
 # chaos breaks a job of real processes by SCHEDULES schedules, from SEED on, two in five of
 # which have faults that meet others: a failure prints the command that runs its seed again.
 chaos:
-	go test ./internal/chaos -run TestRun -count=1 -timeout 0 -schedules=$(or $(SCHEDULES),300) -seed=$(or $(SEED),1000) -v
+	go test -tags invariant ./internal/chaos -run TestRun -count=1 -timeout 0 -schedules=$(or $(SCHEDULES),300) -seed=$(or $(SEED),1000) -v
 
 # size holds binaries to their limits and to the libraries they may link.
 size:

@@ -95,11 +95,20 @@ type edge[T any] struct {
 	size int // bytes of an element as they were marshalled last, rounded up; 0: not known
 }
 
+// batchBytes is what values of a batch take, about, which are written and read again while a
+// cache has them. But there are batchLeast.
+const (
+	batchBytes = 256 << 10
+	batchLeast = 16
+)
+
 func (e *edge[T]) newBatch() *Batch[T] {
-	b := &Batch[T]{points: pointsAt(reflect.TypeFor[T]())}
-	b.ts, b.vals = make([]int64, 0, e.cfg.Size), make([]T, 0, e.cfg.Size)
+	t := reflect.TypeFor[T]()
+	b := &Batch[T]{points: pointsAt(t)}
+	size := min(e.cfg.Size, max(batchLeast, batchBytes/max(1, int(t.Size()))))
+	b.ts, b.vals = make([]int64, 0, size), make([]T, 0, size)
 	if e.cfg.Windows {
-		b.meta = make([]meta, 0, e.cfg.Size)
+		b.meta = make([]meta, 0, size)
 	}
 	return b
 }

@@ -95,7 +95,7 @@ func (h *Host) perform(a held.Act) error {
 	case held.Wake:
 		h.wakeAll()
 	case held.Drop:
-		h.do(func() { delete(h.in, epochOf{a.Src, a.Inc, a.Epoch}) })
+		h.do(func() { h.in.drop(a, h.cfg.Frames) })
 	case held.Trim:
 		h.do(func() { h.trim(a.Dst, a.Epoch) })
 	case held.Adopt:

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/internal/engine"
+	"github.com/millrace/millrace/internal/frame"
 	"github.com/millrace/millrace/internal/graph"
 	"github.com/millrace/millrace/internal/held"
 )
@@ -18,6 +19,7 @@ type Config struct {
 	Window  int    // bytes that may be under way to another slot in each class; default 128 MiB for all together, and at most 32 MiB
 
 	Plane     Plane
+	Frames    *frame.Pool // for what goes over Plane, which may have the same; default: a new one
 	Control   Control
 	Acceptors []Acceptor
 	Stale     error // what an acceptor's refused CAS is
@@ -79,6 +81,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.copiesMost == 0 {
 		c.copiesMost = copiesMost
+	}
+	if c.Frames == nil {
+		c.Frames = &frame.Pool{}
 	}
 	if c.Meter == nil {
 		c.Meter = &Meter{}

@@ -27,7 +27,6 @@ type Host struct {
 	reg    *register
 	store  *store
 	start  time.Time
-	spare  spare
 	asks   chan engine.Ask
 	cuts   *engine.Cuts // nil: sinks show with each epoch
 	work   tasks.Group  // goroutines of this incarnation
@@ -246,15 +245,15 @@ func (h *Host) ticking() {
 	}
 }
 
-// trim frees what dst has taken in. Nothing sends it any more: what is sent again is sent
-// by who trims.
+// trim frees what dst has taken in. Nothing sends it any more, but for a plane that holds it:
+// what is sent again is sent by who trims.
 func (h *Host) trim(dst int, upTo held.Epoch) {
 	maps.DeleteFunc(h.out, func(id copyID, classes [][]outFrame) bool {
 		over := id.dst == dst && id.epoch <= upTo
 		if over {
 			for _, frames := range classes {
 				for _, f := range frames {
-					h.spare.put(f)
+					h.cfg.Frames.Put(f)
 				}
 			}
 		}

@@ -21,12 +21,22 @@ type frameOf struct {
 
 // arrived is a frame of another slot.
 type arrived struct {
-	edge int
-	b    []byte
+	edge  int
+	b     []byte
+	whole []byte // what b lies in; nil: memory of its own
 }
 
 // frames are those that have arrived and are kept.
 type frames map[epochOf]map[frameOf]arrived
+
+// drop lets those of an epoch go: no lane has any of them at hand.
+func (f frames) drop(a held.Drop, to *frame.Pool) {
+	id := epochOf{a.Src, a.Inc, a.Epoch}
+	for _, frame := range f[id] {
+		to.Put(frame.whole)
+	}
+	delete(f, id)
+}
 
 func (f frames) keep(m incoming) {
 	id := epochOf{m.data.Src, m.data.Inc, m.data.Epoch}
@@ -123,7 +133,10 @@ func readFrame(cfg *Config, shape held.Shape, b []byte) (m incoming, ok bool) {
 			Gen: held.Gen(head.Gen), Src: int(head.Src), Dst: int(head.Dst), Inc: held.Inc(head.Inc), Epoch: held.Epoch(head.Epoch),
 			Class: shape.Class(int(head.Rank), int(head.Lane)), Frame: int(head.Frame), Size: int(head.RawLen), To: held.Inc(head.To),
 		}
-		m.arrived = arrived{int(head.Edge), payload}
+		m.arrived = arrived{edge: int(head.Edge), b: payload}
+		if head.Codec == frame.Raw {
+			m.whole = b
+		}
 	}
 	if err != nil {
 		cfg.Log.Warn("a frame that can't be read was dropped; it will be sent again", "slot", cfg.Slot, "error", err)
@@ -153,6 +166,8 @@ func (h *Host) take(m incoming) {
 			h.core.End(m.end)
 		case h.up && h.core.Data(m.data):
 			h.in.keep(m)
+		default:
+			h.cfg.Frames.Put(m.whole)
 		}
 	})
 }

@@ -34,7 +34,7 @@ func (h *Host) Open(_ []engine.ShuffleEdge, wake func(lane int), _ []byte) error
 }
 
 // Buffer implements [engine.Shuffle]: it holds the room of a frame's header.
-func (h *Host) Buffer() []byte { return h.spare.get()[:frame.Size] }
+func (h *Host) Buffer() []byte { return h.cfg.Frames.Get(0)[:frame.Size] }
 
 // Send implements [engine.Shuffle]. The core is asked for the frame's place only; the sum
 // is made, and the frame is sent, while other lanes go on.

@@ -196,7 +196,7 @@ func (s *Standby) do(f func()) (heir *Host) {
 				s.cfg.Log.Warn("an acknowledgement was not sent", "slot", s.cfg.Slot, "error", err)
 			}
 		case held.Drop:
-			delete(s.in, epochOf{a.Src, a.Inc, a.Epoch})
+			s.in.drop(a, s.cfg.Frames)
 		}
 	}
 	return nil
@@ -228,6 +228,8 @@ func (s *Standby) frame(b []byte) {
 			s.core.End(m.end)
 		case s.core.Data(m.data):
 			s.in.keep(m)
+		default:
+			s.cfg.Frames.Put(m.whole)
 		}
 	})
 	if heir != nil {

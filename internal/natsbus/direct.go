@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/millrace/millrace/internal/frame"
 )
 
 // DirectConfig configures [ListenDirect]. The zero value of each field means its default.
@@ -30,6 +32,11 @@ type DirectConfig struct {
 
 	FrameMax   int // most bytes of a frame; default 8 MiB
 	PendingMax int // most bytes that wait for one process; default 256 MiB. It has to be more than the credit of all who send there
+
+	// Frames gives memory for what comes, which who listens puts back, and holds what is sent
+	// until it is written: that lies in memory which the pool gave, or never changes again.
+	// nil: what comes is the listener's, and Send copies.
+	Frames *frame.Pool
 
 	// Unreached is called, on a goroutine of its own, when nothing could be sent to an address
 	// for UnreachedAfter (default 3 s: who has died is missed by then), once until it is reached
@@ -53,7 +60,9 @@ type DirectConfig struct {
 type Direct struct {
 	cfg      DirectConfig
 	listener net.Listener
-	secrets  *secrets        // nil: frames are not encrypted
+	secrets  *secrets // nil: frames are not encrypted
+	frames   *frame.Pool
+	holds    bool            // frames are written from where they are
 	ctx      context.Context // ends with Close
 	close    context.CancelFunc
 	all      sync.WaitGroup // everything that runs
@@ -103,6 +112,10 @@ func ListenDirect(cfg DirectConfig) (*Direct, error) {
 		if d.secrets, err = newSecrets(); err != nil {
 			return nil, fmt.Errorf("listen for frames: %w", err)
 		}
+	}
+	d.frames, d.holds = cfg.Frames, cfg.Frames != nil && !cfg.Encrypt // who encrypts writes less often where a frame and its head are one
+	if d.frames == nil {
+		d.frames = &frame.Pool{}
 	}
 	if d.listener, err = net.Listen("tcp", net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port))); err != nil {
 		return nil, fmt.Errorf("listen for frames: %w", err)
@@ -179,8 +192,8 @@ func (d *Direct) Missing() (n int) {
 	return n
 }
 
-// Send copies the frame and does not wait, but where it goes over Instead. A frame that has no
-// room, or no route, is lost.
+// Send does not wait, but where the frame goes over Instead. A frame that has no room, or no
+// route, is lost.
 func (d *Direct) Send(slot int, frame []byte) error {
 	if len(frame) > d.cfg.FrameMax {
 		return fmt.Errorf("%w: a frame of %d bytes, and at most %d are sent", ErrTooLong, len(frame), d.cfg.FrameMax)
@@ -292,7 +305,7 @@ func (d *Direct) read(conn net.Conn) error {
 		if int64(n) > int64(d.cfg.FrameMax) {
 			return fmt.Errorf("%w: a frame of %d bytes, and at most %d are taken", ErrTooLong, n, d.cfg.FrameMax)
 		}
-		frame := make([]byte, n)
+		frame := d.memory(int(n))
 		if _, err := io.ReadFull(r, frame); err != nil {
 			return err
 		}
@@ -301,6 +314,7 @@ func (d *Direct) read(conn net.Conn) error {
 		d.mu.RUnlock()
 		if len(ears) == 0 {
 			d.count.lost.Add(1)
+			d.frames.Put(frame)
 			continue
 		}
 		for _, e := range ears[1:] {
@@ -308,6 +322,14 @@ func (d *Direct) read(conn net.Conn) error {
 		}
 		ears[0].hear(frame)
 	}
+}
+
+// memory is n bytes for a frame that comes.
+func (d *Direct) memory(n int) []byte {
+	if d.cfg.Frames == nil { // nobody would put it back
+		return make([]byte, n)
+	}
+	return d.frames.Get(n)
 }
 
 func (e *ear) hear(frame []byte) {

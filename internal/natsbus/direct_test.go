@@ -1,6 +1,7 @@
 package natsbus_test
 
 import (
+	"bytes"
 	"crypto/tls"
 	"encoding/binary"
 	"io"
@@ -15,6 +16,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/millrace/millrace/internal/frame"
 	"github.com/millrace/millrace/internal/natsbus"
 	"github.com/millrace/millrace/internal/natsbus/natstest"
 )
@@ -227,6 +229,87 @@ func TestDirect_sendAllocatesNothing(t *testing.T) {
 	await(t, "a connection", func() bool { return got.Load() == 1 })
 	// What is counted are all goroutines: one allocation is the receiver's frame.
 	assert.LessOrEqual(t, testing.AllocsPerRun(500, send), 2.0)
+}
+
+// Goal: what is sent arrives as it was, whatever is made in its memory once that is free
+// again, and what arrives lies in memory of the pool.
+func TestDirect_frames(t *testing.T) {
+	for name, encrypt := range map[string]bool{"plain": false, "encrypted": true} {
+		t.Run(name, func(t *testing.T) {
+			var sends, takes frame.Pool
+			from := direct(t, natsbus.DirectConfig{Frames: &sends, Encrypt: encrypt})
+			to := direct(t, natsbus.DirectConfig{Frames: &takes, Encrypt: encrypt})
+			const frames, used = 2000, 100
+			var got atomic.Uint64
+			seen := map[*byte]bool{}
+			_, err := to.Listen(1, func(b []byte) {
+				n := got.Load() + 1
+				seen[&b[0]] = true
+				if want := bytes.Repeat([]byte{byte(n)}, len(b)); !bytes.Equal(want, b) {
+					t.Errorf("frame %d begins with %x, and not all of it is %02x", n, b[:8], byte(n))
+				}
+				takes.Put(b)
+				got.Add(1)
+			})
+			require.NoError(t, err)
+			from.Route(1, to.Addr())
+			for i := range uint64(frames) {
+				b := sends.Get([]int{100, 9_000, 30_000}[i%3])
+				for k := range b {
+					b[k] = byte(i + 1)
+				}
+				require.NoError(t, from.Send(1, b))
+				sends.Put(b)
+				if i%used == 0 {
+					await(t, "what was sent", func() bool { return got.Load() == i+1 })
+				}
+			}
+			await(t, "all frames", func() bool { return got.Load() == frames })
+			require.Less(t, len(seen), frames/2, "memory is used again")
+		})
+	}
+}
+
+// Goal: what waits for a process is not used for other frames before it is written, or given
+// up.
+func TestDirect_holds(t *testing.T) {
+	var pool frame.Pool
+	known := map[*byte]bool{}
+	fill := func(d *natsbus.Direct, n uint64) {
+		b := pool.Get(30_000)
+		known[&b[0]] = true
+		binary.LittleEndian.PutUint64(b, n)
+		require.NoError(t, d.Send(1, b))
+		pool.Put(b)
+	}
+	from, stuck := direct(t, natsbus.DirectConfig{Frames: &pool, PendingMax: 10 << 20}), direct(t, natsbus.DirectConfig{})
+	release := make(chan struct{})
+	free := sync.OnceFunc(func() { close(release) })
+	defer free() // before planes are closed, which waits for those who listen
+	var got atomic.Uint64
+	_, err := stuck.Listen(1, func(b []byte) {
+		<-release
+		if n := got.Load(); binary.LittleEndian.Uint64(b) != n {
+			t.Errorf("frame %d is that of %d", n, binary.LittleEndian.Uint64(b))
+		}
+		got.Add(1)
+	})
+	require.NoError(t, err)
+	from.Route(1, stuck.Addr())
+	sent := uint64(0)
+	for ; from.Stats().Lost == 0; sent++ {
+		fill(from, sent)
+	}
+	require.Greater(t, len(known), 100, "as many wait")
+	free()
+	await(t, "all that had room", func() bool { return got.Load() == sent-from.Stats().Lost })
+
+	from.Route(1, "127.0.0.1:1") // nobody is there
+	fill(from, 0)
+	from.Close()
+	for range len(known) {
+		require.Contains(t, known, &pool.Get(0)[:1][0], "somebody holds what is not needed any more")
+	}
 }
 
 // Goal: who stands between two processes that encrypt, and passes on how they prove who they

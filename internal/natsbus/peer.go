@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/millrace/millrace/internal/frame"
 )
 
 // peer is another process that frames are sent to. One goroutine, run, has the
@@ -22,20 +24,79 @@ type peer struct {
 	out    net.Buffers   // of run alone: what is written
 	missed atomic.Bool   // nothing could be sent for UnreachedAfter
 
-	mu      sync.Mutex // guards what follows
-	waiting [][]byte   // frames behind their heads, in blocks
-	bytes   int        // that wait, at most PendingMax
-	frames  uint64     // how many wait
-	spare   [][]byte   // blocks for what comes
+	mu     sync.Mutex // guards what follows
+	queue  queue      // what waits
+	bytes  int        // of it, at most PendingMax
+	frames uint64     // of it
+	over   bool       // run has ended
+}
+
+// queue is frames behind their heads, as they are written.
+type queue struct {
+	pool  *frame.Pool
+	parts [][]byte // one behind the other: those of blocks, and memory of the pool
+	held  [][]byte // those of the pool
+	block []byte   // the last one
+	open  bool     // the last part ends where the block does
 }
 
 const (
-	blockSize = 256 << 10 // of frames that are written together; a longer frame is one by itself
-	spareMost = 16        // blocks that are kept
+	blockSize  = 64 << 10
+	blockFrame = 4 << 10 // bytes of a frame, at most, that is not worth a part of its own
 )
 
+// add adds a frame. Long ones are not copied where the pool can hold them.
+func (q *queue) add(slot int, frame []byte, hold bool) {
+	var head [frameHead]byte
+	binary.LittleEndian.PutUint32(head[:], uint32(len(frame)))
+	binary.LittleEndian.PutUint32(head[4:], uint32(slot))
+	switch {
+	case len(frame) <= blockFrame:
+		q.copy(head[:])
+		q.copy(frame)
+	case hold:
+		q.pool.Hold(frame)
+		q.copy(head[:])
+		q.own(frame)
+	default:
+		b := q.pool.Get(frameHead + len(frame))
+		copy(b[copy(b, head[:]):], frame)
+		q.own(b)
+	}
+}
+
+// own adds a part that is memory of the pool.
+func (q *queue) own(b []byte) {
+	q.parts, q.held, q.open = append(q.parts, b), append(q.held, b), false
+}
+
+// copy adds a part of a block, or makes the last one longer.
+func (q *queue) copy(b []byte) {
+	if cap(q.block)-len(q.block) < len(b) {
+		q.block, q.open = make([]byte, 0, blockSize), false
+	}
+	at := len(q.block)
+	q.block = append(q.block, b...)
+	if q.open {
+		last := &q.parts[len(q.parts)-1]
+		*last = q.block[at-len(*last):]
+		return
+	}
+	q.parts, q.open = append(q.parts, q.block[at:]), true
+}
+
+// reset empties the queue, and keeps its memory.
+func (q *queue) reset() {
+	for _, b := range q.held {
+		q.pool.Put(b)
+	}
+	clear(q.parts)
+	clear(q.held)
+	q.parts, q.held, q.block, q.open = q.parts[:0], q.held[:0], q.block[:0], false
+}
+
 func newPeer(d *Direct, addr string) *peer {
-	p := &peer{direct: d, addr: addr, wake: make(chan struct{}, 1)}
+	p := &peer{direct: d, addr: addr, wake: make(chan struct{}, 1), queue: queue{pool: d.frames}}
 	p.ctx, p.end = context.WithCancel(d.ctx)
 	return p
 }
@@ -44,12 +105,9 @@ func newPeer(d *Direct, addr string) *peer {
 func (p *peer) push(slot int, frame []byte) bool {
 	p.mu.Lock()
 	size := frameHead + len(frame)
-	room := p.bytes+size <= p.direct.cfg.PendingMax
+	room := !p.over && p.bytes+size <= p.direct.cfg.PendingMax
 	if room {
-		b := p.block(size)
-		*b = binary.LittleEndian.AppendUint32(*b, uint32(len(frame)))
-		*b = binary.LittleEndian.AppendUint32(*b, uint32(slot))
-		*b = append(*b, frame...)
+		p.queue.add(slot, frame, p.direct.holds)
 		p.bytes += size
 		p.frames++
 	}
@@ -63,59 +121,47 @@ func (p *peer) push(slot int, frame []byte) bool {
 	return room
 }
 
-// block is the last block, which has room for size more bytes. p.mu is held.
-func (p *peer) block(size int) *[]byte {
-	n := len(p.waiting)
-	if n > 0 && cap(p.waiting[n-1])-len(p.waiting[n-1]) >= size {
-		return &p.waiting[n-1]
-	}
-	var b []byte
-	if k := len(p.spare); k > 0 && size <= blockSize {
-		b, p.spare = p.spare[k-1], p.spare[:k-1]
-	} else {
-		b = make([]byte, 0, max(size, blockSize))
-	}
-	p.waiting = append(p.waiting, b)
-	return &p.waiting[n]
-}
-
-// take returns what waits. What it has returned before is used again.
-func (p *peer) take(written [][]byte) (waiting [][]byte, frames uint64) {
+// take returns what waits, in q, and has what comes wait in q's memory.
+func (p *peer) take(q *queue) (frames uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, b := range written {
-		if cap(b) == blockSize && len(p.spare) < spareMost {
-			p.spare = append(p.spare, b[:0])
-		}
-	}
-	clear(written)
-	waiting, frames = p.waiting, p.frames
-	p.waiting, p.bytes, p.frames = written[:0], 0, 0
-	return waiting, frames
+	*q, p.queue = p.queue, *q
+	frames, p.bytes, p.frames = p.frames, 0, 0
+	return frames
+}
+
+// close ends what run has: nothing waits any more.
+func (p *peer) close() {
+	p.hangUp()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.over = true
+	p.queue.reset()
 }
 
 // run writes what waits, and connects for that, until the peer ends. What can't be written
 // is lost: the protocol sends it again, if it is still of use.
 func (p *peer) run() {
-	var blocks [][]byte
-	var frames uint64
+	q := queue{pool: p.direct.frames}
 	cfg, failures, since := &p.direct.cfg, 0, time.Time{}
-	defer p.hangUp()
+	defer p.close()
+	defer q.reset()
 	for {
 		select {
 		case <-p.wake:
 		case <-p.ctx.Done():
 			return
 		}
-		blocks, frames = p.take(blocks)
+		frames := p.take(&q)
 		if frames == 0 {
 			continue
 		}
 		old := p.conn != nil
-		err := p.write(blocks)
+		err := p.write(q.parts)
 		if err != nil && old { // it may have been dead for long: some frames twice are no harm
-			err = p.write(blocks)
+			err = p.write(q.parts)
 		}
+		q.reset()
 		if err == nil {
 			if failures > 0 {
 				failures = 0
@@ -143,8 +189,8 @@ func (p *peer) run() {
 	}
 }
 
-// write writes blocks to the connection that is there, or to a new one.
-func (p *peer) write(blocks [][]byte) error {
+// write writes parts to the connection that is there, or to a new one.
+func (p *peer) write(parts [][]byte) error {
 	if p.conn == nil {
 		conn, err := p.dial()
 		if err != nil {
@@ -153,7 +199,7 @@ func (p *peer) write(blocks [][]byte) error {
 		p.conn = conn
 	}
 	_ = p.conn.SetWriteDeadline(time.Now().Add(writeMax)) // fails only where the write does, too
-	p.out = append(p.out[:0], blocks...)                  // writing it takes it apart
+	p.out = append(p.out[:0], parts...)                   // writing it takes it apart
 	out := p.out
 	_, err := out.WriteTo(p.conn)
 	if err != nil {

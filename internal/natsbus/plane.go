@@ -9,7 +9,8 @@ import (
 
 // Plane carries frames from slot to slot. They may be lost, doubled and reordered.
 type Plane interface {
-	// Send hands a frame over; it is the caller's again when Send returns. An error means
+	// Send hands a frame over; it is the caller's again when Send returns, but for one that
+	// the plane holds in its pool (see [DirectConfig]). An error means
 	// that the frame can never be sent: it is too long, or the plane is closed. One that
 	// is lost is counted, and no error.
 	Send(slot int, frame []byte) error

@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/millrace/millrace/internal/cluster"
+	"github.com/millrace/millrace/internal/frame"
 	protocol "github.com/millrace/millrace/internal/host"
 	"github.com/millrace/millrace/internal/natsbus"
 )
@@ -26,6 +27,7 @@ type plane struct {
 	bus    *natsbus.Bus
 	direct *natsbus.Direct
 	routed *natsbus.Routed
+	frames *frame.Pool // of all slots here, and of direct
 }
 
 // openPlane opens what the job wants, in the worker of that ID. Of one that was started by
@@ -42,10 +44,10 @@ func (c *config) openPlane(ctx context.Context, bus *natsbus.Bus, worker string,
 	unreached := func(addr string, err error) {
 		fmt.Fprintf(os.Stderr, "the worker at %s is not reached, and what it is to get goes over the job's NATS until it is: %v; with -plane=%s workers have to reach each other, at the addresses that they give by -plane-listen\n", addr, err, c.plane)
 	}
-	p := &plane{bus: bus}
+	p := &plane{bus: bus, frames: &frame.Pool{}}
 	switch c.plane {
 	case overDirect:
-		p.direct, err = natsbus.ListenDirect(natsbus.DirectConfig{Job: c.job, Token: c.token, Host: host, Port: port, Encrypt: c.encrypted, Unreached: unreached, Instead: bus.Plane()})
+		p.direct, err = natsbus.ListenDirect(natsbus.DirectConfig{Job: c.job, Token: c.token, Host: host, Port: port, Encrypt: c.encrypted, Frames: p.frames, Unreached: unreached, Instead: bus.Plane()})
 	case overMesh:
 		p.routed, err = natsbus.ListenRouted(ctx, natsbus.RoutedConfig{Job: c.job, Token: c.token, Name: worker, Host: host, Port: port, Encrypt: c.encrypted, Unreached: unreached, Instead: bus.Plane()})
 	}

@@ -138,7 +138,7 @@ func (s *slots) config(i int, seen *engine.Observer) protocol.Config {
 	bus := s.bus
 	return protocol.Config{
 		Job: jobHash(s.cfg.job), Slot: i, Slots: len(s.roster.Slots), Process: s.process,
-		Plane: s.plane.of(), Control: bus.Control(), Acceptors: []protocol.Acceptor{s.store.Acceptor()}, Stale: natsbus.ErrStale,
+		Plane: s.plane.of(), Frames: s.plane.frames, Control: bus.Control(), Acceptors: []protocol.Acceptor{s.store.Acceptor()}, Stale: natsbus.ErrStale,
 		Changes: s.store.Changelog(), Copies: s.store.Copies(), Objects: s.store.Objects(), Passing: passing, Deaths: &s.deaths,
 		Graph: s.p.Graph(), Every: s.cfg.epoch, Volume: int(s.cfg.epochSize),
 		Engine: engine.Config{
