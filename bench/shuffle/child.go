@@ -120,14 +120,19 @@ func (c *child) finish(r report) error {
 // other is the other worker.
 func (c *child) other() int { return (c.Worker + 1) % workers }
 
-// isJob reports that a way is a job, isLoose that it is the same pipeline without guarantees.
-func isJob(way string) bool   { return strings.HasPrefix(way, "millrace-") }
-func isLoose(way string) bool { return strings.HasPrefix(way, "pipeline-") }
+// isJob reports that a way is a job, inBlocks that it is the one of blocks, and isLoose that
+// a way is the pipeline of records without guarantees.
+func isJob(way string) bool    { return strings.HasPrefix(way, "millrace-") || inBlocks(way) }
+func inBlocks(way string) bool { return strings.HasPrefix(way, "blocks-") }
+func isLoose(way string) bool  { return strings.HasPrefix(way, "pipeline-") }
 
 // commits reports that a way is by hand and commits, overTCP that it has frames over TCP and
 // is no job.
 func commits(way string) bool { return strings.HasPrefix(way, "committed-") }
 func overTCP(way string) bool { return way == "tcp" || !isJob(way) && strings.HasSuffix(way, "-tcp") }
+
+// plane is over what the frames of a job go.
+func plane(way string) string { return way[strings.Index(way, "-")+1:] }
 
 // profileName is the file for a profile of what, a worker or the servers.
 func profileName(folder, way string, rate float64, what any) string {

@@ -117,16 +117,20 @@ func (x *hand[B]) flush(frame *[]byte) error {
 
 // take takes a frame in.
 func (x *hand[B]) take(records []byte) {
-	var b B
-	for ; len(records) >= len(b); records = records[len(b):] {
-		x.counts[binary.LittleEndian.Uint64(records)]++
-		if stamp := binary.LittleEndian.Uint64(records[8:]); stamp != 0 {
-			x.taken.stamped(stamp)
-		}
-		x.taken.N++
-	}
+	x.taken.count(records, x.Size, x.counts)
 	if x.taken.N == x.Records {
 		close(x.over)
+	}
+}
+
+// count takes records in, of so many bytes each.
+func (t *taker) count(records []byte, size int, counts map[uint64]uint64) {
+	for ; len(records) >= size; records = records[size:] {
+		counts[binary.LittleEndian.Uint64(records)]++
+		if stamp := binary.LittleEndian.Uint64(records[8:]); stamp != 0 {
+			t.stamped(stamp)
+		}
+		t.N++
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/internal/engine"
+	"github.com/millrace/millrace/internal/frame"
 	"github.com/millrace/millrace/internal/host"
 	"github.com/millrace/millrace/internal/natsbus"
 	"github.com/millrace/millrace/pipeline"
@@ -18,7 +19,7 @@ import (
 
 const jobName = "shuffle"
 
-// runJob is a worker that runs a slot of a pipeline.
+// runJob is a worker that runs a slot of a pipeline, that of records or that of blocks.
 func runJob[B body](ctx context.Context, c *child) error {
 	l, err := c.connect(ctx)
 	if err != nil {
@@ -27,7 +28,11 @@ func runJob[B body](ctx context.Context, c *child) error {
 	defer l.close()
 	j := &job[B]{child: c, meter: &host.Meter{}}
 	p := pipeline.New()
-	j.build(p)
+	if inBlocks(c.Way) {
+		j.buildBlocks(p)
+	} else {
+		j.build(p)
+	}
 	if err := p.Err(); err != nil {
 		return err
 	}
@@ -37,7 +42,7 @@ func runJob[B body](ctx context.Context, c *child) error {
 	var finished sync.WaitGroup
 	err = host.Run(ctx, host.Config{
 		Job: 1, Slot: c.Worker, Slots: workers, Process: uint64(c.Worker) + 1,
-		Plane: l.plane, Control: l.bus.Control(), Acceptors: []host.Acceptor{l.store.Acceptor()}, Stale: natsbus.ErrStale,
+		Plane: l.plane, Frames: &l.frames, Control: l.bus.Control(), Acceptors: []host.Acceptor{l.store.Acceptor()}, Stale: natsbus.ErrStale,
 		Changes: l.store.Changelog(), Copies: l.store.Copies(), Objects: l.store.Objects(),
 		Graph: p.Graph(), Engine: engine.Config{Lanes: c.Lanes}, Every: c.Epoch, Volume: c.Volume, Logged: c.Way == "millrace-log", Meter: j.meter,
 	}, func() {
@@ -58,10 +63,11 @@ func runJob[B body](ctx context.Context, c *child) error {
 
 // line is a worker's connections.
 type line struct {
-	bus   *natsbus.Bus
-	store *natsbus.Store
-	plane natsbus.Plane
-	stops []func()
+	bus    *natsbus.Bus
+	store  *natsbus.Store
+	plane  natsbus.Plane
+	frames frame.Pool
+	stops  []func()
 }
 
 func (l *line) close() {
@@ -88,8 +94,8 @@ func (c *child) connect(ctx context.Context) (_ *line, err error) {
 	}
 	l.stops = append(l.stops, l.store.Close)
 	const token = "of the bench"
-	switch c.Way {
-	case "millrace-mesh":
+	switch plane(c.Way) {
+	case "mesh":
 		r, err := natsbus.ListenRouted(ctx, natsbus.RoutedConfig{Job: jobName, Token: token, Name: strconv.Itoa(c.Worker), Encrypt: c.Encrypt})
 		if err != nil {
 			return nil, err
@@ -102,8 +108,8 @@ func (c *child) connect(ctx context.Context) (_ *line, err error) {
 		r.Peers(map[string]string{strconv.Itoa(c.other()): all[c.other()]})
 		for again := time.NewTicker(time.Millisecond); r.Missing() > 0; <-again.C {
 		}
-	case "millrace-direct":
-		d, err := natsbus.ListenDirect(natsbus.DirectConfig{Job: jobName, Token: token, Encrypt: c.Encrypt})
+	case "direct":
+		d, err := natsbus.ListenDirect(natsbus.DirectConfig{Job: jobName, Token: token, Encrypt: c.Encrypt, Frames: &l.frames})
 		if err != nil {
 			return nil, err
 		}
@@ -205,12 +211,16 @@ func (s *split[B]) records() uint64 {
 }
 
 func (s *split[B]) Open(_ context.Context, position []byte) (pipeline.Reader[B], error) {
+	return s.open(position), nil
+}
+
+func (s *split[B]) open(position []byte) *reader[B] {
 	r := &reader[B]{split: s, m: newMaker(s.job.Worker, s.job.Keys), pace: pace{perSecond: s.job.Rate * workers / float64(s.of)}}
 	if position != nil {
 		r.next = binary.LittleEndian.Uint64(position)
 	}
 	s.job.first.CompareAndSwap(0, time.Now().UnixNano())
-	return r, nil
+	return r
 }
 
 type reader[B body] struct {
@@ -223,24 +233,32 @@ type reader[B body] struct {
 }
 
 func (r *reader[B]) Read(most int, out *pipeline.Output[B]) (pipeline.ReadState, error) {
-	all := r.records()
-	due := r.pace.due(all)
-	if r.pace.perSecond > 0 && r.quit == nil {
-		r.quit = make(chan struct{})
-		go r.ring(out.Waker())
-	}
+	due := r.due(out.Waker)
 	for ; most > 0 && r.next < due; most-- {
 		r.m.fill(bytesOf(&r.b), r.next)
 		r.next++
 		out.Emit(r.b)
 	}
-	switch {
-	case r.next == all:
-		return pipeline.Done, nil
-	case r.next < due:
-		return pipeline.More, nil
+	return r.state(due), nil
+}
+
+// due is the number of the first record that is not to be emitted yet.
+func (r *reader[B]) due(waker func() func()) uint64 {
+	if r.pace.perSecond > 0 && r.quit == nil {
+		r.quit = make(chan struct{})
+		go r.ring(waker())
 	}
-	return pipeline.Idle, nil
+	return r.pace.due(r.records())
+}
+
+func (r *reader[B]) state(due uint64) pipeline.ReadState {
+	switch {
+	case r.next == r.records():
+		return pipeline.Done
+	case r.next < due:
+		return pipeline.More
+	}
+	return pipeline.Idle
 }
 
 // ring stands for a network that brings something every millisecond.

@@ -16,6 +16,9 @@
 //	millrace-mesh   the same with frames over a server in each process, with routes between them
 //	millrace-direct the same with frames over TCP
 //	millrace-log    millrace-nats with a copy of each frame in JetStream
+//	blocks-nats     a pipeline whose elements are blocks of records: for each record the loop of
+//	blocks-mesh     tcp and core, with the exactly-once of millrace-nats, millrace-mesh and
+//	blocks-direct   millrace-direct
 //
 // Each is run first as fast as it goes, in rounds with the others, and then at -rate for
 // latency: from a record's emission at its source until it is taken in, which is when
@@ -47,7 +50,7 @@ type load struct {
 	rate    float64 // records a second for latency; 0: not measured
 	timed   time.Duration
 	rounds  int
-	encrypt bool   // frames of millrace-mesh and millrace-direct
+	encrypt bool   // frames from worker to worker
 	profile string // folder
 }
 
@@ -63,7 +66,7 @@ func main() {
 	flag.Float64Var(&l.rate, "rate", 1_000_000, "records a second of both workers for latency; 0: it is not measured")
 	flag.DurationVar(&l.timed, "timed", 3*time.Second, "how long latency is measured")
 	flag.IntVar(&l.rounds, "rounds", 3, "times that each way is run; medians are printed")
-	flag.BoolVar(&l.encrypt, "encrypt", false, "encrypt frames of millrace-mesh and millrace-direct")
+	flag.BoolVar(&l.encrypt, "encrypt", false, "encrypt frames from worker to worker, of mesh and direct")
 	flag.StringVar(&l.profile, "profile", "", "folder for CPU profiles of the workers and servers")
 	list := flag.String("ways", strings.Join(ways, ","), "what to measure, between commas")
 	flag.Parse()
@@ -84,7 +87,8 @@ func main() {
 }
 
 // ways are all of them.
-var ways = []string{"tcp", "core", "committed-tcp", "committed-core", "pipeline-tcp", "pipeline-core", "millrace-nats", "millrace-mesh", "millrace-direct", "millrace-log"}
+var ways = []string{"tcp", "core", "committed-tcp", "committed-core", "pipeline-tcp", "pipeline-core", "millrace-nats", "millrace-mesh", "millrace-direct", "millrace-log",
+	"blocks-nats", "blocks-mesh", "blocks-direct"}
 
 // result is the line of a way.
 type result struct {
