@@ -88,18 +88,20 @@ func (b *Bucket) Put(ctx context.Context, name string, r io.Reader) error {
 // ever for one that is gone, and for a connection that is.
 func (b *Bucket) Get(ctx context.Context, name string) (io.ReadCloser, error) {
 	ctx, cancel := b.store.tied(ctx)
+	asking, asked := b.store.bound(ctx)
+	defer asked()
 	var o *object
-	err := b.do(ctx, "get", name, func(_ context.Context, store jetstream.ObjectStore) error {
-		info, err := store.GetInfo(ctx, name)
+	err := b.do(asking, "get", name, func(asking context.Context, store jetstream.ObjectStore) error {
+		info, err := store.GetInfo(asking, name)
 		if err != nil {
 			return err
 		}
-		stream, err := b.store.stream(ctx, "OBJ_"+b.name)
+		stream, err := b.store.stream(asking, "OBJ_"+b.name)
 		if err != nil {
 			return err
 		}
 		subject := "$O." + b.name + ".C." + info.NUID
-		state, err := stream.Info(ctx, jetstream.WithSubjectFilter(subject))
+		state, err := stream.Info(asking, jetstream.WithSubjectFilter(subject))
 		if err != nil {
 			return err
 		}
@@ -112,10 +114,12 @@ func (b *Bucket) Get(ctx context.Context, name string) (io.ReadCloser, error) {
 			return nil
 		}
 		o.ctx, _ = until(ctx, &o.come, errDeleted, func(ctx context.Context) bool {
+			ctx, cancel := b.store.bound(ctx)
+			defer cancel()
 			state, err := stream.Info(ctx, jetstream.WithSubjectFilter(subject))
 			return err == nil && state.State.Subjects[subject] < uint64(info.Chunks)
 		})
-		o.messages, err = follow(ctx, stream, subject, 1)
+		o.messages, err = follow(asking, stream, subject, 1)
 		return err
 	})
 	if err != nil {
@@ -132,6 +136,8 @@ var (
 
 // List names objects.
 func (b *Bucket) List(ctx context.Context, prefix string) (names []string, err error) {
+	ctx, cancel := b.store.bound(ctx)
+	defer cancel()
 	err = b.do(ctx, "list", prefix, func(ctx context.Context, store jetstream.ObjectStore) error {
 		infos, err := store.List(ctx)
 		if errors.Is(err, jetstream.ErrNoObjectsFound) {
@@ -150,6 +156,8 @@ func (b *Bucket) List(ctx context.Context, prefix string) (names []string, err e
 
 // Delete removes an object.
 func (b *Bucket) Delete(ctx context.Context, name string) error {
+	ctx, cancel := b.store.bound(ctx)
+	defer cancel()
 	err := b.do(ctx, "delete", name, func(ctx context.Context, store jetstream.ObjectStore) error {
 		if err := store.Delete(ctx, name); err != nil {
 			return err

@@ -2,15 +2,18 @@ package natsbus_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/iotest"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -221,3 +224,34 @@ func TestFolder_leftovers(t *testing.T) {
 type readFunc func([]byte) (int, error)
 
 func (f readFunc) Read(p []byte) (int, error) { return f(p) }
+
+// Goal: a question of which the answer is lost is given up, so that it can be asked again: a
+// server that died with it had a worker wait for ever. Method: nobody is told of it, as the user
+// may not ask.
+func TestBucket_unanswered(t *testing.T) {
+	s, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, JetStream: true, StoreDir: t.TempDir(), DisableJetStreamBanner: true,
+		Users: []*server.User{{Username: "all", Password: "p"}, {Username: "some", Password: "p", Permissions: &server.Permissions{
+			Publish: &server.SubjectPermission{Deny: []string{"$JS.API.CONSUMER.CREATE.>"}},
+		}}},
+	})
+	require.NoError(t, err)
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	require.True(t, s.ReadyForConnections(20*time.Second))
+	cfg := natsbus.Config{Job: "shop", URLs: []string{s.ClientURL()}, User: "all", Password: "p"}
+	bucket := open(t, cfg).Objects()
+	require.NoError(t, bucket.Create(t.Context(), 0))
+	require.NoError(t, bucket.Put(t.Context(), "o", strings.NewReader("x")))
+
+	cfg.User = "some"
+	store := open(t, cfg)
+	store.AnswerMax(100 * time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	_, err = store.Objects().List(ctx, "")
+	require.ErrorIs(t, err, natsbus.ErrLost)
+	_, err = store.Objects().Get(ctx, "o")
+	require.ErrorIs(t, err, natsbus.ErrLost)
+	require.NoError(t, ctx.Err(), "the caller has more time")
+}

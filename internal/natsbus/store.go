@@ -19,12 +19,13 @@ import (
 // gets one of ten seconds, and all fail at once when the connection is lost: their
 // answers would never come.
 type Store struct {
-	job   string
-	at    string // where the server is, for errors
-	nc    *nats.Conn
-	js    jetstream.JetStream
-	count counters
-	kept  int // replicas of what is created
+	job    string
+	at     string // where the server is, for errors
+	nc     *nats.Conn
+	js     jetstream.JetStream
+	count  counters
+	kept   int           // replicas of what is created
+	answer time.Duration // most that is waited for one
 
 	mu      sync.Mutex // guards what follows
 	live    context.Context
@@ -90,7 +91,7 @@ func OpenStore(cfg Config) (*Store, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	s := &Store{job: cfg.Job, at: cfg.where(), kept: max(1, cfg.Replicas), streams: map[string]jetstream.Stream{}}
+	s := &Store{job: cfg.Job, at: cfg.where(), kept: max(1, cfg.Replicas), answer: answerMax, streams: map[string]jetstream.Stream{}}
 	s.live, s.lose = context.WithCancelCause(context.Background())
 	s.count.cut = s.lost
 	var in nats.InProcessConnProvider
@@ -126,14 +127,11 @@ func (s *Store) lost() {
 	lose(ErrLost)
 }
 
-// bound is ctx for one call: it ends with the connection, and after answerMax if it
-// would not end.
+// bound is ctx for one call, whose answer may be lost: it ends with the connection, and after
+// s.answer, also where the caller has more time. Who asks again finds another server.
 func (s *Store) bound(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, end := s.tied(ctx)
-	if _, ok := ctx.Deadline(); ok {
-		return ctx, end
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, answerMax, fmt.Errorf("%w: no answer has come for %v", ErrLost, answerMax))
+	ctx, cancel := context.WithTimeoutCause(ctx, s.answer, fmt.Errorf("%w: no answer has come for %v", ErrLost, s.answer))
 	return ctx, func() { cancel(); end() }
 }
 
