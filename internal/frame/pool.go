@@ -74,12 +74,22 @@ func (p *Pool) Put(b []byte) {
 		}
 		return
 	}
-	if invariant.On { // who still reads it reads nonsense
-		for i := range b {
-			b[i] = 0xa5
-		}
+	if invariant.On {
+		p.spoil(b)
 	}
 	if len(p.free) < freeMost {
 		p.free = append(p.free, b)
+	}
+}
+
+// spoil makes nonsense of what is free, for who still reads it. p.mu is held.
+func (p *Pool) spoil(b []byte) {
+	for _, other := range p.free {
+		if &other[0] == &b[0] {
+			panic("BUG: frame: memory is put back that is free")
+		}
+	}
+	for i := range b {
+		b[i] = 0xa5
 	}
 }

@@ -34,8 +34,8 @@ type peer struct {
 // queue is frames behind their heads, as they are written.
 type queue struct {
 	pool  *frame.Pool
-	parts [][]byte // one behind the other: those of blocks, and memory of the pool
-	held  [][]byte // those of the pool
+	parts [][]byte // one behind the other: those of blocks, and long frames
+	held  [][]byte // those of long frames, which go back to the pool
 	block []byte   // the last one
 	open  bool     // the last part ends where the block does
 }
@@ -65,7 +65,7 @@ func (q *queue) add(slot int, frame []byte, hold bool) {
 	}
 }
 
-// own adds a part that is memory of the pool.
+// own adds a part that goes back to the pool.
 func (q *queue) own(b []byte) {
 	q.parts, q.held, q.open = append(q.parts, b), append(q.held, b), false
 }
