@@ -87,7 +87,9 @@ func survive(t *testing.T, n int, cfg Config, plan func(seed uint64, workers int
 			cfg.Program, cfg.Brokers, cfg.Dir, cfg.Workers, cfg.Events, cfg.Rate = program, brokers, t.TempDir(), 3, 6000, 600
 			res, err := Run(t.Context(), cfg, s)
 			name, _, _ := strings.Cut(t.Name(), "/")
-			require.NoError(t, err, "%v\nagain: go test ./internal/chaos -run '%s$' -schedules 1 -seed %d", s, name, s.Seed)
+			if err != nil { // by itself: testify cuts long texts off, and this one ends with stacks
+				t.Fatalf("%v\n%v\nagain: go test ./internal/chaos -run '%s$' -schedules 1 -seed %d", s, err, name, s.Seed)
+			}
 			met += res.Faults
 			back += res.Rollbacks
 			t.Logf("%v\n%d lines, %d faults, %d times back to a cut, %.1f s", s, res.Lines, res.Faults, res.Rollbacks, res.Seconds)
