@@ -226,7 +226,7 @@ type readFunc func([]byte) (int, error)
 func (f readFunc) Read(p []byte) (int, error) { return f(p) }
 
 // Goal: a question of which the answer is lost is given up, so that it can be asked again: a
-// server that died with it had a worker wait for ever. Method: nobody is told of it, as the user
+// server that died with it had a worker wait for as long as it had time. Method: nobody is told of it, as the user
 // may not ask.
 func TestBucket_unanswered(t *testing.T) {
 	s, err := server.NewServer(&server.Options{

@@ -15,9 +15,9 @@ import (
 )
 
 // Store is a connection to one server with JetStream, or to a cluster of them. Its methods, and those of what it
-// hands out, may be called by several goroutines. A call whose context has no deadline
-// gets one of ten seconds, and all fail at once when the connection is lost: their
-// answers would never come.
+// hands out, may be called by several goroutines. Who waits for an answer waits for ten
+// seconds at most, whatever time the context has, and all fail at once when the connection is
+// lost: their answers would never come.
 type Store struct {
 	job    string
 	at     string // where the server is, for errors
